@@ -1,0 +1,33 @@
+# What people run: `make demo` and `make test`. Each installs what it lacks first.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint servers clean
+# Two installations at once would fight for the same locks.
+.NOTPARALLEL:
+
+demo: $(VENV)/.base
+	$(BIN)/python tools/demo.py
+
+test: servers lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# MariaDB and PostgreSQL, whose programs the tests start themselves.
+servers:
+	tools/install-packages mariadb-server postgresql
+
+$(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
+	tools/install-venv $(VENV) base
+
+$(VENV)/.test: pyproject.toml tools/install-venv tools/install-packages
+	tools/install-venv $(VENV) test
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,122 @@
+"""What every backend can do, and what is the same for all of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
+from oslo_db.sqlalchemy import engines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class DriverMissing(Exception):
+    """No driver for the database of a URL."""
+
+
+class Fault(Enum):
+    """What an error of a database means for the work in hand."""
+
+    AGAIN = "the same transaction may succeed if it is run again"
+    DATA = "a row of it was refused"
+    RIGHTS = "the user lacks a privilege"
+    MISSING = "there is no such database"
+    OTHER = "anything else"
+
+
+class Backend(ABC):
+    """One kind of database server, told apart by the codes of its errors."""
+
+    port: ClassVar[int | None] = None
+    drivernames: ClassVar[Sequence[str]]
+    quietly: ClassVar[Sequence[str]] = ()
+    package: ClassVar[str]
+    again: ClassVar[frozenset[Any]]
+    rights: ClassVar[frozenset[Any]]
+    missing: ClassVar[frozenset[Any]]
+
+    def installed(self, url: sa.URL) -> bool:
+        """Say whether the driver that *url* names can be imported."""
+        try:
+            url.get_dialect().import_dbapi()
+        except (ImportError, sa.exc.NoSuchModuleError):
+            return False
+        return True
+
+    def engine(self, url: sa.URL, *, parameters: str, read_only: bool) -> sa.Engine:
+        """Return an engine whose sessions wait a second for locks, not a minute.
+
+        *parameters* are nova.conf's ``connection_parameters``. A *read_only* engine's
+        sessions cannot write, which the server itself enforces.
+        """
+        engine: sa.Engine = engines.create_engine(
+            self.bounded(url),
+            mysql_sql_mode="TRADITIONAL",
+            connection_parameters=parameters,
+            # nova.conf's max_retries is -1 in most deployments: for ever. The budget
+            # is connect_timeout, in connect.py.
+            max_retries=0,
+            max_pool_size=4,
+            connection_recycle_time=600,
+        )
+        sa.event.listen(engine, "connect", self.session(read_only=read_only))
+        return engine
+
+    @abstractmethod
+    def bounded(self, url: sa.URL) -> sa.URL:
+        """Return *url* with timeouts for the network, unless it sets its own."""
+
+    @abstractmethod
+    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
+        """Return a listener that limits a new session on the server's side."""
+
+    @abstractmethod
+    def code(self, error: BaseException) -> Any:
+        """Return the code by which the server names *error*, or None."""
+
+    @abstractmethod
+    def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        """Return the SQL aggregate that adds up 60 bits of the MD5 of each *text*.
+
+        Every backend yields the same sum for the same rows, in any order.
+        """
+
+    def fold(self, uuid: str) -> str:
+        """Return what the server's unique key compares instead of *uuid*."""
+        return uuid
+
+    def fault(self, error: BaseException) -> Fault:
+        """Say what *error* means, by its code and never by its words."""
+        code = self.code(driver_error(error))
+        if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
+            return Fault.AGAIN
+        if code in self.rights:
+            return Fault.RIGHTS
+        if code in self.missing:
+            return Fault.MISSING
+        if isinstance(error, DATA_ERRORS):
+            return Fault.DATA
+        return Fault.OTHER
+
+
+DATA_ERRORS = (
+    sa.exc.IntegrityError,
+    sa.exc.DataError,
+    # The kinds that oslo.db makes of the two above.
+    oslo_exception.DBDuplicateEntry,
+    oslo_exception.DBReferenceError,
+    oslo_exception.DBConstraintError,
+    oslo_exception.DBDataError,
+)
+
+DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """Return the driver's own error inside oslo.db's and SQLAlchemy's."""
+    inner = getattr(error, "inner_exception", None) or getattr(error, "orig", None)
+    return driver_error(inner) if inner is not None else error

@@ -1,0 +1,1 @@
+"""Remember, in the API database, what was done to each cell."""

@@ -1,0 +1,39 @@
+"""``cellmap_journal``: one row per committed batch, in the batch's transaction.
+
+It is checkpoint, audit trail and progress, and it is the fence: of two runs that
+work on one cell, only one can insert a batch's number.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.tables import journal
+
+if TYPE_CHECKING:
+    from cellmap_migrations.databases import Database
+
+
+def runner() -> str:
+    """Return who this process is, as it stands in the journal: host:pid."""
+    return f"{socket.gethostname()[:240]}:{os.getpid()}"
+
+
+def exists(api: Database) -> bool:
+    """Say whether anything was ever recorded in this API database."""
+    return sa.inspect(api.engine).has_table(journal.name)
+
+
+def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
+    """Return the last batch of *revision* in the cell, or None before the first."""
+    rows = api.read(
+        sa.select(journal)
+        .where(journal.c.cell_uuid == cell_uuid, journal.c.revision == revision)
+        .order_by(journal.c.batch.desc())
+        .limit(1)
+    )
+    return rows[0] if rows else None

@@ -1,0 +1,30 @@
+"""Tell the mappings that this package inserted from nova's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.tables import journal
+from cellmap_migrations.schema import instance_mappings
+
+if TYPE_CHECKING:
+    from cellmap_migrations.directory import CellMapping
+
+
+def inserted_by(cell: CellMapping, revision: str) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of the mappings that *revision* inserted in *cell*.
+
+    Their ``updated_at`` is a stamp of the journal: no other write of this package
+    touches that column, and every write of nova's does.
+    """
+    stamps = sa.select(journal.c.stamp).where(
+        journal.c.cell_uuid == cell.uuid,
+        journal.c.revision == revision,
+        journal.c.mapped > 0,
+    )
+    return sa.and_(
+        instance_mappings.c.cell_id == cell.id,
+        instance_mappings.c.updated_at.in_(stamps),
+    )

@@ -1,0 +1,78 @@
+"""The two tables of this package, both in the API database.
+
+Never in a cell's: nova's ``db archive_deleted_rows`` reflects every table of a cell
+and dies with a KeyError on one that it does not know (nova 34.0.0).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cellmap_migrations.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from cellmap_migrations.databases import Database
+
+CELL_OPTION = "cellmap_cell_uuid"
+
+
+def cell_of(context: Any) -> str:
+    """Return the uuid of the cell that a connection is for."""
+    return str(context.execution_options[CELL_OPTION])
+
+
+METADATA = sa.MetaData()
+
+journal = sa.Table(
+    "cellmap_journal",
+    METADATA,
+    sa.Column("cell_uuid", sa.String(36), primary_key=True),
+    sa.Column("revision", sa.String(64), primary_key=True),
+    sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
+    # instances.id: the batch read the rows after the one, up to and with the other.
+    sa.Column("after_id", sa.BigInteger, nullable=False),
+    sa.Column("upto_id", sa.BigInteger, nullable=False),
+    sa.Column("rows_read", sa.Integer, nullable=False),
+    *(sa.Column(outcome.value, sa.Integer, nullable=False) for outcome in Outcome),
+    sa.Column("started_at", sa.DateTime, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    # The updated_at of every mapping that the batch inserted, whole seconds UTC.
+    sa.Column("stamp", sa.DateTime, nullable=False),
+    sa.Column("runner", sa.String(255), nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8",
+)
+
+versions = sa.Table(
+    "cellmap_version",
+    METADATA,
+    # Alembic inserts only the version_num; the connection says which cell it is for.
+    sa.Column("cell_uuid", sa.String(36), primary_key=True, default=cell_of),
+    sa.Column("version_num", sa.String(64), primary_key=True),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8",
+)
+
+
+def create_tables(api: Database) -> None:
+    """Create this package's two tables unless they are there.
+
+    Two first runs may do so at the same moment.
+    """
+    for table in METADATA.sorted_tables:
+        if not sa.inspect(api.engine).has_table(table.name):
+            api.again(partial(create, api, table))
+
+
+def create(api: Database, table: sa.Table) -> None:
+    """Create *table*, or find that somebody else just did."""
+    try:
+        with api.engine.begin() as connection:
+            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+    # PostgreSQL's IF NOT EXISTS loses this race with a duplicate key in its catalog.
+    except Exception:
+        if not sa.inspect(api.engine).has_table(table.name):
+            raise

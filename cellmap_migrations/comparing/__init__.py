@@ -1,0 +1,1 @@
+"""Prove rows: compare a cell with its mappings, both ways."""

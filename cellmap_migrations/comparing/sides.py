@@ -1,0 +1,82 @@
+"""The two sides of a comparison, and the texts that stand for their rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cellmap_migrations.schema import PLACEHOLDER, instance_mappings, instances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.databases import Database
+
+# A chunk is all rows whose uuid begins with the same characters. They are told apart
+# in lower case and by equality only, because databases disagree about everything
+# else: MySQL ignores case, and PostgreSQL's locales sort hyphens in their own way.
+CHUNK_CHARACTERS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """The rows of one database that belong to the cell."""
+
+    database: Database
+    id: sa.ColumnElement[int]
+    uuid: sa.ColumnElement[str]
+    texts: Sequence[sa.ColumnElement[str]]
+    belongs: sa.ColumnElement[bool]
+
+    @property
+    def chunk(self) -> sa.ColumnElement[str]:
+        """The SQL for a row's chunk."""
+        # Literals, or PostgreSQL does not see that this is what GROUP BY names.
+        first = sa.literal_column("1", sa.Integer)
+        length = sa.literal_column(str(CHUNK_CHARACTERS), sa.Integer)
+        return sa.func.lower(sa.func.substr(self.uuid, first, length))
+
+
+def sides(
+    *,
+    cell: Database,
+    api: Database,
+    cell_id: int,
+    plan: Plan,
+    compared: Sequence[str],
+) -> tuple[Side, Side]:
+    """Return the cell's side and the mappings' side, with the *compared* columns."""
+    return (
+        Side(
+            database=cell,
+            id=instances.c.id,
+            uuid=instances.c.uuid,
+            texts=[text(plan.columns[name]) for name in compared],
+            belongs=sa.and_(
+                sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
+                instances.c.uuid != PLACEHOLDER,
+            ),
+        ),
+        Side(
+            database=api,
+            id=instance_mappings.c.id,
+            uuid=instance_mappings.c.instance_uuid,
+            texts=[text(instance_mappings.c[name]) for name in compared],
+            belongs=instance_mappings.c.cell_id == cell_id,
+        ),
+    )
+
+
+def text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Return SQL for a text that differs whenever the column does, NULL included."""
+    if isinstance(column.type, sa.Boolean):
+        return sa.case(
+            (column.is_(None), sa.literal_column("'-'")),
+            (column, sa.literal_column("'=1'")),
+            else_=sa.literal_column("'=0'"),
+        )
+    mark = sa.literal_column("'='", sa.String)
+    return sa.func.coalesce(mark + column, sa.literal_column("'-'"))

@@ -1,0 +1,117 @@
+"""Ask around: what the API database and the other cells know of some instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations import databases, directory, schema
+from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations.errors import CellmapError
+from cellmap_migrations.outcomes import Copy, Found
+from cellmap_migrations.schema import build_requests, instance_mappings, instances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.directory import CellMapping
+    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.stopping import Stopping
+
+# Seconds to try to reach a cell that is only asked; once for each in a run.
+PATIENCE = 5.0
+
+
+def found(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
+    """Return the mappings of the instances, by the uuid as the API's key folds it."""
+    rows = api.read_once(
+        sa.select(instance_mappings.c.instance_uuid, instance_mappings.c.cell_id).where(
+            instance_mappings.c.instance_uuid.in_(uuids)
+        )
+    )
+    return {
+        api.backend.fold(row[0]): Found(instance_uuid=row[0], cell_id=row[1])
+        for row in rows
+    }
+
+
+def building(api: Database, uuids: Sequence[str]) -> frozenset[str]:
+    """Return which of the instances nova still has a build request for."""
+    if not uuids or not schema.columns(api.engine, build_requests):
+        return frozenset()
+    rows = api.read_once(
+        sa.select(build_requests.c.instance_uuid).where(
+            build_requests.c.instance_uuid.in_(uuids)
+        )
+    )
+    asked = {api.backend.fold(uuid): uuid for uuid in uuids}
+    return frozenset(asked.get(api.backend.fold(row[0]), row[0]) for row in rows)
+
+
+@dataclass(kw_only=True)
+class OtherCells:
+    """The other cells, opened when first asked; one that cannot be is not retried."""
+
+    cells: dict[int, CellMapping]
+    settings: Settings
+    stopping: Stopping
+    opened: dict[int, Database | None] = field(default_factory=dict)
+
+    def copies(self, cell_id: int, uuids: Sequence[str]) -> dict[str, Copy]:
+        """Return what the cell with ``cell_mappings.id`` *cell_id* has of each uuid."""
+        if cell_id not in self.cells:
+            # Only possible where foreign keys are not enforced, as in SQLite.
+            return dict.fromkeys(uuids, Copy.ABSENT)
+        database = self.open(cell_id)
+        if database is None:
+            return dict.fromkeys(uuids, Copy.UNKNOWN)
+        try:
+            rows = database.read(self.select(database, uuids))
+        except (CellmapError, *DATABASE_ERRORS):
+            self.stopping.check()
+            self.opened[cell_id] = None
+            return dict.fromkeys(uuids, Copy.UNKNOWN)
+        fold = database.backend.fold
+        theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
+        return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
+
+    def open(self, cell_id: int) -> Database | None:
+        """Return the cell's database, or None if it cannot be reached."""
+        if cell_id not in self.opened:
+            try:
+                url, _ = directory.resolve(self.cells[cell_id], self.settings)
+                self.opened[cell_id] = databases.connect(
+                    url,
+                    what=f"cell {self.cells[cell_id]}",
+                    settings=self.settings,
+                    stopping=self.stopping,
+                    parameters=self.settings.base_parameters,
+                    read_only=True,
+                    patience=min(PATIENCE, self.settings.connect_timeout),
+                )
+            except CellmapError:
+                self.stopping.check()
+                self.opened[cell_id] = None
+        return self.opened[cell_id]
+
+    @staticmethod
+    def select(
+        database: Database, uuids: Sequence[str]
+    ) -> sa.Select[tuple[str, int, bool]]:
+        """Return the SELECT of the states of *uuids* in a cell of any release."""
+        has_hidden = "hidden" in schema.columns(database.engine, instances)
+        return sa.select(
+            instances.c.uuid,
+            sa.func.coalesce(instances.c.deleted, 0),
+            instances.c.hidden if has_hidden else sa.false(),
+        ).where(instances.c.uuid.in_(uuids))
+
+
+def state(*, deleted: int, hidden: bool | None) -> Copy:
+    """Return the state of a row that is there."""
+    if hidden:
+        return Copy.HIDDEN
+    return Copy.DELETED if deleted else Copy.LIVE

@@ -1,0 +1,38 @@
+"""How many rows the next batch has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# The weight of everything before the last batch, and the largest step upwards.
+MEMORY = 0.75
+GROWTH = 1.5
+START = 1_000
+
+
+@dataclass
+class Pace:
+    """Follows the rate of the API database so that a batch takes *seconds*."""
+
+    seconds: float
+    least: int
+    most: int
+    rows: float = 0.0
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.size = min(max(START, self.least), self.most)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in a batch of *rows* that took *seconds*.
+
+        The rate is smoothed, so that one fast batch does not count for much. A slow
+        one shrinks the next at once; growth is half as much again at the most.
+        """
+        self.rows = self.rows * MEMORY + rows
+        self.spent = self.spent * MEMORY + max(seconds, 1e-6)
+        wanted = self.rows / self.spent * self.seconds
+        if seconds > self.seconds:
+            wanted = min(wanted, rows / seconds * self.seconds)
+        wanted = min(wanted, self.size * GROWTH)
+        self.size = int(min(max(wanted, self.least), self.most))

@@ -1,0 +1,83 @@
+"""Write the mappings of one batch; the caller's transaction holds them together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.databases import Changed
+from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.schema import instance_mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cellmap_migrations.outcomes import Verdict
+
+# How many uuids one statement may name.
+UUIDS = 1_000
+
+
+def write(
+    connection: sa.Connection,
+    verdicts: Sequence[Verdict],
+    *,
+    cell_id: int,
+    stamp: datetime,
+) -> None:
+    """Insert, fill and move what *verdicts* say.
+
+    Raises Changed when a row is no longer what it was when it was decided about.
+    """
+    by_origin: dict[int | None, list[str]] = defaultdict(list)
+    new = []
+    for verdict in verdicts:
+        if verdict.outcome is Outcome.MAPPED:
+            new.append(verdict.instance)
+        elif verdict.outcome in (Outcome.FILLED, Outcome.MOVED):
+            by_origin[verdict.other_cell_id].append(verdict.instance.uuid)
+    if new:
+        # A plain INSERT: IGNORE would hide truncation and NULLs, and would use up
+        # an id of a signed 32-bit column for every row that is there already.
+        connection.execute(
+            sa.insert(instance_mappings),
+            [
+                {
+                    "instance_uuid": instance.uuid,
+                    "cell_id": cell_id,
+                    "updated_at": stamp,
+                    **instance.values,
+                }
+                for instance in new
+            ],
+        )
+    for origin, uuids in by_origin.items():
+        assign(connection, uuids, origin=origin, cell_id=cell_id)
+
+
+def assign(
+    connection: sa.Connection,
+    uuids: Sequence[str],
+    *,
+    origin: int | None,
+    cell_id: int,
+) -> None:
+    """Give the mappings this cell, provided that they still have *origin*.
+
+    ``updated_at`` stays: it tells which rows this package inserted.
+    """
+    for start in range(0, len(uuids), UUIDS):
+        some = uuids[start : start + UUIDS]
+        result = connection.execute(
+            sa.update(instance_mappings)
+            .where(
+                instance_mappings.c.instance_uuid.in_(some),
+                instance_mappings.c.cell_id.is_not_distinct_from(origin),
+            )
+            .values(cell_id=cell_id)
+        )
+        if result.rowcount != len(some):
+            raise Changed

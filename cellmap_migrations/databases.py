@@ -1,0 +1,153 @@
+"""Open a database within a bounded time, and try its transactions again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tenacity
+
+from cellmap_migrations import backends, secrets, urls
+from cellmap_migrations.backends import DATABASE_ERRORS, driver_error
+from cellmap_migrations.errors import (
+    CellmapError,
+    DatabaseMissing,
+    DatabaseRefused,
+    PrivilegeMissing,
+    StillFailing,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlalchemy as sa
+
+    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.stopping import Stopping
+
+T = TypeVar("T")
+
+
+class Changed(Exception):
+    """A row was changed by somebody else between the look at it and the write."""
+
+
+BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An open database: its engine, its backend, and what to call it."""
+
+    what: str
+    engine: sa.Engine
+    backend: backends.Backend
+    attempts: int
+    stopping: Stopping
+
+    def read(self, statement: sa.Executable) -> list[Any]:
+        """Return the rows of one statement, in a transaction of its own."""
+        return self.again(lambda: self.read_once(statement))
+
+    def read_once(self, statement: sa.Executable) -> list[Any]:
+        """Return the rows of one statement; the transaction ends with it."""
+        with self.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT"
+        ) as connection:
+            return list(connection.execute(statement).all())
+
+    def again(self, work: Callable[[], T]) -> T:
+        """Return what *work* returns, running it again where that may help.
+
+        Raises StillFailing after ``attempts``, or what ``understand`` makes of an
+        error that another attempt cannot mend.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self.may_pass),
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=BACKOFF,
+            sleep=self.stopping.wait,
+        )
+        try:
+            return retrying(work)
+        except tenacity.RetryError as error:
+            cause = error.last_attempt.exception()
+            raise StillFailing(self.what, self.attempts, message(cause)) from None
+        except DATABASE_ERRORS as error:
+            if self.backend.fault(error) is backends.Fault.DATA:
+                raise
+            raise understand(error, self.what, self.backend) from error
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Say whether the same work may succeed later."""
+        return isinstance(error, Changed) or (
+            isinstance(error, DATABASE_ERRORS)
+            and self.backend.fault(error) is backends.Fault.AGAIN
+        )
+
+
+def message(error: BaseException | None) -> str:
+    """Return what the driver said, masked: no SQL, no parameters, no passwords."""
+    inner = driver_error(error) if error else None
+    return secrets.mask(inner) or type(inner).__name__
+
+
+def understand(
+    error: BaseException, what: str, backend: backends.Backend
+) -> CellmapError:
+    """Return *error* in an operator's terms."""
+    fault = backend.fault(error)
+    if fault is backends.Fault.RIGHTS:
+        return PrivilegeMissing(what, message(error))
+    if fault is backends.Fault.MISSING:
+        return DatabaseMissing(f"{what}: {message(error)}")
+    if fault is backends.Fault.AGAIN:
+        return StillFailing(what, 1, message(error))
+    return DatabaseRefused(what, message(error))
+
+
+def connect(
+    url: sa.URL,
+    *,
+    what: str,
+    settings: Settings,
+    stopping: Stopping,
+    parameters: str = "",
+    read_only: bool = False,
+    patience: float | None = None,
+) -> Database:
+    """Return an open database, tried for ``connect_timeout`` (or *patience*) seconds.
+
+    nova.conf's ``max_retries`` counts for nothing here: most deployments set it to
+    -1, which is for ever. Raises Unreachable, PrivilegeMissing or DatabaseMissing.
+    """
+    patience = settings.connect_timeout if patience is None else patience
+    backend = backends.of(url)
+    engine = backend.engine(url, parameters=parameters, read_only=read_only)
+    database = Database(
+        what=f"{what} ({urls.show(url)})",
+        engine=engine,
+        backend=backend,
+        attempts=settings.attempts,
+        stopping=stopping,
+    )
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(
+            lambda error: (
+                isinstance(error, DATABASE_ERRORS)
+                and backend.fault(error) in (backends.Fault.AGAIN, backends.Fault.OTHER)
+            )
+        ),
+        stop=tenacity.stop_after_delay(patience),
+        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+        sleep=stopping.wait,
+    )
+    try:
+        retrying(lambda: engine.connect().close())
+    except tenacity.RetryError as error:
+        cause = error.last_attempt.exception()
+        raise Unreachable(database.what, patience, message(cause)) from None
+    except DATABASE_ERRORS as error:
+        raise understand(error, database.what, backend) from error
+    return database

@@ -1,0 +1,135 @@
+"""Find a cell in ``cell_mappings`` and learn where its database is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations import urls
+from cellmap_migrations.errors import (
+    AmbiguousCell,
+    CellNotGiven,
+    CellUrlUnusable,
+    NotAnApiDatabase,
+    SameDatabase,
+    UnknownCell,
+    UrlUnusable,
+)
+from cellmap_migrations.schema import cell_mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.settings import Settings
+
+LOCAL, ALL = "local", "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellMapping:
+    """One row of nova's ``cell_mappings``; ``connection`` is its text, never shown."""
+
+    id: int
+    uuid: str
+    name: str | None
+    connection: str | None = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.uuid})" if self.name else self.uuid
+
+
+def read(api: Database) -> list[CellMapping]:
+    """Return every cell, in the order of their ids; cell0 and disabled ones too."""
+    if not sa.inspect(api.engine).has_table(cell_mappings.name):
+        raise NotAnApiDatabase(api.what, [f"table {cell_mappings.name}"])
+    statement = sa.select(
+        cell_mappings.c.id,
+        cell_mappings.c.uuid,
+        cell_mappings.c.name,
+        cell_mappings.c.database_connection.label("connection"),
+    ).order_by(cell_mappings.c.id)
+    return [
+        CellMapping(id=row.id, uuid=row.uuid, name=row.name, connection=row.connection)
+        for row in api.read(statement)
+    ]
+
+
+def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
+    """Return the cells that ``cell=`` names: one, or with ``all`` every one.
+
+    Raises CellNotGiven, UnknownCell or AmbiguousCell, which list the cells.
+    """
+    names = [str(cell) for cell in cells]
+    selector = settings.cell
+    if not selector:
+        raise CellNotGiven(names)
+    if selector == ALL:
+        return cells
+    if selector == LOCAL:
+        found = at_base(cells, settings)
+    else:
+        found = [cell for cell in cells if cell.uuid.lower() == selector.lower()]
+        found = found or [cell for cell in cells if cell.name == selector]
+    if not found:
+        raise UnknownCell(selector, names)
+    if len(found) > 1:
+        raise AmbiguousCell(selector, [cell.uuid for cell in found])
+    return found
+
+
+def at_base(cells: Sequence[CellMapping], settings: Settings) -> list[CellMapping]:
+    """Return the cells whose database is nova.conf's ``[database] connection``."""
+    if settings.base_connection is None:
+        raise UrlUnusable("cell=local", "[database] connection is not set in nova.conf")
+    base, _ = urls.parse(settings.base_connection, "[database] connection")
+    return [
+        cell
+        for cell in cells
+        if (url := resolve_or_none(cell, settings))
+        and urls.identity(url) == urls.identity(base)
+    ]
+
+
+def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
+    """Return where the cell's database is, and a warning about its driver or None.
+
+    Raises CellUrlUnusable. A NULL connection is one such case: nova would silently
+    use its own ``[database] connection`` for it (``create_context_manager(None)``).
+    """
+    if cell.connection is None:
+        raise CellUrlUnusable(str(cell), "its database_connection is NULL")
+    try:
+        text = urls.expand(cell.connection, settings.base_connection)
+    except ValueError as error:
+        raise CellUrlUnusable(str(cell), f"database_connection: {error}") from None
+    try:
+        return urls.parse(text, "database_connection")
+    except UrlUnusable as error:
+        raise CellUrlUnusable(str(cell), str(error)) from None
+
+
+def resolve_or_none(cell: CellMapping, settings: Settings) -> sa.URL | None:
+    """Return where the cell's database is, or None where that cannot be said."""
+    try:
+        return resolve(cell, settings)[0]
+    except CellUrlUnusable:
+        return None
+
+
+def refuse_shared(
+    cell: CellMapping,
+    url: sa.URL,
+    cells: Sequence[CellMapping],
+    settings: Settings,
+) -> None:
+    """Raise SameDatabase if *cell*'s database is another cell's or the API's."""
+    api, _ = urls.parse(settings.api_connection, "[api_database] connection")
+    if urls.identity(url) == urls.identity(api):
+        raise SameDatabase(str(cell), "the API database", urls.show(url))
+    for other in cells:
+        theirs = None if other.id == cell.id else resolve_or_none(other, settings)
+        if theirs and urls.identity(theirs) == urls.identity(url):
+            raise SameDatabase(str(cell), f"cell {other}", urls.show(url))

@@ -1,0 +1,269 @@
+"""Every failure that an operator can cause or cure, with its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# From harmless to grave. With several cells the gravest code is the exit code:
+# what needs an operator outweighs what needs only another run.
+SEVERITY = (0, 3, 75, 65, 77, 78, 70)
+
+
+class CellmapError(Exception):
+    """A run that ends without its result; ``code`` is the exit code."""
+
+    code: ClassVar[int] = 70
+
+
+class ConfigurationError(CellmapError):
+    """Something that must be corrected in the configuration or the command."""
+
+    code = 78
+
+
+class RightsError(CellmapError):
+    """Something that this user may not read or write."""
+
+    code = 77
+
+
+class TryAgain(CellmapError):
+    """A run that can be repeated as it is; what was committed stays."""
+
+    code = 75
+
+
+class RowsInTheWay(CellmapError):
+    """Rows that only an operator can decide about."""
+
+    code = 65
+
+
+class BadOption(ConfigurationError):
+    def __init__(self, name: str, found: object, wanted: str) -> None:
+        self.name, self.found = name, found
+        super().__init__(f"{name}={found} cannot be used: {wanted}")
+
+
+class UnknownOption(ConfigurationError):
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        super().__init__(
+            f"-x {name} is not known here; known are {', '.join(sorted(known))}"
+        )
+
+
+class ConfigUnusable(ConfigurationError):
+    """nova.conf cannot be found or understood."""
+
+
+class ConfigUnreadable(RightsError):
+    """nova.conf is there but may not be read."""
+
+
+class NoApiDatabase(ConfigurationError):
+    def __init__(self, files: Sequence[str]) -> None:
+        read = ", ".join(files) or "no file at all"
+        super().__init__(
+            f"[api_database] connection is not set (read: {read}); name the right "
+            "file with -x config_file=..."
+        )
+
+
+class CellNotGiven(ConfigurationError):
+    def __init__(self, cells: Sequence[str]) -> None:
+        super().__init__(
+            "no cell was given; add -x cell= with a uuid, a name, local or all. "
+            f"Cells: {'; '.join(cells) or 'none'}"
+        )
+
+
+class UnknownCell(ConfigurationError):
+    def __init__(self, selector: str, cells: Sequence[str]) -> None:
+        self.selector = selector
+        super().__init__(
+            f"no cell {selector!r} in cell_mappings. "
+            f"Cells: {'; '.join(cells) or 'none'}"
+        )
+
+
+class AmbiguousCell(ConfigurationError):
+    def __init__(self, selector: str, uuids: Sequence[str]) -> None:
+        self.uuids = tuple(uuids)
+        super().__init__(
+            f"{len(uuids)} cells are called {selector!r}; give one of their uuids: "
+            f"{', '.join(uuids)}"
+        )
+
+
+class CellUrlUnusable(ConfigurationError):
+    """A cell's ``database_connection`` that leads nowhere."""
+
+    def __init__(self, cell: str, why: str) -> None:
+        self.cell = cell
+        super().__init__(
+            f"cell {cell}: {why}; correct it with nova-manage cell_v2 update_cell"
+        )
+
+
+class UrlUnusable(ConfigurationError):
+    """A database URL that cannot be used at all; never shows the URL."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class SameDatabase(ConfigurationError):
+    def __init__(self, cell: str, other: str, database: str) -> None:
+        super().__init__(
+            f"cell {cell} and {other} resolve to one database, {database}; each cell "
+            "has its own, so correct database_connection first"
+        )
+
+
+class NotAnApiDatabase(ConfigurationError):
+    def __init__(self, database: str, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{database} lacks {', '.join(missing)}, so it is no nova API database; "
+            "correct [api_database] connection, or run nova-manage api_db sync"
+        )
+
+
+class NotACellDatabase(ConfigurationError):
+    def __init__(self, database: str, missing: Sequence[str]) -> None:
+        super().__init__(
+            f"{database} lacks {', '.join(missing)}, so it is no nova "
+            "cell database of Kilo or later; correct database_connection, or run "
+            "nova-manage db sync for it"
+        )
+
+
+class SchemaTooOld(ConfigurationError):
+    def __init__(self, missing: Sequence[str], revision: str, before: str) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"revision {revision} needs {', '.join(missing)} in the API database: "
+            f"run nova-manage api_db sync first, or upgrade to {before} only"
+        )
+
+
+class OfflineRefused(ConfigurationError):
+    def __init__(self) -> None:
+        super().__init__(
+            "--sql is refused: which rows are written depends on rows in two "
+            "databases at the time of writing, and a script cannot read them"
+        )
+
+
+class AlembicRefused(ConfigurationError):
+    """What Alembic itself says of a command, such as an unknown revision."""
+
+
+class MappingsInUse(ConfigurationError):
+    def __init__(self, cell: str) -> None:
+        super().__init__(
+            f"a downgrade of cell {cell} removes mappings, and on a live cloud their "
+            "instances answer 404 from then on; add -x remove_mappings=yes to do it"
+        )
+
+
+class DatabaseMissing(ConfigurationError):
+    """The server answers, the database is not there."""
+
+
+class PrivilegeMissing(RightsError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; grant what is missing (README, section Grants)"
+        )
+
+
+class Unreachable(TryAgain):
+    def __init__(self, what: str, seconds: float, message: str) -> None:
+        super().__init__(f"{what} not reached within {seconds:g} s: {message}")
+
+
+class StillFailing(TryAgain):
+    def __init__(self, what: str, attempts: int, message: str) -> None:
+        super().__init__(
+            f"{what} failed {attempts} times, last with: {message}; what was "
+            "committed stays, so run again"
+        )
+
+
+class AnotherRun(TryAgain):
+    """Another run committed the batch that this one was about to commit."""
+
+    def __init__(self, cell: str, batch: int, runner: str) -> None:
+        self.batch, self.runner = batch, runner
+        super().__init__(
+            f"another run ({runner}) is working on cell {cell}: it committed batch "
+            f"{batch} first. Nothing was written twice; run again when it has ended"
+        )
+
+
+class OvertakenStamp(TryAgain):
+    def __init__(self, cell: str) -> None:
+        super().__init__(
+            f"another run recorded a version of cell {cell} while this one worked; "
+            "run again"
+        )
+
+
+class Stopped(TryAgain):
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"stopped: {reason}; run again to go on from here")
+
+
+class Unasked(TryAgain):
+    def __init__(self, cell: str, count: int, others: str) -> None:
+        super().__init__(
+            f"cell {cell}: {count} instances are mapped to a cell that cannot be asked "
+            f"now ({others}); run again when it can"
+        )
+
+
+class Unsettled(TryAgain):
+    def __init__(self, cell: str, count: int) -> None:
+        super().__init__(
+            f"cell {cell}: {count} mappings still changed while they were compared; "
+            "run again"
+        )
+
+
+class RowsLeft(RowsInTheWay):
+    def __init__(self, cell: str, counts: str) -> None:
+        super().__init__(
+            f"cell {cell}: {counts} left as they are and listed above; everything "
+            "else is mapped. Decide about them, then run again"
+        )
+
+
+class CopiedCell(RowsInTheWay):
+    def __init__(self, cell: str, other: str, copies: int, sample: int) -> None:
+        super().__init__(
+            f"cell {cell} looks like a copy of {other}: of {sample} live instances "
+            f"looked at, {copies} are mapped to {other} and live there too. Nothing "
+            "was written; correct database_connection of the wrong one"
+        )
+
+
+class DatabaseRefused(CellmapError):
+    """A database error that this package has no answer to."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(f"{what}: {message}; please report this")
+
+
+class NotStamped(CellmapError):
+    """Alembic ended well, and its version row is not there."""
+
+    def __init__(self, cell: str, wanted: str, found: str) -> None:
+        super().__init__(
+            f"cell {cell}: the version should now be {wanted}, but a fresh connection "
+            f"reads {found}; please report this"
+        )

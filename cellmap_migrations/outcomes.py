@@ -1,0 +1,163 @@
+"""What becomes of an instance: the outcomes, and the rules as pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from cellmap_migrations.schema import PLACEHOLDER
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+
+class Outcome(str, Enum):
+    """How one instance of the cell ends; each ends as exactly one."""
+
+    MAPPED = "mapped"
+    ALREADY = "already"
+    FILLED = "filled"
+    IN_FLIGHT = "in_flight"
+    HIDDEN = "hidden"
+    PLACEHOLDER = "placeholder"
+    ELSEWHERE = "elsewhere"
+    MOVED = "moved"
+    CONFLICT = "conflict"
+    UNRESOLVED = "unresolved"
+    REJECTED = "rejected"
+
+
+WRITTEN = (Outcome.MAPPED, Outcome.FILLED, Outcome.MOVED)
+LEFT = (Outcome.CONFLICT, Outcome.UNRESOLVED, Outcome.REJECTED)
+
+
+class Copy(Enum):
+    """What another cell says of an instance that is in this cell as well."""
+
+    ABSENT = "not there"
+    DELETED = "deleted"
+    LIVE = "live"
+    HIDDEN = "hidden"
+    UNKNOWN = "cannot be asked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Instance:
+    """One row of the cell's ``instances``, with the columns to be written."""
+
+    id: int
+    uuid: str
+    created_at: datetime | None
+    deleted: bool
+    hidden: bool
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What the API database has for an instance."""
+
+    instance_uuid: str
+    cell_id: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """An instance, its outcome, and for an operator the reason why."""
+
+    instance: Instance
+    outcome: Outcome
+    why: str = ""
+    other_cell_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What the rules need to know beside the two rows."""
+
+    cell_id: int
+    now: datetime
+    grace: timedelta
+    building: frozenset[str]
+    copies: dict[str, Copy]
+    cell_names: dict[int, str]
+
+
+def other_cell(instance: Instance, found: Found | None, cell_id: int) -> int | None:
+    """Return which other cell has to be asked about *instance*, if any."""
+    if found is None or found.cell_id == cell_id:
+        return None
+    if instance.hidden or instance.uuid == PLACEHOLDER:
+        return None
+    return found.cell_id
+
+
+def decide(instance: Instance, found: Found | None, around: Circumstances) -> Verdict:
+    """Return what is to become of *instance*, mapped as *found* says."""
+    if instance.uuid == PLACEHOLDER:
+        # nova's fill_virtual_interface_list left one in every cell (19.0.0).
+        return Verdict(instance=instance, outcome=Outcome.PLACEHOLDER)
+    if instance.hidden:
+        return Verdict(instance=instance, outcome=Outcome.HIDDEN)
+    if found is None:
+        return unmapped(instance)
+    if found.cell_id == around.cell_id:
+        return Verdict(instance=instance, outcome=Outcome.ALREADY)
+    if found.cell_id is None:
+        return without_cell(instance, around)
+    return mapped_to_another(instance, found.cell_id, around)
+
+
+def unmapped(instance: Instance) -> Verdict:
+    """Decide about an instance that has no mapping."""
+    why = ""
+    if instance.values["project_id"] is None:
+        why = "project_id is NULL, and a mapping must have one"
+    elif not instance.deleted and instance.values.get("user_id", "") is None:
+        # is_qfd_populated() looks at all mappings at once (nova/quota.py): one such
+        # row breaks unified limits for the whole cloud.
+        why = "user_id is NULL, and such a mapping breaks unified limits"
+    outcome = Outcome.REJECTED if why else Outcome.MAPPED
+    return Verdict(instance=instance, outcome=outcome, why=why)
+
+
+def without_cell(instance: Instance, around: Circumstances) -> Verdict:
+    """Decide about an instance whose mapping has no cell yet, as during a boot."""
+    # Every instance that nova boots has a created_at; one without is an old row.
+    young = (
+        instance.created_at is not None
+        and around.now - instance.created_at < around.grace
+    )
+    booting = young or instance.uuid in around.building
+    outcome = Outcome.IN_FLIGHT if booting else Outcome.FILLED
+    return Verdict(instance=instance, outcome=outcome)
+
+
+def mapped_to_another(
+    instance: Instance, other_cell_id: int, around: Circumstances
+) -> Verdict:
+    """Decide about an instance that is mapped to another cell."""
+    name = around.cell_names.get(other_cell_id, f"cell_mappings.id {other_cell_id}")
+    match around.copies[instance.uuid]:
+        case Copy.UNKNOWN:
+            outcome, why = (
+                Outcome.UNRESOLVED,
+                f"mapped to {name}, which cannot be asked",
+            )
+        case Copy.HIDDEN:
+            outcome, why = Outcome.IN_FLIGHT, ""
+        case Copy.ABSENT:
+            outcome, why = Outcome.MOVED, ""
+        case _ if instance.deleted:
+            outcome, why = Outcome.ELSEWHERE, ""
+        case Copy.DELETED:
+            outcome, why = Outcome.MOVED, ""
+        case _:
+            outcome, why = (
+                Outcome.CONFLICT,
+                f"live here, and in {name} where it is mapped",
+            )
+    return Verdict(
+        instance=instance, outcome=outcome, why=why, other_cell_id=other_cell_id
+    )

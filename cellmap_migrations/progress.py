@@ -1,0 +1,116 @@
+"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Seconds between two lines where stderr is no terminal: some deployment tools log
+# every line of it as a warning.
+QUIET = 30.0
+
+
+class Display:
+    """Writes progress to stderr; it may be closed, and nothing is lost with it."""
+
+    def __init__(
+        self, cell: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.cell, self.clock = cell, clock
+        self.terminal = sys.stderr is not None and sys.stderr.isatty()
+
+    @contextmanager
+    def walking(
+        self, start: int, bound: int, verb: str = "mapping"
+    ) -> Iterator[Callable[[int, int], None]]:
+        """Yield a function to call with the rows of a batch and the id it reached."""
+        if self.terminal:
+            with self.bar(start, bound, verb) as moved:
+                yield moved
+        else:
+            yield self.lines(start, bound, verb)
+
+    @contextmanager
+    def bar(
+        self, start: int, bound: int, verb: str
+    ) -> Iterator[Callable[[int, int], None]]:
+        """Draw a bar; its length is the walk's distance in ids."""
+        total = Rate(self.clock)
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rows]}"),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            transient=True,
+        ) as progress:
+            task = progress.add_task(
+                f"{verb} {self.cell}", total=max(bound - start, 1), rows=""
+            )
+
+            def moved(rows: int, upto_id: int) -> None:
+                total.add(rows)
+                progress.update(task, completed=upto_id - start, rows=str(total))
+
+            yield moved
+
+    def lines(self, start: int, bound: int, verb: str) -> Callable[[int, int], None]:
+        """Return a function that prints a line when the last one is old."""
+        total = Rate(self.clock)
+        printed = self.clock()
+
+        def moved(rows: int, upto_id: int) -> None:
+            nonlocal printed
+            total.add(rows)
+            if self.clock() - printed < QUIET:
+                return
+            printed = self.clock()
+            share = (upto_id - start) / max(bound - start, 1)
+            left = total.elapsed * (1 - share) / share if share else 0.0
+            say(f"{verb} {self.cell}: {share:.0%}, {total}, about {left:.0f} s left")
+
+        return moved
+
+
+class Rate:
+    """Rows so far, and how many a second."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock, self.started, self.rows = clock, clock(), 0
+
+    def add(self, rows: int) -> None:
+        """Count *rows* more."""
+        self.rows += rows
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return max(self.clock() - self.started, 1e-6)
+
+    def __str__(self) -> str:
+        return f"{self.rows:,} rows, {self.rows / self.elapsed:,.0f} rows/s"
+
+
+def say(line: str) -> None:
+    """Write one line to stderr, if there is one."""
+    if sys.stderr is not None:
+        try:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the output
+        except (OSError, ValueError):
+            # Closed by the caller, or a pipe that nobody reads: not a reason to stop.
+            sys.stderr = None

@@ -1,0 +1,129 @@
+"""Run a command on the cells that it names, and end it with an exit code."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING
+
+from cellmap_migrations import databases, directory, secrets, settings, urls
+from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations.bookkeeping import version
+from cellmap_migrations.cell import Cell
+from cellmap_migrations.errors import CellmapError, OfflineRefused, Stopped, UnknownCell
+from cellmap_migrations.progress import say
+from cellmap_migrations.reporting import Report, emit, worst
+from cellmap_migrations.stopping import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.settings import Settings
+
+    Work = Callable[[Cell], None]
+
+
+def run(arguments: Sequence[str], work: Work, *, offline: bool) -> None:
+    """Do *work* for each cell that the ``-x`` *arguments* name.
+
+    Prints the result, and raises SystemExit with the gravest code unless that is 0.
+    """
+    quieten()
+    stopping = Stopping()
+    reports: list[Report] = []
+    with stopping.listening():
+        try:
+            if offline:
+                raise OfflineRefused
+            each(settings.load(arguments), work, stopping, reports)
+        except CellmapError as error:
+            asked = dict(pair.partition("=")[::2] for pair in arguments)
+            failed = Report(cell=asked.get("cell"))
+            failed.end(error)
+            reports.append(failed)
+    emit(
+        reports,
+        as_json="output=json" in arguments,
+        together=f"cell={directory.ALL}" in arguments,
+    )
+    if code := worst(reports):
+        raise SystemExit(code)
+
+
+def quieten() -> None:
+    """Keep libraries from printing tracebacks through Python's last-resort handler."""
+    for name in ("oslo_db", "oslo_config", "sqlalchemy", "alembic"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+
+
+def each(
+    config: Settings, work: Work, stopping: Stopping, reports: list[Report]
+) -> None:
+    """Do *work* for one cell after another; one that fails does not stop the rest."""
+    if config.time_limit:
+        stopping.limit(config.time_limit)
+    api = open_api(config, stopping)
+    try:
+        cells = directory.read(api)
+        try:
+            chosen = directory.find(cells, config)
+        except UnknownCell as error:
+            if config.missing != "skip":
+                raise
+            say(f"nothing to do: {error}")
+            reports.append(Report(cell=config.cell))
+            return
+        for mapping in chosen:
+            report = Report(cell=mapping.uuid, name=mapping.name)
+            reports.append(report)
+            cell = Cell(
+                mapping,
+                api=api,
+                cells=cells,
+                settings=config,
+                stopping=stopping,
+                report=report,
+            )
+            report.end(attempt(cell, work))
+            if isinstance(report.error, Stopped):
+                return
+    finally:
+        api.engine.dispose()
+
+
+def open_api(config: Settings, stopping: Stopping) -> Database:
+    """Return nova's API database."""
+    what = "[api_database] connection"
+    url, warning = urls.parse(config.api_connection, what)
+    if warning:
+        say(f"warning: {what}: {warning}")
+    return databases.connect(
+        url,
+        what="API database",
+        settings=config,
+        stopping=stopping,
+        parameters=config.api_parameters,
+    )
+
+
+def attempt(cell: Cell, work: Work) -> CellmapError | None:
+    """Do *work*, and return how it failed, in an operator's terms."""
+    error: CellmapError | None = None
+    try:
+        work(cell)
+        cell.report.revision = ", ".join(version.stamped(cell.api, cell.mapping.uuid))
+    except CellmapError as failure:
+        error = failure
+    except DATABASE_ERRORS as failure:
+        error = databases.understand(failure, cell.api.what, cell.api.backend)
+    # Whatever comes here is a fault of this package; it must not show a password.
+    except Exception as failure:  # noqa: BLE001
+        for line in traceback.format_exc().splitlines():
+            say(secrets.mask_line(line))
+        error = CellmapError(
+            f"internal error, please report it: {secrets.mask(failure)}"
+        )
+    finally:
+        cell.close()
+    return error

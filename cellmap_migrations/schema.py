@@ -1,0 +1,68 @@
+"""Nova's tables, as far as this package reads or writes them.
+
+Column lists are the union over all releases since Liberty; which of them a database
+has is looked up with ``columns`` before they are used.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+API = sa.MetaData()
+CELL = sa.MetaData()
+
+PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
+
+cell_mappings = sa.Table(
+    "cell_mappings",
+    API,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("uuid", sa.String(36)),
+    sa.Column("name", sa.String(255)),
+    sa.Column("database_connection", sa.Text),
+)
+
+instance_mappings = sa.Table(
+    "instance_mappings",
+    API,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("created_at", sa.DateTime),
+    sa.Column("updated_at", sa.DateTime),
+    sa.Column("instance_uuid", sa.String(36)),
+    sa.Column("cell_id", sa.Integer),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("queued_for_delete", sa.Boolean),  # since Rocky
+    sa.Column("user_id", sa.String(255)),  # since Stein
+)
+
+build_requests = sa.Table(
+    "build_requests",  # since Mitaka
+    API,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("instance_uuid", sa.String(36)),
+)
+
+instances = sa.Table(
+    "instances",
+    CELL,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("uuid", sa.String(36)),
+    sa.Column("project_id", sa.String(255)),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("created_at", sa.DateTime),
+    sa.Column("deleted", sa.Integer),
+    sa.Column("vm_state", sa.String(255)),
+    sa.Column("hidden", sa.Boolean),  # since Train
+)
+
+# What an instances table had in every release that this package reads.
+INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden"}
+
+
+def columns(engine: sa.Engine, table: sa.Table) -> frozenset[str]:
+    """Return the names of the columns that *table* has there; none without it."""
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        if not inspector.has_table(table.name):
+            return frozenset()
+        return frozenset(found["name"] for found in inspector.get_columns(table.name))

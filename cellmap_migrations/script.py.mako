@@ -1,0 +1,17 @@
+"""${message}."""
+
+from cellmap_migrations import Cell
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+
+
+def upgrade(cell: Cell) -> None:
+    """Say what is true of the cell's mappings afterwards.
+
+    It may be killed and run again: every verb of the cell resumes by itself.
+    """
+
+
+def downgrade(cell: Cell) -> None:
+    """Say what is taken back, and what is left."""

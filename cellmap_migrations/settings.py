@@ -1,0 +1,160 @@
+"""What the operator configured: nova.conf, its ``[cellmap]`` group, and ``-x``.
+
+All durations are seconds, all sizes are rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from oslo_config import cfg
+
+from cellmap_migrations import secrets
+from cellmap_migrations.errors import (
+    BadOption,
+    ConfigUnreadable,
+    ConfigUnusable,
+    NoApiDatabase,
+    UnknownOption,
+)
+from cellmap_migrations.options import GROUP, OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RUN_OPTIONS = {
+    "cell": None,
+    "missing": ("fail", "skip"),
+    "output": ("text", "json"),
+    "remove_mappings": ("no", "yes"),
+}
+FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One run's configuration. Connections are nova.conf's texts, never printed."""
+
+    cell: str | None
+    missing: str
+    output: str
+    remove_mappings: bool
+    batch_seconds: float
+    batch_rows_min: int
+    batch_rows_max: int
+    grace_seconds: int
+    on_reject: str
+    time_limit: float | None
+    max_rows: int | None
+    connect_timeout: float
+    attempts: int
+    api_connection: str = field(repr=False)
+    api_parameters: str = field(repr=False)
+    base_connection: str | None = field(repr=False)
+    base_parameters: str = field(repr=False)
+
+
+def load(arguments: Iterable[str]) -> Settings:
+    """Return the settings of a run, from ``-x`` *arguments* of the form name=value.
+
+    Files are searched and read as nova-manage reads them: ``--config-file`` in order,
+    else nova.conf and nova.conf.d in their usual places, then ``OS_*`` variables.
+
+    Raises UnknownOption, BadOption, NoApiDatabase, ConfigUnusable or
+    ConfigUnreadable.
+    """
+    given = [pair.partition("=") for pair in arguments]
+    files = [
+        word
+        for name, _, value in given
+        if name in FILE_OPTIONS
+        for word in (FILE_OPTIONS[name], value)
+    ]
+    chosen = {name: value for name, _, value in given if name not in FILE_OPTIONS}
+    run = {name: run_option(name, chosen.pop(name, None)) for name in RUN_OPTIONS}
+    conf = read(files)
+    override(conf, chosen)
+    try:
+        connections = {
+            "api_connection": conf.api_database.connection,
+            "api_parameters": conf.api_database.connection_parameters,
+            "base_connection": conf.database.connection,
+            "base_parameters": conf.database.connection_parameters,
+        }
+        cellmap = dict(conf.cellmap.items())
+    except cfg.TemplateSubstitutionError:
+        # The name after the dollar may be a part of a password: it is not shown.
+        raise ConfigUnusable(
+            "a value in nova.conf refers with $ to an option that does not exist; "
+            "write $$ for a dollar sign"
+        ) from None
+    except (cfg.ConfigFileValueError, ValueError) as error:
+        raise ConfigUnusable(secrets.mask(error)) from None
+    if not connections["api_connection"]:
+        raise NoApiDatabase(conf.config_file or [])
+    if cellmap["batch_rows_min"] > cellmap["batch_rows_max"]:
+        raise BadOption(
+            "batch_rows_min",
+            cellmap["batch_rows_min"],
+            f"it is more than batch_rows_max ({cellmap['batch_rows_max']})",
+        )
+    run["remove_mappings"] = run["remove_mappings"] == "yes"
+    return Settings(**run, **connections, **cellmap)
+
+
+def run_option(name: str, value: str | None) -> Any:
+    """Return the value of an option that exists only as ``-x``."""
+    choices = RUN_OPTIONS[name]
+    if choices is None:
+        return value
+    if value is None:
+        return choices[0]
+    if value not in choices:
+        raise BadOption(name, value, f"write one of {', '.join(choices)}")
+    return value
+
+
+def read(files: list[str]) -> cfg.ConfigOpts:
+    """Read nova.conf the way nova-manage does, without opening any log."""
+    conf = cfg.ConfigOpts()
+    for group in ("api_database", "database"):
+        conf.register_opts(
+            [
+                cfg.StrOpt("connection", secret=True),
+                cfg.StrOpt("connection_parameters", default="", secret=True),
+            ],
+            group=group,
+        )
+    conf.register_group(GROUP)
+    conf.register_opts(OPTIONS, group=GROUP)
+    try:
+        # prog decides which files are read beside nova.conf; alembic's own name
+        # would add /etc/nova/alembic.conf.
+        conf(args=files, project="nova", prog="nova-manage")
+    except cfg.ConfigFilesPermissionDeniedError as error:
+        raise ConfigUnreadable(
+            f"{', '.join(error.config_files)} may not be read by this user; run as "
+            "nova, or as a member of its group"
+        ) from None
+    except cfg.ConfigFileParseError as error:
+        # Its text shows the line, and the line may be the one with the password.
+        raise ConfigUnusable(
+            f"{error.config_file} is not in nova.conf's format (a line without = or "
+            "a value before the first [group])"
+        ) from None
+    except cfg.Error as error:
+        raise ConfigUnusable(secrets.mask(error)) from None
+    return conf
+
+
+def override(conf: cfg.ConfigOpts, chosen: Mapping[str, str]) -> None:
+    """Put ``-x name=value`` over the ``[cellmap]`` options of the files."""
+    known = {option.dest for option in OPTIONS}
+    for name, value in chosen.items():
+        if name not in known:
+            raise UnknownOption(name, {*known, *RUN_OPTIONS, *FILE_OPTIONS})
+        try:
+            conf.set_override(name, value, group=GROUP.name)
+        except ValueError as error:
+            raise BadOption(name, value, secrets.mask(error)) from None

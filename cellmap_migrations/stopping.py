@@ -1,0 +1,80 @@
+"""End a run early and cleanly: signals, the time limit, the row limit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cellmap_migrations.errors import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+# su and runuser kill their child 2 s after they passed on a SIGTERM. The batch in
+# hand is given most of that; then its transaction is dropped where it is.
+PATIENCE = 1.2
+
+
+class Stopping:
+    """Knows whether the run should end, and why; also how it waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.deadline: float | None = None
+        self.signal: str | None = None
+        self.signalled = threading.Event()
+
+    def limit(self, seconds: float) -> None:
+        """Let ``check_limits`` raise from *seconds* after now on."""
+        self.deadline = self.clock() + seconds
+
+    def check(self) -> None:
+        """Raise Stopped if a signal arrived."""
+        if self.signal:
+            raise Stopped(f"{self.signal} received")
+
+    def check_limits(self) -> None:
+        """Raise Stopped if a signal arrived or the time limit has passed."""
+        self.check()
+        if self.deadline is not None and self.clock() >= self.deadline:
+            raise Stopped("time limit reached")
+
+    def wait(self, seconds: float) -> None:
+        """Wait *seconds*; raise Stopped as soon as a signal arrives."""
+        self.signalled.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Turn SIGTERM, SIGINT and SIGHUP into Stopped while the block runs.
+
+        Only the main thread can listen; elsewhere the signals stay as they are.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.note) for number in SIGNALS}
+        alarm = signal.signal(signal.SIGALRM, self.give_up)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def note(self, number: int, _: Any) -> None:
+        """Remember the signal, and give the batch in hand PATIENCE seconds."""
+        if not self.signal:
+            self.signal = signal.Signals(number).name
+            self.signalled.set()
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def give_up(self, _: int, __: Any) -> None:
+        """Leave whatever blocks: the server rolls back what was not committed."""
+        self.check()

@@ -1,0 +1,24 @@
+"""Map every instance of the cell."""
+
+from cellmap_migrations import Cell, deleted_or_soft_deleted
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade(cell: Cell) -> None:
+    """Give each instance of the cell its row in ``instance_mappings``."""
+    cell.map_instances(
+        revision,
+        columns={
+            "project_id": "project_id",
+            "user_id": "user_id",
+            "queued_for_delete": deleted_or_soft_deleted,
+            "created_at": "created_at",
+        },
+    )
+
+
+def downgrade(cell: Cell) -> None:
+    """Remove the mappings that this revision inserted and nobody has changed since."""
+    cell.unmap_instances(revision)

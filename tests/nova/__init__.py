@@ -1,0 +1,1 @@
+"""A small nova for tests: its tables, its servers and what it does to its rows."""

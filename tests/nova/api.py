@@ -1,0 +1,92 @@
+"""The API database of a test cloud, and what nova does to the rows in it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.nova.rows import LONG_AGO, PROJECT, USER, Mapped, known
+from tests.nova.schema import API_HEAD, api_tables
+from tests.nova.servers import plain_engine
+
+
+class Api:
+    """An API database that nova of *release* has just made at *url*."""
+
+    def __init__(self, url: sa.URL, release: str) -> None:
+        self.url = url
+        self.release = release
+        self.engine = plain_engine(url)
+        self.tables = api_tables(release).tables
+        self.instance_mappings = self.tables["instance_mappings"]
+        if "alembic_version" in self.tables:
+            self.insert("alembic_version", version_num=API_HEAD)
+
+    def insert(self, table: str, **columns: object) -> None:
+        """Insert one row."""
+        self.execute(self.tables[table].insert().values(columns))
+
+    def execute(self, statement: sa.UpdateBase) -> None:
+        """Change the database in a transaction of its own."""
+        with self.engine.begin() as connection:
+            connection.execute(statement)
+
+    def map_to(self, cell_id: int | None, uuids: list[str], **columns: object) -> None:
+        """Map instances as nova does when it builds them."""
+        usual = {
+            "created_at": LONG_AGO,
+            "project_id": PROJECT,
+            "user_id": USER,
+            "queued_for_delete": False,
+            "cell_id": cell_id,
+        }
+        row = known(self.instance_mappings, usual) | columns
+        with self.engine.begin() as connection:
+            rows = [row | {"instance_uuid": uuid} for uuid in uuids]
+            connection.execute(self.instance_mappings.insert(), rows)
+
+    def remap(self, uuid: str, **columns: object) -> None:
+        """Change columns of a mapping."""
+        update = self.instance_mappings.update().filter_by(instance_uuid=uuid)
+        self.execute(update.values(columns))
+
+    def unmap(self, uuid: str) -> None:
+        """Remove the mapping of an instance."""
+        self.execute(self.instance_mappings.delete().filter_by(instance_uuid=uuid))
+
+    def queue_for_delete(self, uuid: str) -> None:
+        """Say that an instance is about to be deleted, if the release has the flag."""
+        if "queued_for_delete" in self.instance_mappings.c:
+            self.remap(uuid, queued_for_delete=True)
+
+    def request_build(self, uuid: str, *, project_id: str = PROJECT) -> None:
+        """Ask for a server that is not in a cell yet."""
+        row = {"created_at": LONG_AGO, "project_id": project_id}
+        self.insert("build_requests", instance_uuid=uuid, **row)
+
+    def mappings(self) -> dict[str, Mapped]:
+        """Return all mappings by the uuid of their instance."""
+        rows = self.rows("instance_mappings")
+        return {row["instance_uuid"]: Mapped(**row) for row in rows}
+
+    def versions(self) -> dict[str, str]:
+        """Return the revision that each cell is at, by the cell's uuid."""
+        rows = self.rows("cellmap_version")
+        return {row["cell_uuid"]: row["version_num"] for row in rows}
+
+    def journal_of(self, cell_uuid: str) -> list[dict[str, Any]]:
+        """Return the batches of a cell in the order of their commits."""
+        rows = self.rows("cellmap_journal")
+        ours = [row for row in rows if row["cell_uuid"] == cell_uuid]
+        return sorted(ours, key=lambda row: (row["revision"], row["batch"]))
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Return a whole table; a table that is not there has no rows."""
+        if not sa.inspect(self.engine).has_table(name):
+            return []
+        table = self.tables.get(name)
+        if table is None:
+            table = sa.Table(name, sa.MetaData(), autoload_with=self.engine)
+        with self.engine.connect() as connection:
+            return [
+                dict(row) for row in connection.execute(sa.select(table)).mappings()
+            ]

@@ -1,0 +1,107 @@
+"""One cell of a test cloud, and what nova does to the instances in it."""
+
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.nova.api import Api
+from tests.nova.rows import LONG_AGO, instance, known, now
+from tests.nova.schema import cell_tables
+from tests.nova.servers import plain_engine
+
+
+class Cell:
+    """A row of ``cell_mappings`` and the database behind it."""
+
+    def __init__(
+        self, api: Api, uuid: str, name: str | None, url: sa.URL, release: str
+    ) -> None:
+        self.api = api
+        self.uuid = uuid
+        self.name = name
+        self.url = url
+        self.release = release
+        self.engine = plain_engine(url)
+        self.tables = cell_tables(release).tables
+        self.instances = self.tables["instances"]
+
+    @cached_property
+    def id(self) -> int:
+        """The key of the cell in ``cell_mappings``."""
+        query = sa.select(self.api.tables["cell_mappings"].c.id)
+        with self.api.engine.connect() as connection:
+            found: int = connection.execute(
+                query.filter_by(uuid=self.uuid)
+            ).scalar_one()
+        return found
+
+    def add_instances(self, count: int, **columns: object) -> list[str]:
+        """Add plain active servers; return their uuids in the order of their ids."""
+        rows = [known(self.instances, instance()) | columns for _ in range(count)]
+        with self.engine.begin() as connection:
+            connection.execute(self.instances.insert(), rows)
+        return [row["uuid"] for row in rows]
+
+    def add_instance(
+        self, *, deleted: bool | int | None = False, **columns: object
+    ) -> str:
+        """Add a server with these columns; ``deleted=True`` stands for its own id."""
+        row = known(self.instances, instance())
+        if deleted is True:
+            row |= {"deleted_at": LONG_AGO, "vm_state": "deleted"}
+        else:
+            row["deleted"] = deleted and int(deleted)
+        row |= columns
+        with self.engine.begin() as connection:
+            connection.execute(self.instances.insert(), row)
+            if deleted is True:
+                self.change(connection, row["uuid"], deleted=self.instances.c.id)
+        return str(row["uuid"])
+
+    def update(self, uuid: str, **columns: object) -> None:
+        """Change columns of a server, in a transaction of its own."""
+        with self.engine.begin() as connection:
+            self.change(connection, uuid, **columns)
+
+    def change(self, connection: sa.Connection, uuid: str, **columns: object) -> None:
+        """Change columns of a server."""
+        update = self.instances.update().filter_by(uuid=uuid)
+        connection.execute(update.values(columns))
+
+    def row(self, uuid: str) -> dict[str, Any] | None:
+        """Return all columns of a server, or None when the cell does not hold it."""
+        query = sa.select(self.instances).filter_by(uuid=uuid)
+        with self.engine.connect() as connection:
+            found = connection.execute(query).mappings().one_or_none()
+        return None if found is None else dict(found)
+
+    def uuids(self) -> list[str]:
+        """Return the uuids of all servers, in the order of their ids."""
+        query = sa.select(self.instances.c.uuid).order_by(self.instances.c.id)
+        with self.engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def delete(self, uuid: str) -> None:
+        """Delete a server: the API queues it, later the compute host deletes it."""
+        self.api.queue_for_delete(uuid)
+        gone = {"deleted_at": now(), "vm_state": "deleted"}
+        self.update(uuid, deleted=self.instances.c.id, **gone)
+
+    def soft_delete(self, uuid: str) -> None:
+        """Delete a server that may still be restored; ``deleted`` stays 0."""
+        self.update(uuid, deleted_at=now(), task_state="soft-deleting")
+        self.api.queue_for_delete(uuid)
+        self.update(uuid, vm_state="soft-delete", task_state=None)
+
+    def archive(self, uuid: str) -> None:
+        """Archive a server: the cell first, then its mapping, to whatever cell."""
+        self.move_to_shadow(uuid)
+        self.api.unmap(uuid)
+
+    def move_to_shadow(self, uuid: str) -> None:
+        """Do the first half of an archive; nova may die between the two."""
+        row = self.row(uuid)
+        with self.engine.begin() as connection:
+            connection.execute(self.tables["shadow_instances"].insert(), row)
+            connection.execute(self.instances.delete().filter_by(uuid=uuid))

@@ -1,0 +1,33 @@
+"""The nova.conf of a test cloud."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Config:
+    """An ini file as oslo.config reads it, written anew at each change."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.groups: dict[str, dict[str, object]] = {}
+
+    def change(self, groups: Mapping[str, Mapping[str, object]]) -> None:
+        """Set options, by group; None takes one out."""
+        for group, options in groups.items():
+            self.groups.setdefault(group, {}).update(options)
+        self.path.write_text("".join(map(self.section, self.groups)))
+
+    def section(self, group: str) -> str:
+        """Return the lines of a group."""
+        options = self.groups[group].items()
+        lines = [
+            f"{name} = {escape(value)}\n"
+            for name, value in options
+            if value is not None
+        ]
+        return f"[{group}]\n{''.join(lines)}\n"
+
+
+def escape(value: object) -> str:
+    """Spell a value so that oslo.config does not take ``$`` for a reference."""
+    return str(value).replace("$", "$$")

@@ -1,0 +1,103 @@
+"""What MariaDB and PostgreSQL have in common."""
+
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP, Signals
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+from tests.nova.servers.base import HOST, PASSWORD, Server
+from tests.nova.servers.daemon import Daemon, free_port, give
+
+
+class NetworkServer(Server):
+    """A server process that listens on a free port of the loopback interface."""
+
+    driver: ClassVar[str]
+    account: ClassVar[str]
+    admin_database: ClassVar[str]
+    stop_signal: ClassVar[Signals]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.frozen = False
+        give(folder, self.account)
+        self.install()
+        self.daemon = Daemon(
+            self.command(),
+            folder,
+            self.port,
+            account=self.account,
+            stop_signal=self.stop_signal,
+            ready=self.ready,
+        )
+
+    @abstractmethod
+    def install(self) -> None:
+        """Fill the folder with a server that knows only its administrator."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that serves the folder in the foreground."""
+
+    def url(self, database: str, user: str) -> sa.URL:
+        """Return a URL of this server."""
+        return sa.URL.create(self.driver, user, PASSWORD, HOST, self.port, database)
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The administrator's connections."""
+        url = self.url(self.admin_database, "admin")
+        return sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
+
+    def admin(self) -> sa.Engine:
+        """Return an engine of the administrator, each statement its own commit."""
+        return self.engine
+
+    def ready(self) -> bool:
+        """Say whether the administrator can log in."""
+        try:
+            self.engine.connect().close()
+        except sa.exc.DBAPIError:
+            return False
+        return True
+
+    def start(self) -> None:
+        """Serve: start, thaw, or nothing when it serves already."""
+        self.thaw()
+        if not self.daemon.running():
+            self.daemon.start()
+
+    def stop(self) -> None:
+        """Shut down as an operator would; databases stay for the next start."""
+        self.engine.dispose()
+        self.daemon.stop()
+
+    def freeze(self) -> None:
+        """Stop every process of the server: connections hang and do not break."""
+        self.frozen = True
+        self.daemon.signal_all(SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after a freeze."""
+        if self.frozen:
+            self.daemon.signal_all(SIGCONT)
+            self.frozen = False
+
+    def close(self) -> None:
+        """End for good."""
+        self.thaw()
+        self.stop()
+        self.daemon.log.close()
+
+    def execute(self, statement: str, **values: str) -> None:
+        """Run a statement as the administrator; *values* are quoted in place."""
+        literals: list[sa.BindParameter[str]] = [
+            sa.bindparam(name, value, literal_execute=True)
+            for name, value in values.items()
+        ]
+        with self.engine.connect() as connection:
+            connection.execute(sa.text(statement).bindparams(*literals))

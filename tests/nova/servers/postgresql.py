@@ -1,0 +1,114 @@
+"""PostgreSQL in a temporary folder."""
+
+import subprocess
+from functools import cached_property
+from pathlib import Path
+from signal import SIGINT
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+from tests.nova.servers.base import HOST, PASSWORD, build, plain_engine
+from tests.nova.servers.daemon import find, give, run
+from tests.nova.servers.network import NetworkServer
+
+
+class PostgreSQL(NetworkServer):
+    """PostgreSQL with its own defaults for durability and isolation."""
+
+    driver: ClassVar = "postgresql+psycopg"
+    account: ClassVar = "postgres"
+    admin_database: ClassVar = "postgres"
+    # The fast shutdown; SIGTERM would wait until every client has left.
+    stop_signal: ClassVar = SIGINT
+
+    @classmethod
+    def version(cls) -> str:
+        """Say which server would run, without starting it; raise if none can."""
+        line = subprocess.check_output([find("postgres", *folders()), "--version"])
+        return f"PostgreSQL {line.decode().split()[2]}"
+
+    def install(self) -> None:
+        """Create the cluster and its administrator, who logs in with the password."""
+        password = self.folder / "password"
+        password.touch(0o600)
+        password.write_text(PASSWORD)
+        give(password, self.account)
+        install = [
+            find("initdb", *folders()),
+            f"--pgdata={self.folder}/data",
+            "--username=admin",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
+        run(install, self.folder, account=self.account)
+
+    def command(self) -> list[str]:
+        """Return the command that serves the folder in the foreground."""
+        return [
+            find("postgres", *folders()),
+            "-D",
+            f"{self.folder}/data",
+            "-p",
+            str(self.port),
+            f"--listen_addresses={HOST}",
+            "--unix_socket_directories=",
+            "--max_connections=200",
+        ]
+
+    @cached_property
+    def templates(self) -> dict[tuple[sa.MetaData, str], str]:
+        """The databases that others are copied from, by tables and owner."""
+        return {}
+
+    def create_database(
+        self, name: str, tables: sa.MetaData | None = None, *, owner: str = "nova"
+    ) -> sa.URL:
+        """Create a database with *tables*; *owner* may do everything in it."""
+        self.create_role(owner)
+        template = "template1" if tables is None else self.template(tables, owner)
+        self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}" TEMPLATE "{template}"')
+        return self.url(name, owner)
+
+    def template(self, tables: sa.MetaData, owner: str) -> str:
+        """Return a database to copy; creating the tables takes twice as long."""
+        key = tables, owner
+        if key not in self.templates:
+            name = f"tables{len(self.templates)}"
+            build(self.create_database(name, owner=owner), tables)
+            self.templates[key] = name
+        return self.templates[key]
+
+    def drop_database(self, url: sa.URL) -> None:
+        """Drop a database, whoever is connected to it."""
+        self.execute(f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
+
+    def readonly(self, url: sa.URL) -> sa.URL:
+        """Return a URL of a new user that may only SELECT from the tables there are."""
+        reader = f"reader_{url.database}"
+        self.create_role(reader)
+        with plain_engine(url).begin() as connection:
+            grant = f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{reader}"'
+            connection.exec_driver_sql(grant)
+        return url.set(username=reader)
+
+    def create_role(self, name: str) -> None:
+        """Create a role that may log in, unless there is one of that name."""
+        known = sa.text("SELECT 1 FROM pg_roles WHERE rolname = :name")
+        with self.engine.connect() as connection:
+            exists = connection.scalar(known, {"name": name})
+        if exists is None:
+            create = f'CREATE ROLE "{name}" LOGIN PASSWORD :password'
+            self.execute(create, password=PASSWORD)
+
+
+def folders() -> list[str]:
+    """Return where Debian keeps the programs of each release, newest first."""
+    found = Path("/usr/lib/postgresql").glob("*/bin")
+    return [
+        str(path)
+        for path in sorted(found, key=lambda path: int(path.parent.name), reverse=True)
+    ]

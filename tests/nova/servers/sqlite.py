@@ -1,0 +1,59 @@
+"""Databases that are files."""
+
+import sqlite3
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tests.nova.servers.base import Server, build
+
+
+class SQLite(Server):
+    """No server at all; what needs one raises NotImplementedError."""
+
+    @classmethod
+    def version(cls) -> str:
+        """Say which library Python has."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def start(self) -> None:
+        """Do nothing: a file is always there."""
+
+    def stop(self) -> None:
+        """Raise: there is nothing to stop."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Raise: there is nothing to freeze."""
+        raise NotImplementedError
+
+    def thaw(self) -> None:
+        """Raise: there is nothing to thaw."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Do nothing: the folder goes with its files."""
+
+    def admin(self) -> sa.Engine:
+        """Raise: nobody administers a file."""
+        raise NotImplementedError
+
+    def create_database(
+        self, name: str, tables: sa.MetaData | None = None, *, owner: str = "nova"
+    ) -> sa.URL:
+        """Create a file with *tables*; *owner* means nothing here."""
+        del owner
+        url = sa.URL.create("sqlite", database=str(self.folder / f"{name}.db"))
+        build(url, tables or sa.MetaData())
+        return url
+
+    def drop_database(self, url: sa.URL) -> None:
+        """Delete the file and what SQLite left beside it."""
+        path = Path(str(url.database))
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+
+    def readonly(self, url: sa.URL) -> sa.URL:
+        """Return the form of the URL that opens the file for reading only."""
+        query = {"mode": "ro", "uri": "true"}
+        return url.set(database=f"file:{url.database}", query=query)
