@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from cellmap_migrations import databases, directory, progress
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing import proof
+from cellmap_migrations.comparing.differences import COMPARED, Kind
 from cellmap_migrations.copying import plan, preflight
 from cellmap_migrations.copying.ask import OtherCells
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.unmap import unmap
 from cellmap_migrations.copying.walk import walk
-from cellmap_migrations.errors import MappingsInUse
+from cellmap_migrations.errors import MappingsInUse, SchemaTooOld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,9 +83,31 @@ class Cell:
         what = plan.make(revision, columns, api=self.api, cell=self.source)
         preflight.refuse_copy(self, what)
         tables.create_tables(self.api)
-        batches = Batches(self, what)
+        batches = Batches(self, revision)
         walk(self, what, batches)
-        proof.prove_mapped(self, what, batches)
+        proof.prove_mapped(batches, what)
+
+    def reconcile(
+        self, revision: str, column: str, source: plan.Source, *, before: str
+    ) -> None:
+        """Make *column* of the cell's mappings agree with the cell, and prove it.
+
+        Finds wrong values as well as missing ones, in one comparison if there are
+        none. Raises SchemaTooOld where the API schema has no such column; *before*
+        is the revision that can do without it.
+        """
+        columns = {**COMPARED, column: source}
+        what = plan.make(revision, columns, api=self.api, cell=self.source)
+        if column not in what.columns:
+            raise SchemaTooOld([f"instance_mappings.{column}"], revision, before)
+        preflight.refuse_copy(self, what)
+        tables.create_tables(self.api)
+        proof.prove_column(Batches(self, revision), what, Kind(column))
+
+    def forget(self, revision: str) -> None:
+        """Let *revision* be done again from the start; nothing is taken back."""
+        tables.create_tables(self.api)
+        Batches(self, revision).rewind()
 
     def unmap_instances(self, revision: str) -> None:
         """Remove the mappings that *revision* inserted and nobody has changed since.
@@ -94,9 +117,8 @@ class Cell:
         """
         if not self.settings.remove_mappings:
             raise MappingsInUse(str(self.mapping))
-        what = plan.make(revision, {}, api=self.api, cell=self.source)
         tables.create_tables(self.api)
-        unmap(self, Batches(self, what))
+        unmap(self, Batches(self, revision))
 
     def pause_or_stop(self) -> None:
         """Raise Stopped where a run may end: between two batches."""

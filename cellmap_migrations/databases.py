@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from cellmap_migrations.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import sqlalchemy as sa
 
@@ -52,10 +53,16 @@ class Database:
 
     def read_once(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement; the transaction ends with it."""
+        with self.reading() as connection:
+            return list(connection.execute(statement).all())
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Yield a connection on which every statement is its own transaction."""
         with self.engine.connect().execution_options(
             isolation_level="AUTOCOMMIT"
         ) as connection:
-            return list(connection.execute(statement).all())
+            yield connection
 
     def again(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, running it again where that may help.

@@ -18,6 +18,17 @@ class CellmapError(Exception):
     code: ClassVar[int] = 70
 
 
+class DifferencesFound(CellmapError):
+    """What ``check`` found, as its own exit code."""
+
+    code = 3
+
+    def __init__(self, cell: str, counts: str) -> None:
+        super().__init__(
+            f"cell {cell} differs from its mappings: {counts}; run upgrade or repair"
+        )
+
+
 class ConfigurationError(CellmapError):
     """Something that must be corrected in the configuration or the command."""
 

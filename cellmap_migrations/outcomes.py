@@ -44,13 +44,17 @@ class Copy(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One row of the cell's ``instances``, with the columns to be written."""
+    """One row of the cell's ``instances``, with the columns to be written.
+
+    It is *busy* while nova does something with it, such as restoring it.
+    """
 
     id: int
     uuid: str
     created_at: datetime | None
     deleted: bool
     hidden: bool
+    busy: bool
     values: dict[str, Any]
 
 

@@ -9,15 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.errors import SEVERITY, CellmapError
-from cellmap_migrations.outcomes import LEFT, Outcome, Verdict
+from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.progress import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-# How many uuids of one kind are listed.
-EXAMPLES = 10
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 @dataclass
@@ -27,8 +25,10 @@ class Report:
     cell: str | None = None
     name: str | None = None
     revision: str | None = None
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    left: dict[Outcome, list[Verdict]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    listing: list[str] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     error: CellmapError | None = None
@@ -36,23 +36,22 @@ class Report:
     @property
     def rows(self) -> int:
         """How many rows of the cell were looked at."""
-        return sum(self.outcomes.values())
+        return sum(self.counts[outcome.value] for outcome in Outcome)
 
     @property
     def code(self) -> int:
         """The exit code of this cell."""
         return self.error.code if self.error else 0
 
-    def count(self, verdicts: Iterable[Verdict]) -> None:
+    def count(self, counts: Counter[str]) -> None:
         """Add a committed batch."""
-        self.outcomes.update(verdict.outcome for verdict in verdicts)
+        self.counts.update(counts)
 
-    def leave(self, counts: Counter[Outcome], examples: Iterable[Verdict]) -> None:
-        """Record what the comparison found left; it counts for more than the walk."""
-        for outcome in LEFT:
-            self.outcomes[outcome] = counts[outcome]
-        for verdict in examples:
-            self.left.setdefault(verdict.outcome, []).append(verdict)
+    def leave(self, counts: Mapping[str, int], listing: Iterable[str]) -> None:
+        """Record what is left in the end; it counts for more than the walk."""
+        for name, count in counts.items():
+            self.counts[name] = count
+        self.listing += listing
 
     def end(self, error: CellmapError | None = None) -> None:
         """Stop the clock."""
@@ -65,7 +64,8 @@ class Report:
             "cell": self.cell,
             "name": self.name,
             "revision": self.revision,
-            **{outcome.value: self.outcomes[outcome] for outcome in Outcome},
+            **{name: self.counts[name] for name in COUNTS},
+            **self.details,
             "complete": self.code == 0,
             "seconds": round(self.seconds, 3),
             "rows_per_second": round(self.rows / self.seconds) if self.seconds else 0,
@@ -73,25 +73,9 @@ class Report:
             "reason": str(self.error) if self.error else "",
         }
 
-    def listing(self) -> list[str]:
-        """Return a line for each row left, up to EXAMPLES of a kind."""
-        lines = []
-        for outcome, verdicts in self.left.items():
-            lines += [
-                f"{outcome.value:<12}{verdict.instance.uuid}  {verdict.why}"
-                for verdict in verdicts
-            ]
-            if (more := self.outcomes[outcome] - len(verdicts)) > 0:
-                lines.append(f"{outcome.value:<12}and {more:,} more")
-        return lines
-
     def summary(self) -> str:
         """Return the line that tells a person what was done, or nothing."""
-        done = [
-            f"{count:,} {outcome.value}"
-            for outcome, count in self.outcomes.items()
-            if count
-        ]
+        done = [f"{self.counts[name]:,} {name}" for name in COUNTS if self.counts[name]]
         if not done:
             return ""
         label = f"{self.name} ({self.cell})" if self.name else self.cell
@@ -110,7 +94,7 @@ def emit(reports: Sequence[Report], *, as_json: bool, together: bool) -> None:
     *together* is for ``cell=all``: its JSON is one object with a list of cells.
     """
     for report in reports:
-        for line in report.listing():
+        for line in report.listing:
             say(line)
     if as_json:
         everything = [report.as_dict() for report in reports]
@@ -118,8 +102,9 @@ def emit(reports: Sequence[Report], *, as_json: bool, together: bool) -> None:
         result = {"cells": everything, "complete": code == 0, "exit_code": code}
         write(json.dumps(result if together else everything[0]))
     else:
-        for line in filter(None, (report.summary() for report in reports)):
-            write(line)
+        for report in reports:
+            for line in filter(None, (report.summary(), *report.results)):
+                write(line)
     for report in sorted(reports, key=lambda report: SEVERITY.index(report.code)):
         if report.error:
             say(f"error: {report.error}")

@@ -52,6 +52,7 @@ instances = sa.Table(
     sa.Column("created_at", sa.DateTime),
     sa.Column("deleted", sa.Integer),
     sa.Column("vm_state", sa.String(255)),
+    sa.Column("task_state", sa.String(255)),
     sa.Column("hidden", sa.Boolean),  # since Train
 )
 

@@ -12,4 +12,4 @@ def test_every_instance_gets_its_mapping(make_cloud: MakeCloud) -> None:
 
     assert (finished.err, finished.code) == ("", 0)
     assert cloud.mapped_uuids(cell) == set(uuids)
-    assert cloud.versions() == {cell.uuid: "0001"}
+    assert cloud.versions() == {cell.uuid: "0003"}

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping.tables import journal
+from cellmap_migrations.bookkeeping.tables import COUNTS, journal
 
 if TYPE_CHECKING:
+    from collections import Counter
+    from datetime import datetime
+
     from cellmap_migrations.databases import Database
 
 
@@ -37,3 +40,37 @@ def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
         .limit(1)
     )
     return rows[0] if rows else None
+
+
+def append(
+    connection: sa.Connection,
+    *,
+    cell_uuid: str,
+    revision: str,
+    batch: int,
+    after_id: int,
+    upto_id: int,
+    counts: Counter[str],
+    seconds: float,
+    stamp: datetime,
+) -> None:
+    """Insert a batch's entry in the transaction of *connection*.
+
+    A second run that is at the same batch gets a duplicate key here, and that undoes
+    its whole batch.
+    """
+    connection.execute(
+        sa.insert(journal).values(
+            cell_uuid=cell_uuid,
+            revision=revision,
+            batch=batch,
+            after_id=after_id,
+            upto_id=upto_id,
+            rows_read=sum(counts[name] for name in COUNTS),
+            **{name: counts[name] for name in COUNTS},
+            started_at=stamp,
+            seconds=seconds,
+            stamp=stamp,
+            runner=runner(),
+        )
+    )

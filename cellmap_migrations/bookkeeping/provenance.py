@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from cellmap_migrations.directory import CellMapping
 
 
-def inserted_by(cell: CellMapping, revision: str) -> sa.ColumnElement[bool]:
+def inserted_by(
+    cell: CellMapping, revision: str | None = None
+) -> sa.ColumnElement[bool]:
     """Return SQL that is true of the mappings that *revision* inserted in *cell*.
+
+    Without a *revision*: of all that this package inserted there.
 
     Their ``updated_at`` is a stamp of the journal: no other write of this package
     touches that column, and every write of nova's does.
     """
     stamps = sa.select(journal.c.stamp).where(
-        journal.c.cell_uuid == cell.uuid,
-        journal.c.revision == revision,
-        journal.c.mapped > 0,
+        journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0
     )
+    if revision:
+        stamps = stamps.where(journal.c.revision == revision)
     return sa.and_(
         instance_mappings.c.cell_id == cell.id,
         instance_mappings.c.updated_at.in_(stamps),

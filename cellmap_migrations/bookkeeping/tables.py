@@ -24,6 +24,10 @@ def cell_of(context: Any) -> str:
     return str(context.execution_options[CELL_OPTION])
 
 
+# Each outcome, and what is done to mappings that were there before.
+MENDED, REMOVED = "mended", "removed"
+COUNTS = (*(outcome.value for outcome in Outcome), MENDED, REMOVED)
+
 METADATA = sa.MetaData()
 
 journal = sa.Table(
@@ -36,7 +40,7 @@ journal = sa.Table(
     sa.Column("after_id", sa.BigInteger, nullable=False),
     sa.Column("upto_id", sa.BigInteger, nullable=False),
     sa.Column("rows_read", sa.Integer, nullable=False),
-    *(sa.Column(outcome.value, sa.Integer, nullable=False) for outcome in Outcome),
+    *(sa.Column(name, sa.Integer, nullable=False) for name in COUNTS),
     sa.Column("started_at", sa.DateTime, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
     # The updated_at of every mapping that the batch inserted, whole seconds UTC.

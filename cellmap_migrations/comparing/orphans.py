@@ -1,45 +1,92 @@
-"""Mappings to this cell whose instance is gone."""
+"""Mappings to this cell whose instance is gone from it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.bookkeeping.tables import REMOVED
+from cellmap_migrations.copying import ask
+from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.schema import instance_mappings, instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from cellmap_migrations.cell import Cell
 
 
-def remove_ours(cell: Cell, revision: str, uuids: Sequence[str]) -> tuple[int, int]:
-    """Delete our mappings of instances that are gone; count those of others.
+def remove(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    cell: Cell,
+    strangers: bool,
+    uuids: Sequence[str],
+    changed: set[str],
+) -> Counter[str]:
+    """Delete mappings of instances that are gone, and count them.
 
     nova's archive deletes the instance first and its mapping afterwards, and a batch
-    that read the instance before may insert the mapping after both.
+    that read the instance before may insert the mapping after both. Those are ours;
+    with *strangers* all others go too, unless they may be in flight.
+
+    The mappings are locked, and only then is the cell asked, so that no decision is
+    older than the lock.
     """
-    if not uuids:
-        return 0, 0
-    present = (
-        instance_mappings.c.instance_uuid.in_(uuids),
-        instance_mappings.c.cell_id == cell.mapping.id,
+    ours = inserted_by(cell.mapping)
+    locked = connection.execute(
+        sa.select(
+            instance_mappings.c.id,
+            instance_mappings.c.instance_uuid,
+            instance_mappings.c.created_at,
+            instance_mappings.c.updated_at,
+            ours.label("ours"),
+        )
+        .where(
+            instance_mappings.c.instance_uuid.in_(uuids),
+            instance_mappings.c.cell_id == cell.mapping.id,
+        )
+        .with_for_update()
+    ).all()
+    # MySQL finds an instance's mapping whatever the case of its uuid, so a mapping
+    # that is spelled differently there still serves its instance.
+    fold = cell.api.backend.fold
+    here = {fold(uuid) for uuid in present(cell, uuids)}
+    building = ask.building(cell.api, uuids) if strangers else frozenset()
+    gone = {
+        row.id: row.instance_uuid
+        for row in locked
+        if row.instance_uuid in uuids
+        and fold(row.instance_uuid) not in here
+        and (row.ours or (strangers and settled(cell, row, building)))
+    }
+    changed.clear()
+    changed.update(gone.values())
+    if gone:
+        connection.execute(
+            sa.delete(instance_mappings).where(instance_mappings.c.id.in_(gone))
+        )
+    return Counter({REMOVED: len(gone)})
+
+
+def present(cell: Cell, uuids: Sequence[str]) -> list[str]:
+    """Return the uuids of the instances that the cell has, in either spelling."""
+    asked = {*uuids, *(uuid.lower() for uuid in uuids)}
+    rows = cell.source.read_once(
+        sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
     )
+    return [row[0] for row in rows]
 
-    def work() -> tuple[int, int]:
-        with cell.api.engine.begin() as connection:
-            removed = connection.execute(
-                sa.delete(instance_mappings).where(
-                    *present, inserted_by(cell.mapping, revision)
-                )
-            ).rowcount
-            others = connection.execute(
-                sa.select(sa.func.count())
-                .select_from(instance_mappings)
-                .where(*present)
-            ).scalar_one()
-        return removed, int(others)
 
-    return cell.api.again(work)
+def settled(cell: Cell, row: Any, building: frozenset[str]) -> bool:
+    """Say whether nova is certainly not at work on a mapping."""
+    touched = max(filter(None, (row.created_at, row.updated_at)), default=None)
+    grace = timedelta(seconds=cell.settings.grace_seconds)
+    old = touched is None or utcnow() - touched >= grace
+    return old and row.instance_uuid not in building

@@ -78,6 +78,14 @@ class OtherCells:
         theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
         return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
 
+    def silent(self) -> list[str]:
+        """Return the cells that could not be asked."""
+        return sorted(
+            str(self.cells[cell_id])
+            for cell_id, database in self.opened.items()
+            if database is None
+        )
+
     def open(self, cell_id: int) -> Database | None:
         """Return the cell's database, or None if it cannot be reached."""
         if cell_id not in self.opened:

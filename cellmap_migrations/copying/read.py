@@ -67,6 +67,7 @@ def statement(plan: Plan) -> sa.Select[Any]:
         instances.c.created_at.label("instance_created_at"),
         sa.func.coalesce(instances.c.deleted, 0).label("deleted"),
         plan.hidden.label("hidden"),
+        instances.c.task_state.is_not(None).label("busy"),
         *(source.label(name) for name, source in plan.columns.items()),
     )
 
@@ -81,7 +82,8 @@ def fetch(cell: Database, plan: Plan, select: sa.Select[Any]) -> list[Instance]:
             created_at=row[2],
             deleted=row[3] != 0,
             hidden=bool(row[4]),
-            values=dict(zip(names, row[5:], strict=True)),
+            busy=bool(row[5]),
+            values=dict(zip(names, row[6:], strict=True)),
         )
         for row in cell.read(select)
     ]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
+from cellmap_migrations.bookkeeping.tables import REMOVED
+from cellmap_migrations.copying import write
 from cellmap_migrations.copying.pace import Pace
 from cellmap_migrations.progress import say
 from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.batches import Batches
 
@@ -32,7 +32,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
         least=cell.settings.batch_rows_min,
         most=cell.settings.batch_rows_max,
     )
-    ours = inserted_by(cell.mapping, batches.plan.revision)
+    ours = inserted_by(cell.mapping, batches.revision)
     reached, removed, left = 0, 0, 0
     while True:
         cell.pause_or_stop()
@@ -51,15 +51,17 @@ def unmap(cell: Cell, batches: Batches) -> None:
             break
         certain = [row.id for row in rows if is_ours(row, cell.settings.grace_seconds)]
         started = time.monotonic()
-        removed += cell.api.again(partial(delete, cell, certain, ours))
+        where = (ours, instance_mappings.c.id.in_(certain))
+        removed += batches.do(partial(write.remove, where=where))[REMOVED]
         pace.learn(len(rows), time.monotonic() - started)
         left += len(rows) - len(certain)
         reached = rows[-1].id
     batches.rewind()
-    say(
-        f"cell {cell.mapping}: {removed:,} mappings removed, {left:,} left that cannot "
-        "be told from nova's own"
-    )
+    if removed or left:
+        say(
+            f"cell {cell.mapping}: {removed:,} mappings removed, {left:,} left that "
+            "cannot be told from nova's own"
+        )
 
 
 def is_ours(row: Any, grace_seconds: int) -> bool:
@@ -70,11 +72,3 @@ def is_ours(row: Any, grace_seconds: int) -> bool:
     return row.created_at is None or row.updated_at - row.created_at >= timedelta(
         seconds=grace_seconds
     )
-
-
-def delete(cell: Cell, ids: Sequence[int], ours: sa.ColumnElement[bool]) -> int:
-    """Delete the mappings unless they were changed since, and return how many."""
-    with cell.api.engine.begin() as connection:
-        return connection.execute(
-            sa.delete(instance_mappings).where(instance_mappings.c.id.in_(ids), ours)
-        ).rowcount

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.pace import Pace
+from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.errors import Stopped
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
             if not rows:
                 return
             started = time.monotonic()
-            batches.settle(rows, bound if len(rows) < size else rows[-1].id)
+            settle(batches, plan, rows, bound if len(rows) < size else rows[-1].id)
             pace.learn(len(rows), time.monotonic() - started)
             moved(len(rows), batches.upto_id)
 

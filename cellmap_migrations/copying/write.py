@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.databases import Changed
 from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.schema import instance_mappings
@@ -23,12 +24,12 @@ UUIDS = 1_000
 
 def write(
     connection: sa.Connection,
-    verdicts: Sequence[Verdict],
-    *,
-    cell_id: int,
     stamp: datetime,
-) -> None:
-    """Insert, fill and move what *verdicts* say.
+    *,
+    verdicts: Sequence[Verdict],
+    cell_id: int,
+) -> Counter[str]:
+    """Insert, fill and move what *verdicts* say, and count the outcomes.
 
     Raises Changed when a row is no longer what it was when it was decided about.
     """
@@ -56,6 +57,7 @@ def write(
         )
     for origin, uuids in by_origin.items():
         assign(connection, uuids, origin=origin, cell_id=cell_id)
+    return Counter(verdict.outcome.value for verdict in verdicts)
 
 
 def assign(
@@ -81,3 +83,14 @@ def assign(
         )
         if result.rowcount != len(some):
             raise Changed
+
+
+def remove(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    where: Sequence[sa.ColumnElement[bool]],
+) -> Counter[str]:
+    """Delete the mappings of which *where* is still true, and count them."""
+    result = connection.execute(sa.delete(instance_mappings).where(*where))
+    return Counter({REMOVED: result.rowcount})

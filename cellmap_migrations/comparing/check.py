@@ -1,0 +1,32 @@
+"""Compare a cell with its mappings, and change nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.tally import Tally
+from cellmap_migrations.copying import plan
+from cellmap_migrations.errors import DifferencesFound, Unasked
+
+if TYPE_CHECKING:
+    from cellmap_migrations.cell import Cell
+
+
+def check(cell: Cell) -> None:
+    """Report every way in which the mappings differ from the cell.
+
+    From the data, not from the stamp: the cell may never have been upgraded. Needs
+    nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
+    instances that are mapped to a cell that is down.
+    """
+    what = plan.make("check", COMPARED, api=cell.api, cell=cell.source)
+    tally = Tally()
+    for page in differences(cell, what, list(what.columns)):
+        tally.add(page)
+    cell.report.results += tally.lines()
+    cell.report.details["differences"] = tally.as_dict()
+    if tally.total(Kind.QUEUED, Kind.UNRESOLVED):
+        raise DifferencesFound(str(cell.mapping), str(tally))
+    if count := tally.counts[Kind.UNRESOLVED]:
+        raise Unasked(str(cell.mapping), count, ", ".join(cell.others.silent()))

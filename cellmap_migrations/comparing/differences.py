@@ -1,0 +1,159 @@
+"""Say in which way a cell and its mappings differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cellmap_migrations.comparing.chunks import differing
+from cellmap_migrations.comparing.sides import sides
+from cellmap_migrations.copying import read
+from cellmap_migrations.copying.judge import SECOND_LOOK, judge
+from cellmap_migrations.outcomes import Outcome, Verdict
+from cellmap_migrations.rules import deleted_or_soft_deleted
+from cellmap_migrations.schema import instance_mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.copying.plan import Plan, Source
+
+# What is compared, and where the cell has it.
+COMPARED: dict[str, Source] = {
+    "project_id": "project_id",
+    "user_id": "user_id",
+    "queued_for_delete": deleted_or_soft_deleted,
+}
+
+
+class Kind(str, Enum):
+    """A way in which an instance and its mapping can differ."""
+
+    UNMAPPED = "unmapped"
+    NO_CELL = "no_cell"
+    WRONG_CELL = "wrong_cell"
+    ORPHAN = "orphan"
+    QUEUED_FOR_DELETE = "queued_for_delete"
+    USER_ID = "user_id"
+    PROJECT_ID = "project_id"
+    REJECTED = "rejected"
+    CONFLICT = "conflict"
+    UNRESOLVED = "unresolved"
+    # No difference: nova queues an instance before it deletes it.
+    QUEUED = "queued"
+
+
+# What upgrade would do about an instance, as a difference.
+KINDS = {
+    Outcome.MAPPED: Kind.UNMAPPED,
+    Outcome.FILLED: Kind.NO_CELL,
+    Outcome.MOVED: Kind.WRONG_CELL,
+    Outcome.REJECTED: Kind.REJECTED,
+    Outcome.CONFLICT: Kind.CONFLICT,
+    Outcome.UNRESOLVED: Kind.UNRESOLVED,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One uuid at which a cell and its mappings differ, and how."""
+
+    kind: Kind
+    uuid: str
+    why: str = ""
+    verdict: Verdict | None = None
+
+
+def differences(
+    cell: Cell, plan: Plan, compared: Sequence[str]
+) -> Iterator[list[Difference]]:
+    """Yield pages of what differs, both ways, after a second look.
+
+    *compared* are the columns to compare for instances that are mapped to this cell.
+    uuids are compared to the byte, whatever the servers take for equal.
+    """
+    ours, theirs = sides(
+        cell=cell.source,
+        api=cell.api,
+        cell_id=cell.mapping.id,
+        plan=plan,
+        compared=compared,
+    )
+    for uuids in differing(
+        ours, theirs, stopping=cell.stopping, look_again=SECOND_LOOK
+    ):
+        cell.keep_alive()
+        yield cell.api.again(partial(examine, cell, plan, uuids, compared))
+
+
+def examine(
+    cell: Cell, plan: Plan, uuids: Sequence[str], compared: Sequence[str]
+) -> list[Difference]:
+    """Look at the instances and mappings of *uuids* now, and say how they differ."""
+    asked = set(uuids)
+    rows = [row for row in read.by_uuids(cell.source, plan, uuids) if row.uuid in asked]
+    with cell.api.reading() as connection:
+        mappings = exact(connection, uuids, compared)
+    found = []
+    for verdict in judge(cell, plan, rows):
+        mapping = mappings.get(verdict.instance.uuid)
+        if verdict.outcome in KINDS:
+            found.append(of_verdict(KINDS[verdict.outcome], verdict))
+        elif verdict.outcome is Outcome.ALREADY and mapping is None:
+            why = "its mapping spells the uuid in another way"
+            found.append(of_verdict(Kind.UNMAPPED, verdict, why))
+        elif verdict.outcome is Outcome.ALREADY:
+            found += in_columns(verdict, mapping, compared)
+    here = {row.uuid for row in rows}
+    found += [
+        Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
+        for uuid, mapping in mappings.items()
+        if uuid in asked - here and mapping.cell_id == cell.mapping.id
+    ]
+    return found
+
+
+def of_verdict(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
+    """Return a verdict as a difference."""
+    return Difference(
+        kind=kind, uuid=verdict.instance.uuid, why=why or verdict.why, verdict=verdict
+    )
+
+
+def exact(
+    connection: sa.Connection, uuids: Sequence[str], compared: Sequence[str]
+) -> dict[str, Any]:
+    """Return the mappings of *uuids* by the uuid as the API database spells it."""
+    columns = [instance_mappings.c[name] for name in compared]
+    rows = connection.execute(
+        sa.select(
+            instance_mappings.c.instance_uuid, instance_mappings.c.cell_id, *columns
+        ).where(instance_mappings.c.instance_uuid.in_(uuids))
+    )
+    return {row.instance_uuid: row for row in rows}
+
+
+def in_columns(
+    verdict: Verdict, mapping: Any, compared: Sequence[str]
+) -> Iterator[Difference]:
+    """Yield how a mapping to this cell differs from its instance."""
+    instance = verdict.instance
+    for name in compared:
+        expected, found = instance.values[name], getattr(mapping, name)
+        if name == Kind.QUEUED_FOR_DELETE.value:
+            expected = bool(expected)
+            if found and not expected:
+                yield of_verdict(Kind.QUEUED, verdict)
+                continue
+            if expected and not instance.deleted and instance.busy:
+                # nova clears the flag of an instance that it is restoring before the
+                # instance changes.
+                continue
+        if expected != found:
+            why = f"{found!r} in its mapping, {expected!r} in the cell"
+            yield of_verdict(Kind(name), verdict, why)

@@ -1,0 +1,122 @@
+"""Mend what a comparison finds, as far as it is safe, and look again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cellmap_migrations.comparing import columns, orphans
+from cellmap_migrations.comparing.differences import (
+    KINDS,
+    Difference,
+    Kind,
+    differences,
+    of_verdict,
+)
+from cellmap_migrations.comparing.tally import Tally
+from cellmap_migrations.copying.settle import settle
+from cellmap_migrations.errors import Unsettled
+from cellmap_migrations.outcomes import LEFT, WRITTEN
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from cellmap_migrations.copying.batches import Batches
+    from cellmap_migrations.copying.plan import Plan
+
+# A pass that mends anything is followed by another one, which finds less.
+PASSES = 5
+
+MAPPINGS = frozenset({Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.ORPHAN})
+COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
+
+
+class Mending:
+    """Mends some *kinds* of differences, in the *compared* columns."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        plan: Plan,
+        *,
+        kinds: frozenset[Kind],
+        compared: Sequence[str] = (),
+        strangers: bool = False,
+    ) -> None:
+        """With *strangers* also mappings that this package did not make are mended."""
+        self.batches, self.cell, self.plan = batches, batches.cell, plan
+        self.kinds, self.compared, self.strangers = kinds, compared, strangers
+        self.done = Tally()
+
+    def run(self) -> Tally:
+        """Mend until a comparison finds nothing to mend; return what that one finds.
+
+        Raises Unsettled if the cloud changes faster than that.
+        """
+        written = 0
+        for _ in range(PASSES):
+            left, before = Tally(), self.done.total()
+            for page in differences(self.cell, self.plan, self.compared):
+                left.add(self.page(page))
+            written = self.done.total() - before
+            if not written:
+                return left
+        raise Unsettled(str(self.cell.mapping), written)
+
+    def page(self, page: Sequence[Difference]) -> list[Difference]:
+        """Mend what may be mended of a page, and return what is left of it."""
+        by_kind: dict[Kind, list[Difference]] = defaultdict(list)
+        for difference in page:
+            by_kind[difference.kind].append(difference)
+        left: list[Difference] = []
+        for kind, found in by_kind.items():
+            rest = self.mend(kind, found) if kind in self.kinds else found
+            left += rest
+            still = {difference.uuid for difference in rest}
+            self.done.add(each for each in found if each.uuid not in still)
+        return left
+
+    def mend(self, kind: Kind, found: Sequence[Difference]) -> Sequence[Difference]:
+        """Mend differences of one kind, and return those that are left."""
+        if kind is Kind.ORPHAN:
+            return self.batch(
+                found,
+                partial(orphans.remove, cell=self.cell, strangers=self.strangers),
+            )
+        if kind in COLUMNS:
+            return self.batch(
+                found,
+                partial(columns.mend, cell=self.cell, plan=self.plan, name=kind.value),
+            )
+        return self.settle(found)
+
+    def settle(self, found: Sequence[Difference]) -> list[Difference]:
+        """Insert, fill and move as a walk does."""
+        wanted: list[Difference] = []
+        spelled: list[Difference] = []
+        for difference in found:
+            assert difference.verdict is not None
+            wrong = difference.verdict.outcome in WRITTEN
+            (wanted if wrong else spelled).append(difference)
+        left: list[Difference] = []
+        if spelled and self.strangers:
+            left += self.batch(spelled, partial(columns.respell, cell=self.cell))
+        else:
+            left += spelled
+        if not wanted:
+            return left
+        rows = [each.verdict.instance for each in wanted if each.verdict]
+        verdicts = settle(self.batches, self.plan, rows, self.batches.upto_id)
+        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.outcome in LEFT]
+        return left
+
+    def batch(
+        self, found: Sequence[Difference], work: partial[Counter[str]]
+    ) -> list[Difference]:
+        """Do *work* on the uuids, and return the differences that it left."""
+        changed: set[str] = set()
+        uuids = [difference.uuid for difference in found]
+        self.batches.do(partial(work, uuids=uuids, changed=changed))
+        return [difference for difference in found if difference.uuid not in changed]

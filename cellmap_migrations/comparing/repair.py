@@ -1,0 +1,98 @@
+"""Mend everything about a cell's mappings that can be decided safely."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping import tables
+from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
+from cellmap_migrations.comparing.proof import refuse
+from cellmap_migrations.comparing.tally import Tally
+from cellmap_migrations.copying import plan, preflight, write
+from cellmap_migrations.copying.batches import Batches
+from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.schema import instance_mappings
+
+if TYPE_CHECKING:
+    from cellmap_migrations.cell import Cell
+
+REPAIR = "repair"
+
+# nova's map_instances keeps its place in such a row, one for all cells, with blanks
+# for the hyphens of the uuid (14.0.0 and later). Left behind, it stops a later
+# map_instances of any other cell.
+MARKER = "INSTANCE_MIGRATION_MARKER"
+
+# Never from here: nobody but an operator knows which side is right.
+DECIDED_BY_OPERATOR = (Kind.CONFLICT, Kind.REJECTED, Kind.PROJECT_ID)
+
+
+def repair(cell: Cell, *, dry_run: bool) -> None:
+    """Mend what is safe to mend, and say what was changed and what was left, and why.
+
+    With *dry_run* only say it; nothing at all is written. Raises RowsLeft for what an
+    operator has to decide, or Unasked.
+    """
+    what = plan.make(REPAIR, COMPARED, api=cell.api, cell=cell.source)
+    preflight.refuse_copy(cell, what)
+    kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in what.columns}
+    compared = list(what.columns)
+    stale = stale_markers(cell)
+    if dry_run:
+        done, left = Tally(), Tally()
+        for page in differences(cell, what, compared):
+            done.add(each for each in page if each.kind in kinds)
+            left.add(each for each in page if each.kind not in kinds)
+        markers = cell.api.read(
+            sa.select(sa.func.count()).select_from(instance_mappings).where(*stale)
+        )[0][0]
+    else:
+        tables.create_tables(cell.api)
+        batches = Batches(cell, REPAIR)
+        mending = Mending(batches, what, kinds=kinds, compared=compared, strangers=True)
+        left = mending.run()
+        done = mending.done
+        markers = remove_markers(batches)
+    tell(cell, done, left, markers, verb="would mend" if dry_run else "mended")
+    refuse(cell, left, DECIDED_BY_OPERATOR)
+
+
+def tell(cell: Cell, done: Tally, left: Tally, markers: int, verb: str) -> None:
+    """Put what was done and what was left into the report."""
+    results = [f"{verb:<11}{line}" for line in done.lines()]
+    if markers:
+        results.append(f"{verb:<11}{'marker':<18}{markers:>9,}  of map_instances")
+    cell.report.results += results
+    cell.report.listing += [f"left       {line}" for line in left.listing()]
+    cell.report.details |= {
+        "mended_differences": done.as_dict(),
+        "left_differences": left.as_dict(),
+        "markers": markers,
+    }
+
+
+def stale_markers(cell: Cell) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return SQL that is true of nova's markers that no run is using."""
+    before = utcnow() - timedelta(seconds=cell.settings.grace_seconds)
+    touched = sa.func.coalesce(
+        instance_mappings.c.updated_at, instance_mappings.c.created_at
+    )
+    return (
+        instance_mappings.c.project_id == MARKER,
+        instance_mappings.c.cell_id.is_(None),
+        sa.or_(touched.is_(None), touched < before),
+    )
+
+
+def remove_markers(batches: Batches) -> int:
+    """Delete nova's stale markers, and return how many there were."""
+    stale = stale_markers(batches.cell)
+    count = sa.select(sa.func.count()).select_from(instance_mappings).where(*stale)
+    if not batches.cell.api.read(count)[0][0]:
+        return 0
+    return batches.do(partial(write.remove, where=stale))[tables.REMOVED]

@@ -1,0 +1,23 @@
+"""Make queued_for_delete agree with the cell.
+
+nova's API migration 061 (18.0.0) gave every mapping of the time a false flag, and its
+map_instances still does (18.2.0 and later); populate_queued_for_delete only ever
+looks at NULL.
+"""
+
+from cellmap_migrations import Cell, deleted_or_soft_deleted
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade(cell: Cell) -> None:
+    """Flag the mappings of deleted and soft-deleted instances."""
+    cell.reconcile(
+        revision, "queued_for_delete", deleted_or_soft_deleted, before=down_revision
+    )
+
+
+def downgrade(cell: Cell) -> None:
+    """Forget that it was done; a right flag is right whoever set it."""
+    cell.forget(revision)
