@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic import context
-from alembic.util import CommandError
 
-from cellmap_migrations import running
-from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations import running, settings
 from cellmap_migrations.bookkeeping import tables, version
-from cellmap_migrations.errors import AlembicRefused, NotStamped, OvertakenStamp
+from cellmap_migrations.comparing.check import check
+from cellmap_migrations.errors import OfflineRefused
 
 if TYPE_CHECKING:
     from cellmap_migrations import Cell
+    from cellmap_migrations.settings import Settings
 
 
 def migrate(cell: Cell) -> None:
-    """Apply the command's revisions to *cell*, and read the stamp again afterwards."""
-    before = version.stamped(cell.api, cell.mapping.uuid)
-    wanted = before
-
-    # The names are Alembic's: it passes them as keywords.
-    def remember(ctx: Any, step: Any, heads: Any, run_args: Any) -> None:  # noqa: ARG001
-        nonlocal wanted
-        wanted = tuple(sorted(heads))
-
-    if version.only_stamps(context.config):
+    """Apply the command's revisions to *cell*, and see that they are recorded."""
+    if version.command(context.config) == "stamp":
         tables.create_tables(cell.api)
-    with version.connection(cell.api, cell.mapping.uuid) as connection:
+    with (
+        version.proved(cell.api, cell.mapping) as remember,
+        version.connection(cell.api, cell.mapping.uuid) as connection,
+    ):
         cell.keep_alive = version.KeepAlive(connection)
         context.configure(
             connection=connection,
@@ -38,21 +33,28 @@ def migrate(cell: Cell) -> None:
             # Our tables are made by the first verb that writes, after its refusals.
             dont_mutate=True,
         )
-        try:
-            with context.begin_transaction():
-                context.run_migrations(cell=cell)
-        except (CommandError, *DATABASE_ERRORS) as error:
-            if version.stamped(cell.api, cell.mapping.uuid) not in (before, wanted):
-                raise OvertakenStamp(str(cell.mapping)) from error
-            if isinstance(error, CommandError):
-                raise AlembicRefused(str(error)) from error
-            raise
-    found = version.stamped(cell.api, cell.mapping.uuid)
-    if found != wanted:
-        raise NotStamped(str(cell.mapping), ", ".join(wanted), ", ".join(found))
+        with context.begin_transaction():
+            context.run_migrations(cell=cell)
 
 
-if "output=json" in context.get_x_argument() or context.config.stdout is None:
+def load() -> Settings:
+    """Return the settings that ``-x`` and nova.conf give."""
+    if context.is_offline_mode():
+        raise OfflineRefused
+    return settings.load(arguments)
+
+
+arguments = list(context.get_x_argument())
+as_json = "output=json" in arguments
+if as_json or context.config.stdout is None:
     context.config.stdout = StringIO()
-
-running.run(list(context.get_x_argument()), migrate, offline=context.is_offline_mode())
+checks = version.command(context.config) == "check"
+code = running.run(
+    load,
+    check if checks else migrate,
+    cell=settings.last(arguments, "cell"),
+    as_json=as_json,
+)
+# Alembic's own check would go on to compare the stamp, which proves nothing.
+if code or checks:
+    raise SystemExit(code)

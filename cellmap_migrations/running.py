@@ -6,17 +6,17 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import databases, directory, secrets, settings, urls
+from cellmap_migrations import databases, directory, secrets, urls
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.bookkeeping import version
 from cellmap_migrations.cell import Cell
-from cellmap_migrations.errors import CellmapError, OfflineRefused, Stopped, UnknownCell
+from cellmap_migrations.errors import CellmapError, Stopped, UnknownCell
 from cellmap_migrations.progress import say
 from cellmap_migrations.reporting import Report, emit, worst
 from cellmap_migrations.stopping import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from cellmap_migrations.databases import Database
     from cellmap_migrations.settings import Settings
@@ -24,31 +24,26 @@ if TYPE_CHECKING:
     Work = Callable[[Cell], None]
 
 
-def run(arguments: Sequence[str], work: Work, *, offline: bool) -> None:
-    """Do *work* for each cell that the ``-x`` *arguments* name.
+def run(
+    load: Callable[[], Settings], work: Work, *, cell: str | None, as_json: bool
+) -> int:
+    """Do *work* for each cell that *cell* names, and print the result.
 
-    Prints the result, and raises SystemExit with the gravest code unless that is 0.
+    *load* reads the settings; its errors are reported like those of the work. Returns
+    the exit code, which is the gravest one of the cells.
     """
     quieten()
     stopping = Stopping()
     reports: list[Report] = []
     with stopping.listening():
         try:
-            if offline:
-                raise OfflineRefused
-            each(settings.load(arguments), work, stopping, reports)
+            each(load(), work, stopping, reports)
         except CellmapError as error:
-            asked = dict(pair.partition("=")[::2] for pair in arguments)
-            failed = Report(cell=asked.get("cell"))
+            failed = Report(cell=cell)
             failed.end(error)
             reports.append(failed)
-    emit(
-        reports,
-        as_json="output=json" in arguments,
-        together=f"cell={directory.ALL}" in arguments,
-    )
-    if code := worst(reports):
-        raise SystemExit(code)
+    emit(reports, as_json=as_json, together=cell == directory.ALL)
+    return worst(reports)
 
 
 def quieten() -> None:

@@ -29,6 +29,8 @@ RUN_OPTIONS = {
     "output": ("text", "json"),
     "remove_mappings": ("no", "yes"),
 }
+NOVA_MANAGE = "nova-manage"
+
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 
@@ -55,6 +57,12 @@ class Settings:
     base_parameters: str = field(repr=False)
 
 
+def last(arguments: Iterable[str], name: str) -> str | None:
+    """Return the value of the last ``-x`` argument *name*, or None without one."""
+    given = [pair.partition("=")[::2] for pair in arguments]
+    return dict(given).get(name)
+
+
 def load(arguments: Iterable[str]) -> Settings:
     """Return the settings of a run, from ``-x`` *arguments* of the form name=value.
 
@@ -66,15 +74,30 @@ def load(arguments: Iterable[str]) -> Settings:
     """
     given = [pair.partition("=") for pair in arguments]
     files = [
-        word
+        f"{FILE_OPTIONS[name]}={value}"
         for name, _, value in given
         if name in FILE_OPTIONS
-        for word in (FILE_OPTIONS[name], value)
     ]
     chosen = {name: value for name, _, value in given if name not in FILE_OPTIONS}
     run = {name: run_option(name, chosen.pop(name, None)) for name in RUN_OPTIONS}
-    conf = read(files)
+    conf = new_config()
+    read(conf, files, prog=NOVA_MANAGE)
     override(conf, chosen)
+    return make(conf, **run)
+
+
+def make(
+    conf: cfg.ConfigOpts,
+    *,
+    cell: str | None,
+    missing: str = "fail",
+    output: str = "text",
+    remove_mappings: str = "no",
+) -> Settings:
+    """Return the settings that *conf* holds, and the options of this run.
+
+    Raises NoApiDatabase, BadOption or ConfigUnusable.
+    """
     try:
         connections = {
             "api_connection": conf.api_database.connection,
@@ -82,7 +105,7 @@ def load(arguments: Iterable[str]) -> Settings:
             "base_connection": conf.database.connection,
             "base_parameters": conf.database.connection_parameters,
         }
-        cellmap = dict(conf.cellmap.items())
+        cellmap = dict(conf[GROUP.name].items())
     except cfg.TemplateSubstitutionError:
         # The name after the dollar may be a part of a password: it is not shown.
         raise ConfigUnusable(
@@ -99,8 +122,14 @@ def load(arguments: Iterable[str]) -> Settings:
             cellmap["batch_rows_min"],
             f"it is more than batch_rows_max ({cellmap['batch_rows_max']})",
         )
-    run["remove_mappings"] = run["remove_mappings"] == "yes"
-    return Settings(**run, **connections, **cellmap)
+    return Settings(
+        cell=cell,
+        missing=missing,
+        output=output,
+        remove_mappings=remove_mappings == "yes",
+        **connections,
+        **cellmap,
+    )
 
 
 def run_option(name: str, value: str | None) -> Any:
@@ -115,8 +144,8 @@ def run_option(name: str, value: str | None) -> Any:
     return value
 
 
-def read(files: list[str]) -> cfg.ConfigOpts:
-    """Read nova.conf the way nova-manage does, without opening any log."""
+def new_config() -> cfg.ConfigOpts:
+    """Return a configuration that knows the options this package reads."""
     conf = cfg.ConfigOpts()
     for group in ("api_database", "database"):
         conf.register_opts(
@@ -128,10 +157,24 @@ def read(files: list[str]) -> cfg.ConfigOpts:
         )
     conf.register_group(GROUP)
     conf.register_opts(OPTIONS, group=GROUP)
+    return conf
+
+
+def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
+    """Read nova.conf the way nova-manage does, without opening any log.
+
+    *arguments* are those of a command line, and *prog* is its program.
+    """
     try:
-        # prog decides which files are read beside nova.conf; alembic's own name
-        # would add /etc/nova/alembic.conf.
-        conf(args=files, project="nova", prog="nova-manage")
+        conf(
+            args=arguments,
+            project="nova",
+            prog=prog,
+            # The program's name decides which files are read beside nova.conf;
+            # alembic's own would add /etc/nova/alembic.conf.
+            default_config_files=cfg.find_config_files("nova", NOVA_MANAGE),
+            default_config_dirs=cfg.find_config_dirs("nova", NOVA_MANAGE),
+        )
     except cfg.ConfigFilesPermissionDeniedError as error:
         raise ConfigUnreadable(
             f"{', '.join(error.config_files)} may not be read by this user; run as "
@@ -145,7 +188,6 @@ def read(files: list[str]) -> cfg.ConfigOpts:
         ) from None
     except cfg.Error as error:
         raise ConfigUnusable(secrets.mask(error)) from None
-    return conf
 
 
 def override(conf: cfg.ConfigOpts, chosen: Mapping[str, str]) -> None:

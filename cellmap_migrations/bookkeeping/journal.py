@@ -74,3 +74,11 @@ def append(
             runner=runner(),
         )
     )
+
+
+def revisions(api: Database, cell_uuid: str) -> list[str]:
+    """Return the revisions that have batches in the cell."""
+    if not exists(api):
+        return []
+    select = sa.select(journal.c.revision).distinct()
+    return [row[0] for row in api.read(select.where(journal.c.cell_uuid == cell_uuid))]

@@ -15,15 +15,20 @@ from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.mysql import MySQLImpl
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
+from alembic.util import CommandError
 
+from cellmap_migrations import secrets
+from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.bookkeeping.tables import CELL_OPTION, versions
+from cellmap_migrations.errors import AlembicRefused, NotStamped, OvertakenStamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from alembic.config import Config
 
     from cellmap_migrations.databases import Database
+    from cellmap_migrations.directory import CellMapping
 
 # kolla's HAProxy cuts a connection that was idle for a minute.
 IDLE_SECONDS = 20.0
@@ -70,6 +75,34 @@ def connection(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
         yield opened
 
 
+@contextmanager
+def proved(api: Database, cell: CellMapping) -> Iterator[Callable[..., None]]:
+    """Yield Alembic's ``on_version_apply``, and afterwards read the stamp again.
+
+    Alembic ends well without a stamp if its connection was in a transaction when it
+    was configured; so the table is read on a fresh connection. Raises NotStamped,
+    OvertakenStamp if another run recorded something, or AlembicRefused.
+    """
+    before = wanted = stamped(api, cell.uuid)
+
+    # Alembic passes ctx, step, heads and run_args, by these names.
+    def remember(*, heads: Collection[str], **_: Any) -> None:
+        nonlocal wanted
+        wanted = tuple(sorted(heads))
+
+    try:
+        yield remember
+    except (CommandError, *DATABASE_ERRORS) as error:
+        if stamped(api, cell.uuid) not in (before, wanted):
+            raise OvertakenStamp(str(cell)) from error
+        if isinstance(error, CommandError):
+            raise AlembicRefused(secrets.mask(error)) from error
+        raise
+    found = stamped(api, cell.uuid)
+    if found != wanted:
+        raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
+
+
 def narrow(
     connection: sa.Connection, statement: Any, multi: Any, single: Any, _: Any
 ) -> tuple[Any, Any, Any]:
@@ -98,10 +131,10 @@ class KeepAlive:
             self.used = time.monotonic()
 
 
-def only_stamps(config: Config) -> bool:
-    """Say whether the command is ``alembic stamp``, which runs no script."""
-    command = getattr(config.cmd_opts, "cmd", None)
-    return command is not None and command[0].__name__ == "stamp"
+def command(config: Config) -> str:
+    """Return which command of ``alembic`` runs, or nothing for a call in process."""
+    chosen = getattr(config.cmd_opts, "cmd", None)
+    return str(chosen[0].__name__) if chosen else ""
 
 
 def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:
@@ -112,3 +145,11 @@ def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:
         sa.select(versions.c.version_num).where(versions.c.cell_uuid == cell_uuid)
     )
     return tuple(str(row[0]) for row in rows)
+
+
+def forget(api: Database, cell_uuid: str) -> None:
+    """Remove the cell's revision, as if it had never been upgraded."""
+    if stamped(api, cell_uuid):
+        gone = sa.delete(versions).where(versions.c.cell_uuid == cell_uuid)
+        with api.engine.begin() as connection:
+            connection.execute(gone)

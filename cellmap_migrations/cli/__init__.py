@@ -1,0 +1,1 @@
+"""The ``cellmap`` console script, one module per command."""
