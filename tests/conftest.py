@@ -50,7 +50,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a backend, or for a cloud, on all of them."""
     if "backend" in metafunc.fixturenames:
-        metafunc.parametrize("backend", chosen(metafunc.config), indirect=True)
+        only = metafunc.definition.get_closest_marker("only_on")
+        names = [
+            name
+            for name in chosen(metafunc.config)
+            if only is None or name in only.args
+        ]
+        metafunc.parametrize("backend", names, indirect=True)
 
 
 @pytest.fixture

@@ -155,6 +155,14 @@ class Cloud(Api):
             *alembic, *x_options(ours, x or {}), *arguments, env=env, cwd=cwd
         )
 
+    def cellmap(self, command: str, *arguments: str) -> Finished:
+        """Run a command of the console script to its end."""
+        files = ["--config-file", str(self.config_file)]
+        script = (
+            "import sys; from cellmap_migrations.cli.main import main; sys.exit(main())"
+        )
+        return self.run("-c", script, *files, command, *arguments).wait()
+
     def run(
         self,
         *arguments: str,
