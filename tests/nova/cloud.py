@@ -41,9 +41,9 @@ class Cloud(Api):
         self.databases: list[tuple[Server, sa.URL]] = []
         self.commands: list[Running] = []
         self.cells: list[Cell] = []
+        self.config = Config(folder / f"nova-{self.number}.conf")
         url = self.create_database("api", backend, api_tables(release))
         super().__init__(url, release)
-        self.config = Config(folder / f"nova-{self.number}.conf")
         self.configure(api_database={"connection": text(url)})
 
     @property
