@@ -35,10 +35,9 @@ def main() -> int:
     )
     views.cells(before, look(nova))
 
-    views.heading("1. Map the cells")
+    views.heading("1. Map two cells")
     upgrade("cell0", promised=0)
     upgrade("cell1", promised=65)
-    upgrade("cell2", promised=0)
     views.say(
         "65 of cell1: the rows listed contradict others, or lack a value. They do not "
         "keep the rest from being mapped, but the version is not recorded. This is "
@@ -52,11 +51,17 @@ def main() -> int:
     views.heading("2. An operator decides")
     decide(nova, made)
 
-    views.heading("3. Run again")
+    views.heading("3. Run again, for all cells")
     upgrade("all", promised=0)
     now = look(nova)
     views.kinds([kind for kind in made if kind.decided], before, now, decided=True)
     PROMISES.mappings(now, made, decided=True)
+    views.say(
+        "The same run took cell1 through two more revisions: 0002 corrected "
+        "queued_for_delete of 50 mappings, and 0003 filled in user_id of 40."
+    )
+    PROMISES.journal(nova, "0002", "mended", 50)
+    PROMISES.journal(nova, "0003", "mended", 40)
 
     views.heading("The cloud now")
     views.cells(before, now)

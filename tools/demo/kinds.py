@@ -27,7 +27,7 @@ class Kind:
 
     *decided* is their outcome after an operator has decided about them. *to* is the
     cell that their mapping names; *here* are their columns in cell1, and *there* those
-    of their copies in cell2, if it has any.
+    of their copies in cell2, if it has any; *mapping* are those of their mappings.
     """
 
     text: str
@@ -37,6 +37,7 @@ class Kind:
     decided: str = ""
     here: Columns = field(default_factory=dict)
     to: str | None = None
+    mapping: Columns = field(default_factory=dict)
     building: bool = False
     there: Columns | None = None
     uuids: list[str] = field(default_factory=list)
@@ -56,12 +57,15 @@ def kinds() -> list[Kind]:
     """Return a row for each rule about instances, and more where rules have cases."""
     young = {"created_at": f"{datetime.now(timezone.utc):%F %T.000000}"}
     soft, hidden = {"vm_state": "soft-delete"}, {"hidden": True}
+    no_user, no_project = {"user_id": None}, {"project_id": None}
     return [
         Kind("no mapping", 2500, "mapped"),
         Kind("no mapping, deleted", 400, "mapped", here=DELETED),
         Kind("no mapping, soft-deleted", 30, "mapped", here=soft),
         Kind("no mapping, no created_at", 25, "mapped", here={"created_at": None}),
         Kind("mapped to cell1", 600, "already", to="cell1"),
+        Kind("mapped, deleted, not queued", 50, "already", to="cell1", here=DELETED),
+        Kind("mapped without a user", 40, "already", to="cell1", mapping=no_user),
         Kind("mapped to no cell, old", 40, "filled", to=NO_CELL),
         Kind("mapped to no cell, young", 4, "in_flight", to=NO_CELL, here=young),
         Kind(
@@ -108,14 +112,14 @@ def kinds() -> list[Kind]:
             3,
             "rejected",
             decided="mapped",
-            here={"project_id": None},
+            here=no_project,
         ),
         Kind(
             "no mapping, no user_id",
             2,
             "rejected",
             decided="mapped",
-            here={"user_id": None},
+            here=no_user,
         ),
     ]
 
@@ -142,8 +146,8 @@ def fill(nova: Nova) -> list[Kind]:
         if kind.there is not None:
             add(nova, "cell2", kind.uuids, kind.there)
         if kind.to is not None:
-            row = {"cell_id": IDS.get(kind.to), "created_at": LONG_AGO, **OWNER}
-            row["queued_for_delete"] = False
+            owner = {"cell_id": IDS.get(kind.to), **OWNER, **kind.mapping}
+            row = {"created_at": LONG_AGO, "queued_for_delete": False, **owner}
             rows = [{"instance_uuid": uuid, **row} for uuid in kind.uuids]
             nova.insert("api", "instance_mappings", rows)
         if kind.building:

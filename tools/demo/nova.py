@@ -27,7 +27,8 @@ CREATE TABLE instances (
     created_at DATETIME, updated_at DATETIME, deleted_at DATETIME,
     id INTEGER NOT NULL PRIMARY KEY,
     uuid VARCHAR(36) NOT NULL UNIQUE,
-    user_id VARCHAR(255), project_id VARCHAR(255), vm_state VARCHAR(255),
+    user_id VARCHAR(255), project_id VARCHAR(255),
+    vm_state VARCHAR(255), task_state VARCHAR(255),
     deleted INTEGER, hidden BOOLEAN);
 """
 CONF = """\

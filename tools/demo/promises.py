@@ -25,12 +25,16 @@ class Promises:
         for kind in made:
             promised[kind.outcome] += kind.rows
         for outcome, count in promised.items():
-            found = nova.query(
-                "api",
-                f"SELECT sum({outcome}) FROM cellmap_journal "
-                f"WHERE cell_uuid = '{CELLS['cell1']}'",
-            )
-            self.expect(f"{outcome} in the journal", count, found[0][0])
+            self.journal(nova, "0001", outcome, count)
+
+    def journal(self, nova: Nova, revision: str, outcome: str, count: int) -> None:
+        """Compare one sum of cell1's journal."""
+        found = nova.query(
+            "api",
+            f"SELECT sum({outcome}) FROM cellmap_journal "
+            f"WHERE cell_uuid = '{CELLS['cell1']}' AND revision = '{revision}'",
+        )
+        self.expect(f"{outcome} in the journal of {revision}", count, found[0][0])
 
     def mappings(self, state: State, made: Sequence[Kind], *, decided: bool) -> None:
         """Compare where each mapping of cell1's instances leads."""
