@@ -1,12 +1,10 @@
 """README.rst says what is true: its commands run, its tables are complete."""
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,14 +13,12 @@ from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.options import OPTIONS
 from cellmap_migrations.outcomes import Outcome
 from tests import readme
-from tests.nova.cell import Cell
-from tests.nova.cloud import ROOT, Cloud, text
+from tests.nova.cloud import ROOT, Cloud
 from tests.nova.process import Running
-from tests.nova.servers import PASSWORD, Server, plain_engine
+from tests.nova.servers import Server
 
 # What the page shows of other programs, and what installs this one.
 OUTSIDE = ("make ", "nova-manage ", "systemctl ", "python3 -m venv ", "/opt/", "PATH=")
-USER = "cellmap"
 
 
 @pytest.fixture
@@ -119,55 +115,6 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
     assert {str(code) for code in codes | {0}} == set(readme.table("code"))
     assert set(errors.SEVERITY) == codes | {0}
-
-
-@pytest.mark.parametrize("product", ["MariaDB", "PostgreSQL"])
-def test_grants_suffice(
-    tmp_path: Path, server: Callable[[str], Server], product: str
-) -> None:
-    backend = {"MariaDB": "mysql", "PostgreSQL": "postgresql"}[product]
-    cloud = Cloud(tmp_path, server, backend=backend)
-    cell = restricted(cloud, server(backend), product)
-    filled, orphan = cell.add_instances(2)
-    cloud.map(filled, None)
-    cloud.map_to(cell.id, ["0b7e9c1d-3f52-4a86-9d0e-6c5b4a392817"])
-    commands = ["upgrade head", "check", "repair", "downgrade base"]
-
-    codes = [run(cloud, command) for command in commands]
-
-    assert codes == [0, 3, 0, 0], orphan
-    cloud.close()
-
-
-def restricted(cloud: Cloud, server: Any, product: str) -> Cell:
-    """Add a cell, and let only the user of the page's grants work on the cloud."""
-    cell = cloud.add_cell("cell1")
-    names = {"nova_api": cloud.url.database, "nova_cell1": cell.url.database}
-    user = f"{USER}_{cloud.number}"
-    for name, database in names.items():
-        statements = ";".join(readme.sql(f"{product} {name}"))
-        ours = re.sub(rf"\b{USER}\b", user, statements).replace(name, str(database))
-        # There is a percent sign in the password, and it stands for no parameter.
-        engine = plain_engine(server.url(database, "admin"))
-        options = {"no_parameters": True}
-        with engine.execution_options(**options).begin() as connection:
-            for statement in ours.replace("secret", PASSWORD).split(";"):
-                connection.exec_driver_sql(statement)
-    cloud.configure(api_database={"connection": text(cloud.url.set(username=user))})
-    stored = {"database_connection": text(cell.url.set(username=user))}
-    mappings = cloud.tables["cell_mappings"]
-    cloud.execute(mappings.update().values(stored))
-    return cell
-
-
-def run(cloud: Cloud, command: str) -> int:
-    """Run a command of either program on the cell, and return its exit code."""
-    if command == "repair":
-        script = str(Path(sys.executable).with_name("cellmap"))
-        arguments = ["--config-file", str(cloud.config_file), command, "--cell=cell1"]
-        return cloud.run(script, *arguments).wait().code
-    x = {"remove_mappings": "yes"}
-    return cloud.alembic(*command.split(), cell="cell1", x=x).code
 
 
 def subclasses(kind: type[errors.CellmapError]) -> Iterator[type[errors.CellmapError]]:
