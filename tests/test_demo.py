@@ -46,7 +46,7 @@ def test_demo_keeps_its_promises(shown: Finished) -> None:
     assert [
         re.sub(r"^error: cell .*?: (.*) left as they are.*$", r"\1", line)
         for line in errors
-    ] == ["2 conflict, 5 rejected"]
+    ] == ["2 conflict, 5 rejected, 3 unresolved"]
 
 
 def test_demo_shows_every_cell_before_and_after(shown: Finished) -> None:
