@@ -129,11 +129,11 @@ def hints() -> None:
     for text, words in {
         "The configuration is nova's own:": ["cat", f"{FOLDER}/nova.conf"],
         "Which revision a cell is at:": [*one, "current"],
-        "The journal, a row for each batch:": [
-            "sqlite3",
-            f"{FOLDER}/api.db",
-            journal,
+        "Whether its mappings agree with it, without a word if they do:": [
+            *one,
+            "check",
         ],
+        "The journal, a row for each batch:": ["sqlite3", f"{FOLDER}/api.db", journal],
         "A result for programs (nothing is left to do):": [
             *one,
             "-x",
