@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from cellmap_migrations import running, settings
+from cellmap_migrations import directory, running, settings
 from cellmap_migrations.bookkeeping import tables, version
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
-    if version.command(context.config) == "stamp":
+    command = version.command(context.config)
+    if command == "stamp":
         tables.create_tables(cell.api)
+    if command == "downgrade":
+        version.refuse_removal(context, cell)
+    if command == "current" and cell.settings.cell == directory.ALL:
+        context.config.print_stdout("cell %s:", cell.mapping)
     with (
         version.proved(cell.api, cell.mapping) as remember,
         version.connection(cell.api, cell.mapping.uuid) as connection,

@@ -198,5 +198,17 @@ def override(conf: cfg.ConfigOpts, chosen: Mapping[str, str]) -> None:
             raise UnknownOption(name, {*known, *RUN_OPTIONS, *FILE_OPTIONS})
         try:
             conf.set_override(name, value, group=GROUP.name)
-        except ValueError as error:
-            raise BadOption(name, value, secrets.mask(error)) from None
+        except ValueError:
+            raise BadOption(name, value, f"write {wanted(name)}") from None
+
+
+def wanted(name: str) -> str:
+    """Return what values the option *name* takes, in words."""
+    option = next(option for option in OPTIONS if option.dest == name)
+    if choices := getattr(option.type, "choices", None):
+        return f"one of {', '.join(choices)}"
+    whole = isinstance(option, cfg.IntOpt)
+    words = "a whole number" if whole else "a number"
+    limits = {"at least": "min", "at most": "max"}
+    bounds = {say: getattr(option.type, name, None) for say, name in limits.items()}
+    return ", ".join([words, *(f"{say} {n:g}" for say, n in bounds.items() if n)])

@@ -20,7 +20,12 @@ from alembic.util import CommandError
 from cellmap_migrations import secrets
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.bookkeeping.tables import CELL_OPTION, versions
-from cellmap_migrations.errors import AlembicRefused, NotStamped, OvertakenStamp
+from cellmap_migrations.errors import (
+    AlembicRefused,
+    MappingsInUse,
+    NotStamped,
+    OvertakenStamp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -135,6 +140,21 @@ def command(config: Config) -> str:
     """Return which command of ``alembic`` runs, or nothing for a call in process."""
     chosen = getattr(config.cmd_opts, "cmd", None)
     return str(chosen[0].__name__) if chosen else ""
+
+
+def refuse_removal(context: Any, cell: Any) -> None:
+    """Raise MappingsInUse before the first step of a downgrade that removes mappings.
+
+    A script says so with ``removes_mappings``. *context* is ``alembic.context``.
+    """
+    if cell.settings.remove_mappings:
+        return
+    heads = stamped(cell.api, cell.mapping.uuid)
+    # What alembic.command.downgrade calls; its public relatives know no "-3".
+    steps = context.script._downgrade_revs(context.config.cmd_opts.revision, heads)  # noqa: SLF001
+    for step in steps:
+        if getattr(step.revision.module, "removes_mappings", False):
+            raise MappingsInUse(str(cell.mapping))
 
 
 def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cellmap_migrations.comparing.sides import Side
+    from cellmap_migrations.progress import Display, Moved
     from cellmap_migrations.stopping import Stopping
 
 # How long one statement should take, and how many rows a page has.
@@ -35,24 +36,31 @@ Totals = dict[str, tuple[int, int]]
 
 
 def differing(
-    cell: Side, api: Side, *, stopping: Stopping, look_again: float
+    cell: Side, api: Side, *, display: Display, stopping: Stopping, look_again: float
 ) -> Iterator[list[str]]:
     """Yield pages of uuids at which the sides differ, *look_again* seconds later.
 
     The cloud is live, so what differed may have been equal a moment before or after;
     the caller looks at each uuid again, in new transactions.
     """
-    chunks = unequal_chunks(cell, api, stopping)
+    chunks = unequal_chunks(cell, api, display, stopping)
     if chunks:
         pages = fetched(cell, api, chunks, stopping)
         yield from aged(pages, look_again, stopping)
 
 
-def unequal_chunks(cell: Side, api: Side, stopping: Stopping) -> list[str]:
+def unequal_chunks(
+    cell: Side, api: Side, display: Display, stopping: Stopping
+) -> list[str]:
     """Return the chunks whose rows differ in number or in checksum."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        sums = [pool.submit(totals, side, stopping) for side in (cell, api)]
-        ours, theirs = (future.result() for future in sums)
+    bound = highest_id(cell)
+    with (
+        display.walking(0, bound, "comparing") as moved,
+        ThreadPoolExecutor(max_workers=2) as pool,
+    ):
+        there = pool.submit(totals, api, stopping)
+        here = pool.submit(totals, cell, stopping, moved)
+        ours, theirs = here.result(), there.result()
     return sorted(
         chunk
         for chunk in ours.keys() | theirs.keys()
@@ -60,7 +68,7 @@ def unequal_chunks(cell: Side, api: Side, stopping: Stopping) -> list[str]:
     )
 
 
-def totals(side: Side, stopping: Stopping) -> Totals:
+def totals(side: Side, stopping: Stopping, moved: Moved | None = None) -> Totals:
     """Return the number of rows and the checksum of each chunk."""
     checksum = side.database.backend.checksum
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -72,11 +80,14 @@ def totals(side: Side, stopping: Stopping) -> Totals:
         side.chunk
     )
     for after_id, upto_id in ranges(side, stopping):
-        for chunk, rows, total in side.database.read(
+        some = side.database.read(
             select.where(side.belongs, side.id > after_id, side.id <= upto_id)
-        ):
+        )
+        for chunk, rows, total in some:
             found[chunk][0] += rows
             found[chunk][1] = (found[chunk][1] + int(total)) % MODULUS
+        if moved:
+            moved(sum(row[1] for row in some), upto_id)
     return {chunk: (rows, total) for chunk, (rows, total) in found.items()}
 
 
@@ -84,8 +95,7 @@ def ranges(
     side: Side, stopping: Stopping, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, int]]:
     """Yield ranges of ids, each as wide as the time for the last one allows."""
-    highest = side.database.read(sa.select(sa.func.coalesce(sa.func.max(side.id), 0)))
-    bound = int(highest[0][0])
+    bound = highest_id(side)
     after_id, width = 0, FIRST_RANGE
     while after_id < bound:
         stopping.check()
@@ -95,6 +105,12 @@ def ranges(
         spent = max(clock() - started, 1e-3)
         width = max(PAGE, int(width * min(4.0, STATEMENT_SECONDS / spent)))
         after_id = upto_id
+
+
+def highest_id(side: Side) -> int:
+    """Return the highest id of the side's table, or 0."""
+    highest = sa.select(sa.func.coalesce(sa.func.max(side.id), 0))
+    return int(side.database.read(highest)[0][0])
 
 
 def fetched(
