@@ -155,8 +155,9 @@ def new_config() -> cfg.ConfigOpts:
             ],
             group=group,
         )
-    conf.register_group(GROUP)
-    conf.register_opts(OPTIONS, group=GROUP)
+    # By name: oslo.config would share the group object, with the values that -x set
+    # in it, between all runs of one process.
+    conf.register_opts(OPTIONS, group=GROUP.name)
     return conf
 
 
