@@ -30,6 +30,11 @@ class Api:
         with self.engine.begin() as connection:
             connection.execute(statement)
 
+    def sql(self, statement: str) -> None:
+        """Run a statement of the database's own dialect."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
     def map_to(self, cell_id: int | None, uuids: list[str], **columns: object) -> None:
         """Map instances as nova does when it builds them."""
         usual = {
