@@ -1,6 +1,7 @@
 """What becomes of an instance that no other cell has anything to do with."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -8,13 +9,14 @@ from tests.conftest import MakeCloud
 from tests.nova.rows import CELL0, LONG_AGO, PROJECT, USER, now
 from tests.upgrading import complete, upgrade
 
-QUEUED = [
-    pytest.param({}, False, id="active"),
-    pytest.param({"vm_state": "soft-delete"}, True, id="soft-deleted"),
-    pytest.param({"deleted": True}, True, id="deleted"),
-    pytest.param({"deleted": None, "vm_state": None}, False, id="NULLs"),
+# Columns of instances, and the queued_for_delete that follows from them.
+QUEUED: list[tuple[dict[str, Any], bool]] = [
+    ({}, False),
+    ({"vm_state": "soft-delete"}, True),
+    ({"deleted": True}, True),
+    ({"deleted": None, "vm_state": None}, False),
     # The soft_delete API sets it while the instance may still be restored.
-    pytest.param({"deleted_at": LONG_AGO}, False, id="deleted_at only"),
+    ({"deleted_at": LONG_AGO}, False),
 ]
 
 
@@ -42,10 +44,7 @@ def test_queued_for_delete_follows_the_state_of_each_instance(
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    expected = {}
-    for case in QUEUED:
-        columns, queued = case.values
-        expected[cell.add_instance(**columns)] = queued
+    expected = {cell.add_instance(**columns): queued for columns, queued in QUEUED}
 
     ended = upgrade(cloud, cell)
 

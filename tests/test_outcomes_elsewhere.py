@@ -11,7 +11,6 @@ from tests.nova.cloud import Cloud, text
 from tests.upgrading import Ended, complete, stopped, upgrade
 
 TwoCells = tuple[Cloud, Cell, Cell]
-MakeTwo = Callable[[], TwoCells]
 
 
 @pytest.fixture
@@ -133,7 +132,8 @@ def destroyed_there(uuid: str, _: Cell, other: Cell) -> None:
     other.move_to_shadow(uuid)
 
 
-DISSOLVED = {
+Step = Callable[[str, Cell, Cell], None]
+DISSOLVED: dict[Step, Ended] = {
     hidden_there: complete(in_flight=1),
     hidden_here: complete(hidden=1),
     remapped: complete(already=1),
@@ -145,7 +145,7 @@ DISSOLVED = {
 def test_conflict_that_a_resize_dissolves_before_the_second_look_is_none(
     two_cells: TwoCells,
     at_second_look: Callable[..., None],
-    step: Callable[[str, Cell, Cell], None],
+    step: Step,
 ) -> None:
     cloud, cell, other = two_cells
     uuid = twin(cell, other, ours=False, theirs=False)

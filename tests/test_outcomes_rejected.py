@@ -1,5 +1,7 @@
 """Instances that cannot have a mapping never block the others."""
 
+from typing import Any
+
 import pytest
 
 from tests.conftest import MakeCloud
@@ -149,7 +151,7 @@ def test_rejected_row_is_mapped_once_it_has_a_project(make_cloud: MakeCloud) -> 
     ],
 )
 def test_value_that_only_sqlite_holds_is_rejected(
-    make_cloud: MakeCloud, backend: str, columns: dict[str, str]
+    make_cloud: MakeCloud, backend: str, columns: dict[str, Any]
 ) -> None:
     cloud = make_cloud(cell_backend="sqlite")
     cell = cloud.add_cell("cell1")
