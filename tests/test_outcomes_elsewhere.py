@@ -113,7 +113,7 @@ def test_instance_live_in_both_cells_is_listed_and_the_others_are_mapped(
     assert {before, after} == cloud.mapped_uuids(cell)
     assert {uuid} == cloud.mapped_uuids(other)
     why = f"live here, and in cell2 ({other.uuid}) where it is mapped"
-    assert f"{'conflict':<12}{uuid}  {why}" in ended.err.splitlines()
+    assert f"conflict {uuid} {why}" in ended.listing()
 
 
 def hidden_there(uuid: str, _: Cell, other: Cell) -> None:

@@ -14,8 +14,8 @@ NO_USER = "user_id is NULL, and such a mapping breaks unified limits"
 
 def listed(ended: Ended, uuid: str) -> str:
     """Return the line that an operator reads about a rejected instance."""
-    start = f"{'rejected':<12}{uuid}  "
-    [line] = [line for line in ended.err.splitlines() if line.startswith(start)]
+    start = f"rejected {uuid} "
+    [line] = [line for line in ended.listing() if line.startswith(start)]
     return line.removeprefix(start)
 
 
@@ -90,9 +90,9 @@ def test_eleventh_rejected_instance_is_counted_and_not_listed(
     ended = upgrade(cloud, cell)
 
     assert stopped(65, rejected=11) == ended
-    lines = [line for line in ended.err.splitlines() if line.startswith("rejected")]
+    lines = [line for line in ended.listing() if line.startswith("rejected")]
     assert sum(uuid in line for uuid in uuids for line in lines) == 10
-    assert lines[-1] == f"{'rejected':<12}and 1 more"
+    assert lines[-1] == "rejected and 1 more"
 
 
 @pytest.mark.parametrize("place", [0, 3, 6], ids=["first", "middle", "last"])

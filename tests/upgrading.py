@@ -38,6 +38,10 @@ class Ended:
     err: str = field(default="", compare=False)
     result: dict[str, Any] = field(default_factory=dict, compare=False)
 
+    def listing(self) -> list[str]:
+        """Return the lines on stderr, with one space between two columns."""
+        return [" ".join(line.split()) for line in self.err.splitlines()]
+
 
 def complete(**counts: int) -> Ended:
     """Return the end of a first upgrade that had nothing to complain about."""
