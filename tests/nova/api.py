@@ -84,6 +84,10 @@ class Api:
         ours = [row for row in rows if row["cell_uuid"] == cell_uuid]
         return sorted(ours, key=lambda row: (row["revision"], row["batch"]))
 
+    def our_tables(self) -> set[str]:
+        """Return the names of the tables that are not nova's."""
+        return set(sa.inspect(self.engine).get_table_names()) - set(self.tables)
+
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return a whole table; a table that is not there has no rows."""
         if not sa.inspect(self.engine).has_table(name):
