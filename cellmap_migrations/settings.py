@@ -32,6 +32,12 @@ RUN_OPTIONS = {
 }
 NOVA_MANAGE = "nova-manage"
 
+# What oslo.config raises of a value with a dollar sign that it cannot fill in.
+DOLLAR_ERRORS = (
+    cfg.TemplateSubstitutionError,
+    cfg.NoSuchOptError,
+    cfg.NoSuchGroupError,
+)
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 
@@ -107,7 +113,7 @@ def make(
             "base_parameters": conf.database.connection_parameters,
         }
         cellmap = dict(conf[GROUP.name].items())
-    except cfg.TemplateSubstitutionError:
+    except DOLLAR_ERRORS:
         # The name after the dollar may be a part of a password: it is not shown.
         raise ConfigUnusable(
             "a value in nova.conf refers with $ to an option that does not exist; "
