@@ -11,6 +11,9 @@ from tests.nova.inside import alembic_inside
 from tests.nova.process import Extra, Finished
 from tests.nova.servers import PASSWORD
 
+# SQLite has neither users nor passwords.
+WITH_ACCOUNTS = pytest.mark.only_on("mysql", "postgresql")
+
 
 def current(cloud: Cloud, x: Extra | None = None) -> Finished:
     """Run the cheapest command that reads nova.conf and opens the API database."""
@@ -174,17 +177,19 @@ DRIVERS = {
 }
 
 
+@WITH_ACCOUNTS
 def test_driver_that_is_not_installed_is_replaced_with_a_warning(
-    with_accounts: Cloud, backend: str
+    make_cloud: MakeCloud, backend: str
 ) -> None:
-    cell = with_accounts.add_cell("cell1")
-    table = with_accounts.tables["cell_mappings"]
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    table = cloud.tables["cell_mappings"]
     found = []
     for driver, _ in DRIVERS[backend]:
         url = text(cell.url.set(drivername=driver))
-        with_accounts.execute(table.update().values(database_connection=url))
-        with_accounts.clear()
-        finished = alembic_inside(with_accounts, "upgrade", "0001", cell="cell1")
+        cloud.execute(table.update().values(database_connection=url))
+        cloud.clear()
+        finished = alembic_inside(cloud, "upgrade", "0001", cell="cell1")
         assert finished.code == 0
         found.append((driver, finished.err.startswith("warning: cell cell1 (")))
 
@@ -205,17 +210,19 @@ def test_bad_libpq_argument_shows_no_password(make_cloud: MakeCloud) -> None:
     assert finished.err.splitlines()[-1].startswith("error: cell cell1 (")
 
 
+@WITH_ACCOUNTS
 def test_internal_error_shows_a_traceback_without_the_password(
-    with_accounts: Cloud, monkeypatch: pytest.MonkeyPatch
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = with_accounts.add_cell("cell1")
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
 
     def broken(*_: object, **__: object) -> None:
-        raise ZeroDivisionError(text(with_accounts.url), PASSWORD)
+        raise ZeroDivisionError(text(cloud.url), PASSWORD)
 
     monkeypatch.setattr("cellmap_migrations.copying.plan.make", broken)
 
-    finished = alembic_inside(with_accounts, "upgrade", "head", cell=cell.uuid)
+    finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
 
     assert finished.code == 70
     assert "Traceback" in finished.err
