@@ -84,7 +84,8 @@ def test_nova_conf_without_an_api_database_is_named(
 
     assert upgrade(cloud, cell.uuid) == refused(
         "error: [api_database] connection is not set (read: "
-        f"{cloud.config_file}); name the right file with -x config_file=...",
+        f"{cloud.config_file}); name the right file with -x config_file=, or "
+        "--config-file for cellmap",
     )
 
 

@@ -16,7 +16,7 @@ from tests.nova.rows import PROJECT, USER, now
 from tests.oracle import Row, World, exit_code, outcome, uuid_of
 from tests.upgrading import upgrade
 
-EXAMPLES = {"sqlite": 120, "mysql": 12, "postgresql": 12}
+EXAMPLES = {"sqlite": 80, "mysql": 8, "postgresql": 8}
 SERVERS = 9
 WRITTEN = {"mapped", "filled", "moved", "already"}
 
