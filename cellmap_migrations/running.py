@@ -38,9 +38,10 @@ def run(
     with stopping.listening():
         try:
             each(load(), work, stopping, reports)
-        except CellmapError as error:
+        # An operator gets a line and an exit code also for what nobody thought of.
+        except Exception as error:  # noqa: BLE001
             failed = Report(cell=cell)
-            failed.end(error)
+            failed.end(explain(error))
             reports.append(failed)
     emit(reports, as_json=as_json, together=cell == directory.ALL)
     return worst(reports)
@@ -108,17 +109,23 @@ def attempt(cell: Cell, work: Work) -> CellmapError | None:
     try:
         work(cell)
         cell.report.revision = ", ".join(version.stamped(cell.api, cell.mapping.uuid))
-    except CellmapError as failure:
-        error = failure
     except DATABASE_ERRORS as failure:
         error = databases.understand(failure, cell.api.what, cell.api.backend)
-    # Whatever comes here is a fault of this package; it must not show a password.
     except Exception as failure:  # noqa: BLE001
-        for line in traceback.format_exc().splitlines():
-            say(secrets.mask_line(line))
-        error = CellmapError(
-            f"internal error, please report it: {secrets.mask(failure)}"
-        )
+        error = explain(failure)
     finally:
         cell.close()
     return error
+
+
+def explain(failure: Exception) -> CellmapError:
+    """Return *failure* as it is, or print the traceback of what nobody foresaw.
+
+    That is a fault of this package; it must not show a password.
+    """
+    if isinstance(failure, CellmapError):
+        return failure
+    for line in traceback.format_exception(failure):
+        for part in line.splitlines():
+            say(secrets.mask_line(part))
+    return CellmapError(f"internal error, please report it: {secrets.mask(failure)}")

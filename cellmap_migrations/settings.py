@@ -5,6 +5,7 @@ All durations are seconds, all sizes are rows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ RUN_OPTIONS = {
 }
 NOVA_MANAGE = "nova-manage"
 
+# What oslo.config raises of a value with a dollar sign that it cannot fill in.
+DOLLAR_ERRORS = (
+    cfg.TemplateSubstitutionError,
+    cfg.NoSuchOptError,
+    cfg.NoSuchGroupError,
+)
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 
@@ -106,7 +113,7 @@ def make(
             "base_parameters": conf.database.connection_parameters,
         }
         cellmap = dict(conf[GROUP.name].items())
-    except cfg.TemplateSubstitutionError:
+    except DOLLAR_ERRORS:
         # The name after the dollar may be a part of a password: it is not shown.
         raise ConfigUnusable(
             "a value in nova.conf refers with $ to an option that does not exist; "
@@ -116,12 +123,7 @@ def make(
         raise ConfigUnusable(secrets.mask(error)) from None
     if not connections["api_connection"]:
         raise NoApiDatabase(conf.config_file or [])
-    if cellmap["batch_rows_min"] > cellmap["batch_rows_max"]:
-        raise BadOption(
-            "batch_rows_min",
-            cellmap["batch_rows_min"],
-            f"it is more than batch_rows_max ({cellmap['batch_rows_max']})",
-        )
+    refuse(cellmap)
     return Settings(
         cell=cell,
         missing=missing,
@@ -130,6 +132,22 @@ def make(
         **connections,
         **cellmap,
     )
+
+
+def refuse(values: Mapping[str, Any]) -> None:
+    """Raise BadOption for values that oslo.config lets pass."""
+    for option in OPTIONS:
+        value = values[option.dest]
+        if value is None and option.default is not None:
+            raise BadOption(option.dest, "", "it is empty")
+        # Not a number is neither below a minimum nor above a maximum.
+        if isinstance(value, float) and math.isnan(value):
+            raise BadOption(option.dest, value, "it is not a number")
+    least, most = values["batch_rows_min"], values["batch_rows_max"]
+    if least > most:
+        raise BadOption(
+            "batch_rows_min", least, f"it is more than batch_rows_max ({most})"
+        )
 
 
 def run_option(name: str, value: str | None) -> Any:
@@ -155,8 +173,9 @@ def new_config() -> cfg.ConfigOpts:
             ],
             group=group,
         )
-    conf.register_group(GROUP)
-    conf.register_opts(OPTIONS, group=GROUP)
+    # By name: oslo.config would share the group object, with the values that -x set
+    # in it, between all runs of one process.
+    conf.register_opts(OPTIONS, group=GROUP.name)
     return conf
 
 
@@ -196,6 +215,8 @@ def override(conf: cfg.ConfigOpts, chosen: Mapping[str, str]) -> None:
     for name, value in chosen.items():
         if name not in known:
             raise UnknownOption(name, {*known, *RUN_OPTIONS, *FILE_OPTIONS})
+        if not value:
+            raise BadOption(name, value, "it is empty")
         try:
             conf.set_override(name, value, group=GROUP.name)
         except ValueError:
