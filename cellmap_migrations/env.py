@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alembic import context
 
 from cellmap_migrations import directory, running, settings
-from cellmap_migrations.bookkeeping import tables, version
+from cellmap_migrations.bookkeeping import tables, version, version_table
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
 
@@ -28,9 +28,9 @@ def migrate(cell: Cell) -> None:
         context.config.print_stdout("cell %s:", cell.mapping)
     with (
         version.proved(cell.api, cell.mapping) as remember,
-        version.connection(cell.api, cell.mapping.uuid) as connection,
+        version_table.connection(cell.api, cell.mapping.uuid) as connection,
     ):
-        cell.keep_alive = version.KeepAlive(connection)
+        cell.keep_alive = version_table.KeepAlive(connection)
         context.configure(
             connection=connection,
             version_table=tables.versions.name,

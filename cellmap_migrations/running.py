@@ -57,7 +57,7 @@ def each(
     config: Settings, work: Work, stopping: Stopping, reports: list[Report]
 ) -> None:
     """Do *work* for one cell after another; one that fails does not stop the rest."""
-    if config.time_limit:
+    if config.time_limit is not None:
         stopping.limit(config.time_limit)
     api = open_api(config, stopping)
     try:

@@ -16,8 +16,10 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 # From the bottom up; nobody imports what stands further down.
 LAYERS = [
-    "errors secrets schema rules outcomes options",
-    "backends settings progress stopping",
+    "errors secrets schema rules outcomes",
+    "backends options progress stopping",
+    "nova_conf",
+    "settings",
     "urls",
     "databases directory",
     "bookkeeping",
@@ -28,7 +30,7 @@ LAYERS = [
 ]
 HEIGHT = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 DIALECTS = {"mysql", "mariadb", "postgresql", "sqlite", "pymysql", "psycopg"}
-MAY_IMPORT_ALEMBIC = {"env", "bookkeeping/version", "cli"}
+MAY_IMPORT_ALEMBIC = {"env", "bookkeeping/version", "bookkeeping/version_table", "cli"}
 LONGEST_MODULE, LONGEST_FUNCTION = 170, 45
 each_module = pytest.mark.parametrize("name", NAMES)
 

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.ranges import highest_id, ranges
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from cellmap_migrations.comparing.sides import Side
     from cellmap_migrations.progress import Display, Moved
     from cellmap_migrations.stopping import Stopping
 
-# How long one statement should take, and how many rows a page has.
-STATEMENT_SECONDS = 0.3
-FIRST_RANGE = 20_000
+# How many rows a page has.
 PAGE = 1_000
 
 # Beyond this many unequal chunks naming them costs more than fetching every row.
@@ -89,28 +89,6 @@ def totals(side: Side, stopping: Stopping, moved: Moved | None = None) -> Totals
         if moved:
             moved(sum(row[1] for row in some), upto_id)
     return {chunk: (rows, total) for chunk, (rows, total) in found.items()}
-
-
-def ranges(
-    side: Side, stopping: Stopping, clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[int, int]]:
-    """Yield ranges of ids, each as wide as the time for the last one allows."""
-    bound = highest_id(side)
-    after_id, width = 0, FIRST_RANGE
-    while after_id < bound:
-        stopping.check()
-        started = clock()
-        upto_id = min(after_id + width, bound)
-        yield after_id, upto_id
-        spent = max(clock() - started, 1e-3)
-        width = max(PAGE, int(width * min(4.0, STATEMENT_SECONDS / spent)))
-        after_id = upto_id
-
-
-def highest_id(side: Side) -> int:
-    """Return the highest id of the side's table, or 0."""
-    highest = sa.select(sa.func.coalesce(sa.func.max(side.id), 0))
-    return int(side.database.read(highest)[0][0])
 
 
 def fetched(
