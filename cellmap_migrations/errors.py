@@ -30,6 +30,18 @@ class DifferencesFound(CellmapError):
         )
 
 
+class BehindHead(CellmapError):
+    """What ``current --check-heads`` found, as its own exit code."""
+
+    code = 3
+
+    def __init__(self, cell: str, revision: str) -> None:
+        super().__init__(
+            f"cell {cell} is at {revision or 'no revision'} and not at the last one; "
+            "run upgrade head"
+        )
+
+
 class ConfigurationError(CellmapError):
     """Something that must be corrected in the configuration or the command."""
 

@@ -98,3 +98,14 @@ def test_cell_database_that_is_down_is_given_up_in_time(
     assert finished.code == (78 if backend == "sqlite" else 75)
     assert last_line(finished).startswith(f"error: cell cell2 ({down.uuid}) (")
     assert cloud.our_tables() == set()
+
+
+def test_check_heads_tells_a_cell_that_is_behind(cloud: Cloud) -> None:
+    cloud.add_cell("cell1")
+
+    behind = cloud.alembic("current", "--check-heads", cell="cell1")
+    cloud.alembic("upgrade", "head", cell="cell1")
+    at_head = cloud.alembic("current", "--check-heads", cell="cell1")
+
+    assert (behind.code, at_head.code) == (3, 0)
+    assert "run upgrade head" in last_line(behind)

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic.util import CommandError
+from alembic.util.exc import CommandError, DatabaseNotAtHead
 
 from cellmap_migrations import secrets
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.bookkeeping.tables import versions
 from cellmap_migrations.errors import (
     AlembicRefused,
+    BehindHead,
     MappingsInUse,
     NotStamped,
     OvertakenStamp,
@@ -47,6 +48,8 @@ def proved(api: Database, cell: CellMapping) -> Iterator[Callable[..., None]]:
     except (CommandError, *DATABASE_ERRORS) as error:
         if stamped(api, cell.uuid) not in (before, wanted):
             raise OvertakenStamp(str(cell)) from error
+        if isinstance(error, DatabaseNotAtHead):
+            raise BehindHead(str(cell), ", ".join(before)) from error
         if isinstance(error, CommandError):
             raise AlembicRefused(secrets.mask(error)) from error
         raise
