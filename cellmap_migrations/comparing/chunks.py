@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -50,14 +52,33 @@ def differing(
 
 def unequal_chunks(cell: Side, api: Side, stopping: Stopping) -> list[str]:
     """Return the chunks whose rows differ in number or in checksum."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        sums = [pool.submit(totals, side, stopping) for side in (cell, api)]
-        ours, theirs = (future.result() for future in sums)
+    sums = [start(partial(totals, side, stopping)) for side in (cell, api)]
+    wait(sums)
+    ours, theirs = (future.result() for future in sums)
     return sorted(
         chunk
         for chunk in ours.keys() | theirs.keys()
         if ours.get(chunk) != theirs.get(chunk)
     )
+
+
+def start(work: Callable[[], Totals]) -> Future[Totals]:
+    """Do *work* in a thread, and return what becomes of it.
+
+    An executor's threads are waited for at the end of the process, even if they wait
+    for a server that does not answer.
+    """
+    future: Future[Totals] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        # It is raised where the result is asked for.
+        except BaseException as error:  # noqa: BLE001
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return future
 
 
 def totals(side: Side, stopping: Stopping) -> Totals:
