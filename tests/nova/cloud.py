@@ -17,6 +17,7 @@ from tests.nova.process import Extra, Finished, Running, x_options
 from tests.nova.rows import CELL0, LONG_AGO, known
 from tests.nova.schema import api_tables, cell_tables
 from tests.nova.servers import Server
+from tests.nova.sessions import Sessions
 from tests.nova.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +113,11 @@ class Cloud(Api):
     def journal(self, cell: Cell) -> list[dict[str, Any]]:
         """Return the batches of a cell in the order of their commits."""
         return self.journal_of(cell.uuid)
+
+    def sessions(self, url: sa.URL | None = None) -> Sessions:
+        """Return who is connected to the API database, or to that at *url*."""
+        url = url or self.url
+        return Sessions(self.server(url.get_backend_name()), url)
 
     def clear(self) -> None:
         """Empty instances, mappings and the tables that are ours; cells stay."""
