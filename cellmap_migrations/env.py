@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,13 @@ def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
     if version.command(context.config) == "stamp":
         tables.create_tables(cell.api)
+    # The version's connection may be lost while a cell is copied. Doing it again
+    # finds all rows copied, and costs no more than the comparison.
+    cell.api.again(partial(apply, cell))
+
+
+def apply(cell: Cell) -> None:
+    """Do what is not recorded yet."""
     with (
         version.proved(cell.api, cell.mapping) as remember,
         version.connection(cell.api, cell.mapping.uuid) as connection,
