@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
-from tests.books import assert_books_balance, inserted, total
+from tests.books import HEAD, assert_books_balance, inserted, total, walked
 from tests.conftest import MakeCloud
 from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud
@@ -81,5 +81,5 @@ def test_killed_at_each_statement(make_cloud: MakeCloud) -> None:
 
     assert (undisturbed.code, finished.code, finished.err) == (0, 0, "")
     assert state(cloud, cell) == expected
-    assert cloud.versions() == {cell.uuid: "0001"}
-    assert total(cloud.journal(cell), "rows_read") == rows
+    assert cloud.versions() == {cell.uuid: HEAD}
+    assert total(walked(cloud, cell), "rows_read") == rows

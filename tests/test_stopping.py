@@ -167,7 +167,7 @@ def test_signal_during_the_comparison(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(300)
 
-    running = cloud.start_frozen("after count(*) #1", cell="cell1")
+    running = cloud.start_frozen("before count(*) #1", cell="cell1")
     server = cloud.server(cloud.url.get_backend_name())
     server.freeze()
     running.thaw()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.books import assert_books_balance, total
+from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
 from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud
@@ -16,7 +16,7 @@ def assert_mapped_once(cloud: Cloud, cell: Cell, uuids: list[str]) -> None:
     """Check the mappings, the journal and the stamp at the end of both runs."""
     assert cloud.mapped_uuids(cell) == set(uuids)
     assert total(cloud.journal(cell), "mapped") == len(uuids)
-    assert cloud.versions() == {cell.uuid: "0001"}
+    assert cloud.versions() == {cell.uuid: HEAD}
     assert_books_balance(cloud, cell)
 
 
@@ -43,7 +43,7 @@ def test_first_runs_of_two_cells_at_once(make_cloud: MakeCloud) -> None:
 
     assert [0, 0] == [frozen.wait().code, other.code]
     assert [set(some) for some in uuids] == [cloud.mapped_uuids(cell) for cell in cells]
-    assert cloud.versions() == {cell.uuid: "0001" for cell in cells}
+    assert cloud.versions() == {cell.uuid: HEAD for cell in cells}
 
 
 @pytest.mark.parametrize(
