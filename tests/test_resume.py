@@ -1,13 +1,7 @@
 """A run that is killed is finished by the next one, as if nothing had been."""
 
-import random
-import time
 from signal import SIGKILL
-from threading import Event, Thread
 from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.schema import DropTable
 
 from tests.books import HEAD, assert_books_balance, inserted, total, walked
 from tests.conftest import MakeCloud
@@ -50,7 +44,7 @@ def start_over(cloud: Cloud, mappings: list[dict[str, Any]]) -> None:
     """Bring the API database back to what it was, without our tables."""
     with cloud.engine.begin() as connection:
         for name in ("cellmap_version", "cellmap_journal"):
-            connection.execute(DropTable(sa.table(name)))
+            connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.execute(cloud.instance_mappings.delete())
         connection.execute(cloud.instance_mappings.insert(), mappings)
 

@@ -1,7 +1,6 @@
 """A version that Alembic recorded, and that is not there, is an error."""
 
 import pytest
-import sqlalchemy as sa
 
 from tests.conftest import MakeCloud
 
@@ -19,11 +18,11 @@ def test_lost_version_is_an_error(make_cloud: MakeCloud) -> None:
     uuids = cell.add_instances(3)
     cloud.alembic("upgrade", "0001", cell="cell1", x={"max_rows": "1"})
     with cloud.engine.begin() as connection:
-        connection.execute(sa.DDL(SQLITE))
+        connection.exec_driver_sql(SQLITE)
 
     lost = cloud.alembic("upgrade", "0001", cell="cell1")
     with cloud.engine.begin() as connection:
-        connection.execute(sa.DDL("DROP TRIGGER lose"))
+        connection.exec_driver_sql("DROP TRIGGER lose")
     found = cloud.alembic("upgrade", "0001", cell="cell1")
 
     assert lost.code == 70

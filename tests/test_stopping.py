@@ -205,7 +205,7 @@ def test_row_limit_is_exact(make_cloud: MakeCloud) -> None:
 
     runs = [cloud.alembic("upgrade", "head", cell="cell1", x=x) for _ in range(3)]
 
-    assert [75, 75, 0] == [run.code for run in runs]
+    assert [run.code for run in runs] == [75, 75, 0]
     assert "110 rows done (max_rows)" in runs[0].err
     reads = [batch["rows_read"] for batch in cloud.journal(cell)]
     assert reads == [40, 40, 30, 40, 40, 30, 30]

@@ -41,7 +41,7 @@ def test_first_runs_of_two_cells_at_once(make_cloud: MakeCloud) -> None:
     other = cloud.alembic("upgrade", "head", cell="cell2")
     frozen.thaw()
 
-    assert [0, 0] == [frozen.wait().code, other.code]
+    assert [frozen.wait().code, other.code] == [0, 0]
     assert [set(some) for some in uuids] == [cloud.mapped_uuids(cell) for cell in cells]
     assert cloud.versions() == {cell.uuid: HEAD for cell in cells}
 
@@ -119,6 +119,6 @@ def test_race_for_the_stamp(make_cloud: MakeCloud) -> None:
     thawed = frozen.wait()
     third = cloud.alembic("upgrade", "head", cell="cell1")
 
-    assert [0, 75, 0] == [other.code, thawed.code, third.code]
+    assert [other.code, thawed.code, third.code] == [0, 75, 0]
     assert "another run recorded a version" in thawed.err
     assert_mapped_once(cloud, cell, uuids)

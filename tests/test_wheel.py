@@ -27,6 +27,13 @@ name = "hostile"
 type = "exec"
 executable = "{here}/hostile/hook"
 """
+# What -m imports from the current folder is Python's business and not Alembic's.
+MAIN = """
+import sys
+sys.path.remove("")
+from alembic.config import main
+main(prog="alembic")
+"""
 TRACE = "import pathlib; pathlib.Path({trace!r}).touch()\n"
 
 
@@ -102,13 +109,11 @@ def test_pyproject_of_the_current_folder_runs_nothing(
         (hostile / name).write_text(TRACE.format(trace=str(trace)))
     (tmp_path / "pyproject.toml").write_text(HOSTILE.format(here=tmp_path))
 
-    # -P: what -m finds in the current folder is Python's business and not Alembic's.
     done = subprocess.run(
         [
             str(installed / "venv/bin/python"),
             "-c",
-            "import sys; sys.path.remove(''); "
-            "from alembic.config import main; main(prog='alembic')",
+            MAIN,
             "-c",
             str(config(installed)),
             *("-x", f"config_file={cloud.config_file}", "-x", "cell=cell1"),

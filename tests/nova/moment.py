@@ -51,7 +51,7 @@ def watch(moment: Moment) -> None:
     def after(_: Any, __: Any, statement: str, *___: Any) -> None:
         moment.pass_by("after", statement)
 
-    commit = DefaultDialect.do_commit
+    commit: Any = DefaultDialect.do_commit
 
     def do_commit(dialect: DefaultDialect, connection: Any) -> None:
         of_batch = "INSERT INTO cellmap_journal" in moment.last
