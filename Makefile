@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .NOTPARALLEL:
 
 demo: $(VENV)/.base
-	$(BIN)/python tools/demo.py
+	$(BIN)/python -m tools.demo
 
 test: servers lint
 	$(BIN)/python -m pytest

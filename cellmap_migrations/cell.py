@@ -46,7 +46,7 @@ class Cell:
         self.stopping, self.report = stopping, report
         self.cells = {cell.id: cell for cell in cells}
         self.others = OtherCells(cells=self.cells, settings=settings, stopping=stopping)
-        self.progress = progress.Display(str(mapping))
+        self.progress = progress.Display(mapping.name or mapping.uuid)
         self.keep_alive: Callable[[], None] = lambda: None
 
     @cached_property

@@ -80,7 +80,7 @@ class NoApiDatabase(ConfigurationError):
         read = ", ".join(files) or "no file at all"
         super().__init__(
             f"[api_database] connection is not set (read: {read}); name the right "
-            "file with -x config_file=..."
+            "file with -x config_file=, or --config-file for cellmap"
         )
 
 

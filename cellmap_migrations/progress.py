@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Seconds between two lines where stderr is no terminal: some deployment tools log
 # every line of it as a warning.
 QUIET = 30.0
+# How much of a cell's name leaves room for a bar on a terminal of 80 columns.
+NAME = 24
 
 
 class Display:
@@ -31,7 +33,12 @@ class Display:
         self, cell: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.cell, self.clock = cell, clock
-        self.terminal = sys.stderr is not None and sys.stderr.isatty()
+        # rich draws nothing at all on a terminal that cannot move its cursor.
+        self.terminal = (
+            sys.stderr is not None
+            and sys.stderr.isatty()
+            and not Console(file=sys.stderr).is_dumb_terminal
+        )
 
     @contextmanager
     def walking(
@@ -52,15 +59,16 @@ class Display:
         total = Rate(self.clock)
         with Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             TaskProgressColumn(),
             TextColumn("{task.fields[rows]}"),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
+            expand=True,
             transient=True,
         ) as progress:
             task = progress.add_task(
-                f"{verb} {self.cell}", total=max(bound - start, 1), rows=""
+                f"{verb} {self.cell[:NAME]}", total=max(bound - start, 1), rows=""
             )
 
             def moved(rows: int, upto_id: int) -> None:

@@ -50,7 +50,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a backend, or for a cloud, on all of them."""
     if "backend" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("backends")
+        only = metafunc.definition.get_closest_marker("only_on")
         names = only.args if only else list(BACKENDS)
         metafunc.parametrize("backend", names, indirect=True)
 

@@ -16,7 +16,7 @@ from tests.nova.process import Finished
 from tests.nova.proxy import Proxy
 from tests.nova.waiting import wait_for
 
-pytestmark = pytest.mark.backends("mysql", "postgresql")
+pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
 COMMIT = re.compile(rb"\bCOMMIT\b")
 BATCH = 10

@@ -11,7 +11,7 @@ BEGIN DELETE FROM cellmap_version; END
 """
 
 
-@pytest.mark.backends("sqlite")
+@pytest.mark.only_on("sqlite")
 def test_lost_version_is_an_error(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")

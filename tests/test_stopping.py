@@ -83,7 +83,7 @@ def test_signal_during_the_walk(make_cloud: MakeCloud, number: Signals) -> None:
     assert_books_balance(cloud, cell)
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_signal_while_another_transaction_holds_the_rows(
     make_cloud: MakeCloud,
 ) -> None:
@@ -105,7 +105,7 @@ def test_signal_while_another_transaction_holds_the_rows(
     assert_books_balance(cloud, cell)
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_signal_while_the_server_does_not_answer(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
@@ -125,7 +125,7 @@ def test_signal_while_the_server_does_not_answer(make_cloud: MakeCloud) -> None:
     assert_books_balance(cloud, cell)
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_signal_while_the_cell_is_a_port_that_says_nothing(
     make_cloud: MakeCloud,
 ) -> None:
@@ -146,7 +146,7 @@ def test_signal_while_the_cell_is_a_port_that_says_nothing(
     assert cloud.mapped_uuids(cell) == set(uuids)
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_signal_while_nobody_listens_on_the_port_of_the_cell(
     make_cloud: MakeCloud,
 ) -> None:
@@ -161,7 +161,7 @@ def test_signal_while_nobody_listens_on_the_port_of_the_cell(
     assert (finished.code, finished.err) == stopped()
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_signal_during_the_comparison(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")

@@ -9,7 +9,7 @@ from tests.nova.sessions import Sessions
 
 LIMIT = 2.0
 
-pytestmark = pytest.mark.backends("mysql", "postgresql")
+pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
 
 def oldest(sessions: Sessions) -> float:

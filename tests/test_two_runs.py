@@ -69,7 +69,7 @@ def test_frozen_while_another_finishes(make_cloud: MakeCloud, moment: str) -> No
     assert_mapped_once(cloud, cell, uuids)
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_frozen_in_a_transaction_while_another_finishes(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")

@@ -73,7 +73,7 @@ def test_ini_of_the_checkout_is_that_of_the_wheel(installed: Path) -> None:
     assert (ROOT / "alembic.ini").read_text() == config(installed).read_text()
 
 
-@pytest.mark.backends("mysql", "postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_upgrade_with_nothing_but_the_wheel(
     make_cloud: MakeCloud, installed: Path
 ) -> None:
@@ -95,7 +95,7 @@ def test_upgrade_with_nothing_but_the_wheel(
     assert cloud.versions() == {cell.uuid: HEAD}
 
 
-@pytest.mark.backends("sqlite")
+@pytest.mark.only_on("sqlite")
 def test_pyproject_of_the_current_folder_runs_nothing(
     make_cloud: MakeCloud, installed: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from oslo_config import cfg
 
@@ -36,9 +36,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {"check": check, "repair": repair, "reset": reset}
 
 
-def add_commands(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_commands(subparsers: Any) -> None:
     """Add a parser for each command."""
     for name, command in COMMANDS.items():
         parser = subparsers.add_parser(

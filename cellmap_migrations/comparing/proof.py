@@ -66,7 +66,7 @@ def refuse(cell: Cell, left: Tally, kinds: Collection[Kind]) -> None:
     """Raise RowsLeft if any of *kinds* is left, or Unasked for a cell that is down."""
     name = str(cell.mapping)
     if any(left.counts[kind] for kind in kinds):
-        found = [kind for kind in kinds if left.counts[kind]]
+        found = [kind for kind in (*kinds, Kind.UNRESOLVED) if left.counts[kind]]
         counts = ", ".join(f"{left.counts[kind]:,} {kind.value}" for kind in found)
         raise RowsLeft(name, counts)
     if count := left.counts[Kind.UNRESOLVED]:

@@ -44,9 +44,9 @@ class Cloud(Api):
         self.databases: list[tuple[Server, sa.URL]] = []
         self.commands: list[Running] = []
         self.cells: list[Cell] = []
+        self.config = Config(folder / f"nova-{self.number}.conf")
         url = self.create_database("api", backend, api_tables(release))
         super().__init__(url, release)
-        self.config = Config(folder / f"nova-{self.number}.conf")
         self.configure(api_database={"connection": text(url)})
 
     @property
@@ -190,6 +190,14 @@ class Cloud(Api):
         wait_for(lambda: running.frozen() or not running.running(), moment)
         assert running.running(), f"never came to {moment}\n{running.err}"
         return running
+
+    def cellmap(self, command: str, *arguments: str) -> Finished:
+        """Run a command of the console script to its end."""
+        files = ["--config-file", str(self.config_file)]
+        script = (
+            "import sys; from cellmap_migrations.cli.main import main; sys.exit(main())"
+        )
+        return self.run("-c", script, *files, command, *arguments).wait()
 
     def run(
         self,

@@ -1,0 +1,1 @@
+"""Ratios, each of two things measured in one run on one machine."""

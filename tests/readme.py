@@ -1,0 +1,45 @@
+"""What README.rst shows: its blocks and its tables."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.rst"
+RULER = re.compile(r"=+( +=+)+")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the code blocks in a language, without their indentation."""
+    pattern = rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)"
+    found = re.findall(pattern, README.read_text(), re.MULTILINE)
+    return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
+
+
+def commands() -> list[str]:
+    """Return every command of the page, in its order."""
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def table(heading: str) -> dict[str, str]:
+    """Return the first two columns of the table whose first heading is *heading*."""
+    lines = README.read_text().splitlines()
+    top = next(
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(f"{heading} ") and RULER.fullmatch(lines[number - 1])
+    )
+    ends = [match.span() for match in re.finditer("=+", lines[top + 1])]
+    rows = {}
+    for line in lines[top + 2 :]:
+        if RULER.fullmatch(line):
+            break
+        if name := line[slice(*ends[0])].strip():
+            rows[name.strip("`")] = line[slice(*ends[1])].strip().strip("`")
+    return rows
+
+
+def sql(database: str) -> list[str]:
+    """Return the statements of the block whose comment names *database*."""
+    block = next(b for b in blocks("sql") if b.startswith(f"-- {database}\n"))
+    statements = block.partition("\n")[2].split(";")
+    return [statement.strip() for statement in statements if statement.strip()]

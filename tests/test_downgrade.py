@@ -1,0 +1,127 @@
+"""Downgrade takes back exactly what 0001 inserted, and nothing of nova's."""
+
+from datetime import timedelta
+
+from tests.conftest import MakeCloud
+from tests.nova.cloud import Cloud
+from tests.nova.process import Finished
+from tests.nova.rows import now
+
+REMOVE = {"remove_mappings": "yes"}
+
+
+def downgrade(cloud: Cloud) -> Finished:
+    """Downgrade cell1 to its base."""
+    return cloud.alembic("downgrade", "base", cell="cell1", x=REMOVE)
+
+
+def test_upgrade_downgrade_upgrade_leaves_every_row_that_was_there(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")
+    cell.add_instances(2500)
+    cell.add_instance(created_at=None)
+    cloud.map_to(cell.id, cell.add_instances(300))
+    cloud.map_to(other.id, other.add_instances(200))
+    before = cloud.rows("instance_mappings")
+    cloud.alembic("upgrade", "head", cell="cell1")
+    mapped = cloud.mapped_uuids(cell)
+
+    taken_back = downgrade(cloud)
+    after = cloud.rows("instance_mappings")
+    again = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert (taken_back.code, again.code) == (0, 0)
+    assert after == before
+    assert cloud.mapped_uuids(cell) == mapped
+
+
+def test_rows_that_nova_changed_or_made_since_are_left(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    changed, untouched = cell.add_instances(2)
+    cloud.alembic("upgrade", "head", cell="cell1")
+    cloud.remap(changed, queued_for_delete=True, updated_at=now() + timedelta(hours=1))
+    stamp = cloud.journal(cell)[0]["stamp"]
+    booted = cell.add_instance(created_at=stamp)
+    cloud.map(booted, cell, created_at=stamp, updated_at=stamp)
+
+    finished = downgrade(cloud)
+
+    assert finished.code == 0
+    assert cloud.mappings().keys() == {changed, booted}
+    assert untouched not in cloud.mappings()
+
+
+def test_filled_and_moved_mappings_are_left(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")
+    filled, moved, new = cell.add_instances(3)
+    cloud.map(filled, None)
+    cloud.map(moved, other)
+    cloud.alembic("upgrade", "head", cell="cell1")
+
+    downgrade(cloud)
+
+    assert cloud.mapped_uuids(cell) == {filled, moved}
+    assert new not in cloud.mappings()
+
+
+def test_downgrade_without_leave_is_refused(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(3)
+    cloud.alembic("upgrade", "0001", cell="cell1")
+
+    finished = cloud.alembic("downgrade", "base", cell="cell1")
+
+    assert (finished.code, cloud.mapped_uuids(cell)) == (78, set(uuids))
+    assert cloud.versions() == {cell.uuid: "0001"}
+
+
+def test_downgrade_killed_half_way_goes_on(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(4000)
+    cloud.alembic("upgrade", "head", cell="cell1")
+    cloud.configure(cellmap={"batch_rows_max": 100, "batch_rows_min": 100})
+    command = cloud.start("downgrade", "base", cell="cell1", x=REMOVE)
+    while len(cloud.mappings()) > 3500:
+        assert command.running()
+    command.kill9()
+
+    finished = downgrade(cloud)
+
+    assert (finished.code, cloud.mappings(), cloud.versions()) == (0, {}, {})
+
+
+def test_reset_walks_again_and_removes_nothing(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(30)
+    cloud.alembic("upgrade", "head", cell="cell1")
+    cloud.unmap(uuids[0])
+
+    reset = cloud.cellmap("reset", "--cell", "cell1")
+    forgotten = cloud.versions()
+    finished = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert (reset.code, forgotten, finished.code) == (0, {}, 0)
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert cloud.journal(cell)[-1]["already"] == 29
+
+
+def test_mappings_inserted_before_a_reset_can_still_be_taken_back(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(30)
+    cloud.alembic("upgrade", "head", cell="cell1")
+    cloud.cellmap("reset", "--cell", "cell1")
+    cloud.alembic("upgrade", "head", cell="cell1")
+
+    downgrade(cloud)
+
+    assert cloud.mappings() == {}

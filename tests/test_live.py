@@ -1,0 +1,60 @@
+"""Upgrade, check and repair while servers are booted, deleted and archived."""
+
+import random
+import time
+
+import pytest
+
+from tests.conftest import MakeCloud
+from tests.nova.cell import Cell
+from tests.nova.cloud import Cloud
+from tests.nova.traffic import Traffic
+
+SECONDS = 20.0
+
+
+def wrong_cell(cloud: Cloud) -> tuple[Cell, list[str]]:
+    """Make a cell with everything that nova left behind; return it and its live."""
+    cell = cloud.add_cell("cell1")
+    unmapped = cell.add_instances(3000)
+    mapped = cell.add_instances(500)
+    cloud.map_to(cell.id, mapped, user_id=None)
+    gone = [cell.add_instance(deleted=True) for _ in range(200)]
+    cloud.map_to(cell.id, gone[:100], queued_for_delete=False)
+    soft = [cell.add_instance(vm_state="soft-delete") for _ in range(50)]
+    cloud.map_to(cell.id, soft, queued_for_delete=False)
+    return cell, unmapped + mapped
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_nothing_is_harmed_and_nothing_is_falsely_reported_on_a_live_cloud(
+    make_cloud: MakeCloud,
+) -> None:
+    seed = random.randrange(10_000)
+    cloud = make_cloud()
+    cell, servers = wrong_cell(cloud)
+    cloud.configure(cellmap={"batch_rows_max": 200})
+    traffic = Traffic(cloud, cell, seed=seed)
+    started = time.monotonic()
+
+    with traffic.flowing():
+        codes = [cloud.alembic("upgrade", "head", cell="cell1").code]
+        while time.monotonic() - started < SECONDS:
+            checked = cloud.alembic("check", cell="cell1")
+            codes.append(checked.code)
+            repaired = cloud.cellmap("repair", "--cell", "cell1")
+            codes.append(repaired.code)
+
+    assert (seed, set(codes)) == (seed, {0})
+    mappings = cloud.mappings()
+    flags = {
+        uuid: (mapping.cell_id, mapping.queued_for_delete)
+        for uuid, mapping in mappings.items()
+    }
+    known = [*servers, *traffic.live]
+    assert {flags[uuid] for uuid in known} == {(cell.id, False)}
+    gone = [*traffic.deleted, *traffic.soft_deleted]
+    assert {flags[uuid] for uuid in gone} == {(cell.id, True)}
+    assert not set(traffic.archived) & mappings.keys()
+    assert min(len(traffic.live), len(traffic.archived)) > 10
+    assert cloud.alembic("check", cell="cell1").code == 0
