@@ -17,9 +17,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 # su and runuser kill their child 2 s after they passed on a SIGTERM. The batch in
 # hand is given most of that; then its transaction is dropped where it is.
-PATIENCE = 1.2
+PATIENCE = 1.0
 # Cleaning up may block as well, on the same server that does not answer.
-AND_AGAIN = 0.2
+AND_AGAIN = 0.1
 
 
 class Interrupted(BaseException):

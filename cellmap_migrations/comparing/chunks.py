@@ -53,7 +53,9 @@ def differing(
 def unequal_chunks(cell: Side, api: Side, stopping: Stopping) -> list[str]:
     """Return the chunks whose rows differ in number or in checksum."""
     sums = [start(partial(totals, side, stopping)) for side in (cell, api)]
-    wait(sums)
+    # The kernel may hand a signal to one of the threads, and that wakes nobody here.
+    while wait(sums, timeout=0.1).not_done:
+        pass
     ours, theirs = (future.result() for future in sums)
     return sorted(
         chunk
