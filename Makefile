@@ -2,6 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+NOVA := .venv-nova
 
 .PHONY: demo test lint servers clean
 # Two installations at once would fight for the same locks.
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
-test: servers lint
+test: servers lint $(NOVA)/.done
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test
@@ -28,6 +29,9 @@ $(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
 $(VENV)/.test: pyproject.toml tools/install-venv tools/install-packages
 	tools/install-venv $(VENV) test
 
+$(NOVA)/.done: tools/install-nova
+	tools/install-nova $(NOVA)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(NOVA) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

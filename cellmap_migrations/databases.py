@@ -118,7 +118,7 @@ def understand(
     if fault is backends.Fault.RIGHTS:
         return PrivilegeMissing(what, message(error))
     if fault is backends.Fault.MISSING:
-        return DatabaseMissing(f"{what}: {message(error)}")
+        return DatabaseMissing(what, message(error))
     if fault is backends.Fault.AGAIN:
         return StillFailing(what, 1, message(error))
     return DatabaseRefused(what, message(error))

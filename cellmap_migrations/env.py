@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from cellmap_migrations import running, settings
-from cellmap_migrations.bookkeeping import tables, version
+from cellmap_migrations import directory, running, settings
+from cellmap_migrations.bookkeeping import tables, version, version_table
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
 
@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 
 def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
-    if version.command(context.config) == "stamp":
+    command = version.command(context.config)
+    if command == "stamp":
         tables.create_tables(cell.api)
+    if command == "downgrade":
+        version.refuse_removal(context, cell)
+    if command == "current" and cell.settings.cell == directory.ALL:
+        context.config.print_stdout("cell %s:", cell.mapping)
     # The version's connection may be lost while a cell is copied. Doing it again
     # finds all rows copied, and costs no more than the comparison.
     cell.api.again(partial(apply, cell))
@@ -31,9 +36,9 @@ def apply(cell: Cell) -> None:
     """Do what is not recorded yet."""
     with (
         version.proved(cell.api, cell.mapping) as remember,
-        version.connection(cell.api, cell.mapping.uuid) as connection,
+        version_table.connection(cell.api, cell.mapping.uuid) as connection,
     ):
-        cell.keep_alive = version.KeepAlive(connection)
+        cell.keep_alive = version_table.KeepAlive(connection)
         context.configure(
             connection=connection,
             version_table=tables.versions.name,

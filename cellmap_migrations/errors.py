@@ -25,7 +25,8 @@ class DifferencesFound(CellmapError):
 
     def __init__(self, cell: str, counts: str) -> None:
         super().__init__(
-            f"cell {cell} differs from its mappings: {counts}; run upgrade or repair"
+            f"cell {cell} differs from its mappings: {counts}; upgrade it, or run "
+            "cellmap repair if it is at the last revision"
         )
 
 
@@ -183,6 +184,12 @@ class MappingsInUse(ConfigurationError):
 
 class DatabaseMissing(ConfigurationError):
     """The server answers, the database is not there."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; correct the name in its URL, or create it with "
+            "nova-manage"
+        )
 
 
 class PrivilegeMissing(RightsError):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
+
+from cellmap_migrations.errors import BadOption, UnknownOption
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 GROUP = cfg.OptGroup("cellmap", title="Online data migrations of instance mappings")
 
@@ -77,3 +83,51 @@ OPTIONS = [
 def list_opts() -> list[tuple[cfg.OptGroup, list[Any]]]:
     """Return the options for ``oslo-config-generator``."""
     return [(GROUP, OPTIONS)]
+
+
+def refuse(values: Mapping[str, Any]) -> None:
+    """Raise BadOption for values that oslo.config lets pass."""
+    for option in OPTIONS:
+        value = values[option.dest]
+        if value is None and option.default is not None:
+            raise BadOption(option.dest, "", "it is empty")
+        # Not a number is neither below a minimum nor above a maximum.
+        if isinstance(value, float) and math.isnan(value):
+            raise BadOption(option.dest, value, "it is not a number")
+    least, most = values["batch_rows_min"], values["batch_rows_max"]
+    if least > most:
+        raise BadOption(
+            "batch_rows_min", least, f"it is more than batch_rows_max ({most})"
+        )
+
+
+def override(
+    conf: cfg.ConfigOpts, chosen: Mapping[str, str], *, also: Collection[str]
+) -> None:
+    """Put ``-x name=value`` over the ``[cellmap]`` options of the files.
+
+    Raises UnknownOption, which names *also* the keys that are no options, or
+    BadOption.
+    """
+    known = {option.dest for option in OPTIONS}
+    for name, value in chosen.items():
+        if name not in known:
+            raise UnknownOption(name, {*known, *also})
+        if not value:
+            raise BadOption(name, value, "it is empty")
+        try:
+            conf.set_override(name, value, group=GROUP.name)
+        except ValueError:
+            raise BadOption(name, value, f"write {wanted(name)}") from None
+
+
+def wanted(name: str) -> str:
+    """Return what values the option *name* takes, in words."""
+    option = next(option for option in OPTIONS if option.dest == name)
+    if choices := getattr(option.type, "choices", None):
+        return f"one of {', '.join(choices)}"
+    whole = isinstance(option, cfg.IntOpt)
+    words = "a whole number" if whole else "a number"
+    limits = {"at least": "min", "at most": "max"}
+    bounds = {say: getattr(option.type, name, None) for say, name in limits.items()}
+    return ", ".join([words, *(f"{say} {n:g}" for say, n in bounds.items() if n)])

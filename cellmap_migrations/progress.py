@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,17 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 # Seconds between two lines where stderr is no terminal: some deployment tools log
 # every line of it as a warning.
 QUIET = 30.0
 # How much of a cell's name leaves room for a bar on a terminal of 80 columns.
 NAME = 24
+
+
+# Is told the rows of a batch, and the id that it reached.
+Moved = Callable[[int, int], None]
 
 
 class Display:
@@ -41,9 +46,7 @@ class Display:
         )
 
     @contextmanager
-    def walking(
-        self, start: int, bound: int, verb: str = "mapping"
-    ) -> Iterator[Callable[[int, int], None]]:
+    def walking(self, start: int, bound: int, verb: str = "mapping") -> Iterator[Moved]:
         """Yield a function to call with the rows of a batch and the id it reached."""
         if self.terminal:
             with self.bar(start, bound, verb) as moved:
@@ -52,9 +55,7 @@ class Display:
             yield self.lines(start, bound, verb)
 
     @contextmanager
-    def bar(
-        self, start: int, bound: int, verb: str
-    ) -> Iterator[Callable[[int, int], None]]:
+    def bar(self, start: int, bound: int, verb: str) -> Iterator[Moved]:
         """Draw a bar; its length is the walk's distance in ids."""
         total = Rate(self.clock)
         with Progress(
@@ -77,7 +78,7 @@ class Display:
 
             yield moved
 
-    def lines(self, start: int, bound: int, verb: str) -> Callable[[int, int], None]:
+    def lines(self, start: int, bound: int, verb: str) -> Moved:
         """Return a function that prints a line when the last one is old."""
         total = Rate(self.clock)
         printed = self.clock()

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+# From how many rows on a rate says something.
+MANY = 1_000
+
+
 @dataclass
 class Report:
     """What this run did to one cell."""
@@ -79,8 +83,11 @@ class Report:
         if not done:
             return ""
         label = f"{self.name} ({self.cell})" if self.name else self.cell
-        rate = f"{self.rows / self.seconds:,.0f} rows/s" if self.seconds else ""
-        return f"{label}: {', '.join(done)} in {self.seconds:.1f} s ({rate})"
+        took = f"{label}: {', '.join(done)} in {self.seconds:.1f} s"
+        # The rate of a few rows is that of start-up and of waiting.
+        if self.rows < MANY:
+            return took
+        return f"{took} ({self.rows / self.seconds:,.0f} rows/s)"
 
 
 def worst(reports: Sequence[Report]) -> int:

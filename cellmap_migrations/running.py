@@ -38,13 +38,14 @@ def run(
     try:
         with stopping.listening():
             each(load(), work, stopping, reports)
-    except CellmapError as error:
-        reports.append(Report(cell=cell))
-        reports[-1].end(error)
     except Interrupted:
         if not reports:
             reports.append(Report(cell=cell))
         reports[-1].end(stopping.stopped())
+    # An operator gets a line and an exit code also for what nobody thought of.
+    except Exception as error:  # noqa: BLE001
+        reports.append(Report(cell=cell))
+        reports[-1].end(explain(error))
     emit(reports, as_json=as_json, together=cell == directory.ALL)
     return worst(reports)
 
@@ -59,7 +60,7 @@ def each(
     config: Settings, work: Work, stopping: Stopping, reports: list[Report]
 ) -> None:
     """Do *work* for one cell after another; one that fails does not stop the rest."""
-    if config.time_limit:
+    if config.time_limit is not None:
         stopping.limit(config.time_limit)
     api = open_api(config, stopping)
     try:
@@ -111,17 +112,23 @@ def attempt(cell: Cell, work: Work) -> CellmapError | None:
     try:
         work(cell)
         cell.report.revision = ", ".join(version.stamped(cell.api, cell.mapping.uuid))
-    except CellmapError as failure:
-        error = failure
     except DATABASE_ERRORS as failure:
         error = databases.understand(failure, cell.api.what, cell.api.backend)
-    # Whatever comes here is a fault of this package; it must not show a password.
     except Exception as failure:  # noqa: BLE001
-        for line in traceback.format_exc().splitlines():
-            say(secrets.mask_line(line))
-        error = CellmapError(
-            f"internal error, please report it: {secrets.mask(failure)}"
-        )
+        error = explain(failure)
     finally:
         cell.close()
     return error
+
+
+def explain(failure: Exception) -> CellmapError:
+    """Return *failure* as it is, or print the traceback of what nobody foresaw.
+
+    That is a fault of this package; it must not show a password.
+    """
+    if isinstance(failure, CellmapError):
+        return failure
+    for line in traceback.format_exception(failure):
+        for part in line.splitlines():
+            say(secrets.mask_line(part))
+    return CellmapError(f"internal error, please report it: {secrets.mask(failure)}")

@@ -8,20 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oslo_config import cfg
-
-from cellmap_migrations import secrets
-from cellmap_migrations.errors import (
-    BadOption,
-    ConfigUnreadable,
-    ConfigUnusable,
-    NoApiDatabase,
-    UnknownOption,
-)
-from cellmap_migrations.options import GROUP, OPTIONS
+from cellmap_migrations import nova_conf
+from cellmap_migrations.errors import BadOption, NoApiDatabase
+from cellmap_migrations.options import GROUP, override, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from oslo_config import cfg
 
 RUN_OPTIONS = {
     "cell": None,
@@ -29,8 +23,6 @@ RUN_OPTIONS = {
     "output": ("text", "json"),
     "remove_mappings": ("no", "yes"),
 }
-NOVA_MANAGE = "nova-manage"
-
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 
@@ -80,9 +72,9 @@ def load(arguments: Iterable[str]) -> Settings:
     ]
     chosen = {name: value for name, _, value in given if name not in FILE_OPTIONS}
     run = {name: run_option(name, chosen.pop(name, None)) for name in RUN_OPTIONS}
-    conf = new_config()
-    read(conf, files, prog=NOVA_MANAGE)
-    override(conf, chosen)
+    conf = nova_conf.new_config()
+    nova_conf.read(conf, files, prog=nova_conf.NOVA_MANAGE)
+    override(conf, chosen, also={*RUN_OPTIONS, *FILE_OPTIONS})
     return make(conf, **run)
 
 
@@ -98,37 +90,17 @@ def make(
 
     Raises NoApiDatabase, BadOption or ConfigUnusable.
     """
-    try:
-        connections = {
-            "api_connection": conf.api_database.connection,
-            "api_parameters": conf.api_database.connection_parameters,
-            "base_connection": conf.database.connection,
-            "base_parameters": conf.database.connection_parameters,
-        }
-        cellmap = dict(conf[GROUP.name].items())
-    except cfg.TemplateSubstitutionError:
-        # The name after the dollar may be a part of a password: it is not shown.
-        raise ConfigUnusable(
-            "a value in nova.conf refers with $ to an option that does not exist; "
-            "write $$ for a dollar sign"
-        ) from None
-    except (cfg.ConfigFileValueError, ValueError) as error:
-        raise ConfigUnusable(secrets.mask(error)) from None
-    if not connections["api_connection"]:
+    values = nova_conf.values(conf)
+    if not values["api_connection"]:
         raise NoApiDatabase(conf.config_file or [])
-    if cellmap["batch_rows_min"] > cellmap["batch_rows_max"]:
-        raise BadOption(
-            "batch_rows_min",
-            cellmap["batch_rows_min"],
-            f"it is more than batch_rows_max ({cellmap['batch_rows_max']})",
-        )
+    refuse(values[GROUP.name])
     return Settings(
         cell=cell,
         missing=missing,
         output=output,
         remove_mappings=remove_mappings == "yes",
-        **connections,
-        **cellmap,
+        **values.pop(GROUP.name),
+        **values,
     )
 
 
@@ -142,61 +114,3 @@ def run_option(name: str, value: str | None) -> Any:
     if value not in choices:
         raise BadOption(name, value, f"write one of {', '.join(choices)}")
     return value
-
-
-def new_config() -> cfg.ConfigOpts:
-    """Return a configuration that knows the options this package reads."""
-    conf = cfg.ConfigOpts()
-    for group in ("api_database", "database"):
-        conf.register_opts(
-            [
-                cfg.StrOpt("connection", secret=True),
-                cfg.StrOpt("connection_parameters", default="", secret=True),
-            ],
-            group=group,
-        )
-    conf.register_group(GROUP)
-    conf.register_opts(OPTIONS, group=GROUP)
-    return conf
-
-
-def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
-    """Read nova.conf the way nova-manage does, without opening any log.
-
-    *arguments* are those of a command line, and *prog* is its program.
-    """
-    try:
-        conf(
-            args=arguments,
-            project="nova",
-            prog=prog,
-            # The program's name decides which files are read beside nova.conf;
-            # alembic's own would add /etc/nova/alembic.conf.
-            default_config_files=cfg.find_config_files("nova", NOVA_MANAGE),
-            default_config_dirs=cfg.find_config_dirs("nova", NOVA_MANAGE),
-        )
-    except cfg.ConfigFilesPermissionDeniedError as error:
-        raise ConfigUnreadable(
-            f"{', '.join(error.config_files)} may not be read by this user; run as "
-            "nova, or as a member of its group"
-        ) from None
-    except cfg.ConfigFileParseError as error:
-        # Its text shows the line, and the line may be the one with the password.
-        raise ConfigUnusable(
-            f"{error.config_file} is not in nova.conf's format (a line without = or "
-            "a value before the first [group])"
-        ) from None
-    except cfg.Error as error:
-        raise ConfigUnusable(secrets.mask(error)) from None
-
-
-def override(conf: cfg.ConfigOpts, chosen: Mapping[str, str]) -> None:
-    """Put ``-x name=value`` over the ``[cellmap]`` options of the files."""
-    known = {option.dest for option in OPTIONS}
-    for name, value in chosen.items():
-        if name not in known:
-            raise UnknownOption(name, {*known, *RUN_OPTIONS, *FILE_OPTIONS})
-        try:
-            conf.set_override(name, value, group=GROUP.name)
-        except ValueError as error:
-            raise BadOption(name, value, secrets.mask(error)) from None

@@ -120,11 +120,22 @@ def server(request: pytest.FixtureRequest) -> Callable[[str], Server]:
 
 
 @pytest.fixture
+def clouds() -> Iterator[list[Cloud]]:
+    """Close the clouds that a test appends here."""
+    made: list[Cloud] = []
+    yield made
+    for cloud in made:
+        cloud.close()
+
+
+@pytest.fixture
 def make_cloud(
-    tmp_path: Path, server: Callable[[str], Server], backend: str
-) -> Iterator[MakeCloud]:
+    tmp_path: Path,
+    server: Callable[[str], Server],
+    backend: str,
+    clouds: list[Cloud],
+) -> MakeCloud:
     """Make clouds on the backend; they are gone after the test."""
-    clouds: list[Cloud] = []
 
     def make(*, release: str = "34", cell_backend: str | None = None) -> Cloud:
         cloud = Cloud(
@@ -137,6 +148,13 @@ def make_cloud(
         clouds.append(cloud)
         return cloud
 
-    yield make
-    for cloud in clouds:
-        cloud.close()
+    return make
+
+
+@pytest.fixture
+def cloud(
+    tmp_path: Path, server: Callable[[str], Server], clouds: list[Cloud]
+) -> Cloud:
+    """A cloud for a test to which the kind of database does not matter."""
+    clouds.append(Cloud(tmp_path, server, backend="sqlite"))
+    return clouds[-1]

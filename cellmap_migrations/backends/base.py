@@ -38,6 +38,8 @@ class Backend(ABC):
     again: ClassVar[frozenset[Any]]
     rights: ClassVar[frozenset[Any]]
     missing: ClassVar[frozenset[Any]]
+    # Only those that the driver does not call a DataError or an IntegrityError.
+    data: ClassVar[frozenset[Any]] = frozenset()
 
     def installed(self, url: sa.URL) -> bool:
         """Say whether the driver that *url* names can be imported."""
@@ -100,27 +102,23 @@ class Backend(ABC):
 
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means, by its code and never by its words."""
-        code = self.code(driver_error(error))
+        inner = driver_error(error)
+        code = self.code(inner)
         if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
             return Fault.AGAIN
         if code in self.rights:
             return Fault.RIGHTS
         if code in self.missing:
             return Fault.MISSING
-        if isinstance(error, DATA_ERRORS):
+        kinds = {kind.__name__ for kind in type(inner).__mro__}
+        if code in self.data or kinds & DATA_ERRORS:
             return Fault.DATA
         return Fault.OTHER
 
 
-DATA_ERRORS = (
-    sa.exc.IntegrityError,
-    sa.exc.DataError,
-    # The kinds that oslo.db makes of the two above.
-    oslo_exception.DBDuplicateEntry,
-    oslo_exception.DBReferenceError,
-    oslo_exception.DBConstraintError,
-    oslo_exception.DBDataError,
-)
+# PEP 249 gives every driver classes of these names for a row that it or the server
+# does not take. oslo.db and SQLAlchemy wrap some of them as plain errors.
+DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
 

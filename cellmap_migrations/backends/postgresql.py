@@ -54,6 +54,7 @@ class PostgreSQL(Backend):
     )
     rights = frozenset({"28000", "28P01", "42501"})
     missing = frozenset({"3D000"})
+    data = frozenset({"P0001"})  # RAISE in a trigger
 
     def bounded(self, url: sa.URL) -> sa.URL:
         """Let a connection attempt take 5 s; notice a dead peer within 30 s."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from oslo_config import cfg
 
-from cellmap_migrations import running, settings
+from cellmap_migrations import nova_conf, running, settings
 from cellmap_migrations.cli import check, config_path, repair, reset
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.progress import say
@@ -58,13 +58,13 @@ def add_commands(subparsers: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the exit code."""
-    conf = settings.new_config()
+    conf = nova_conf.new_config()
     conf.register_cli_opt(
         cfg.SubCommandOpt("command", title="commands", handler=add_commands)
     )
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        settings.read(conf, given, prog="cellmap")
+        nova_conf.read(conf, given, prog="cellmap")
     except CellmapError as error:
         say(f"error: {error}")
         return error.code

@@ -24,3 +24,6 @@ def work(cell: Cell, _: Any) -> None:
     version.forget(cell.api, cell.mapping.uuid)
     for revision in journal.revisions(cell.api, cell.mapping.uuid):
         cell.forget(revision)
+    cell.report.results.append(
+        f"cell {cell.mapping}: forgotten; the next upgrade walks all of it"
+    )

@@ -24,7 +24,7 @@ def check(cell: Cell) -> None:
     tally = Tally()
     for page in differences(cell, what, list(what.columns)):
         tally.add(page)
-    cell.report.results += tally.lines()
+    cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
     cell.report.details["differences"] = tally.as_dict()
     if tally.total(Kind.QUEUED, Kind.UNRESOLVED):
         raise DifferencesFound(str(cell.mapping), str(tally))

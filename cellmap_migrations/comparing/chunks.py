@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.ranges import highest_id, ranges
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cellmap_migrations.comparing.sides import Side
+    from cellmap_migrations.progress import Display, Moved
     from cellmap_migrations.stopping import Stopping
 
-# How long one statement should take, and how many rows a page has.
-STATEMENT_SECONDS = 0.3
-FIRST_RANGE = 20_000
+# How many rows a page has.
 PAGE = 1_000
 
 # Beyond this many unequal chunks naming them costs more than fetching every row.
@@ -37,25 +38,32 @@ Totals = dict[str, tuple[int, int]]
 
 
 def differing(
-    cell: Side, api: Side, *, stopping: Stopping, look_again: float
+    cell: Side, api: Side, *, display: Display, stopping: Stopping, look_again: float
 ) -> Iterator[list[str]]:
     """Yield pages of uuids at which the sides differ, *look_again* seconds later.
 
     The cloud is live, so what differed may have been equal a moment before or after;
     the caller looks at each uuid again, in new transactions.
     """
-    chunks = unequal_chunks(cell, api, stopping)
+    chunks = unequal_chunks(cell, api, display, stopping)
     if chunks:
         pages = fetched(cell, api, chunks, stopping)
         yield from aged(pages, look_again, stopping)
 
 
-def unequal_chunks(cell: Side, api: Side, stopping: Stopping) -> list[str]:
+def unequal_chunks(
+    cell: Side, api: Side, display: Display, stopping: Stopping
+) -> list[str]:
     """Return the chunks whose rows differ in number or in checksum."""
-    sums = [start(partial(totals, side, stopping)) for side in (cell, api)]
-    # The kernel may hand a signal to one of the threads, and that wakes nobody here.
-    while wait(sums, timeout=0.1).not_done:
-        pass
+    bound = highest_id(cell)
+    with display.walking(0, bound, "comparing") as moved:
+        sums = [
+            start(partial(totals, cell, stopping, moved)),
+            start(partial(totals, api, stopping)),
+        ]
+        # The kernel may hand a signal to one of the threads, and that wakes nobody.
+        while wait(sums, timeout=0.1).not_done:
+            pass
     ours, theirs = (future.result() for future in sums)
     return sorted(
         chunk
@@ -83,7 +91,7 @@ def start(work: Callable[[], Totals]) -> Future[Totals]:
     return future
 
 
-def totals(side: Side, stopping: Stopping) -> Totals:
+def totals(side: Side, stopping: Stopping, moved: Moved | None = None) -> Totals:
     """Return the number of rows and the checksum of each chunk."""
     checksum = side.database.backend.checksum
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -95,29 +103,15 @@ def totals(side: Side, stopping: Stopping) -> Totals:
         side.chunk
     )
     for after_id, upto_id in ranges(side, stopping):
-        for chunk, rows, total in side.database.read(
+        some = side.database.read(
             select.where(side.belongs, side.id > after_id, side.id <= upto_id)
-        ):
+        )
+        for chunk, rows, total in some:
             found[chunk][0] += rows
             found[chunk][1] = (found[chunk][1] + int(total)) % MODULUS
+        if moved:
+            moved(sum(row[1] for row in some), upto_id)
     return {chunk: (rows, total) for chunk, (rows, total) in found.items()}
-
-
-def ranges(
-    side: Side, stopping: Stopping, clock: Callable[[], float] = time.monotonic
-) -> Iterator[tuple[int, int]]:
-    """Yield ranges of ids, each as wide as the time for the last one allows."""
-    highest = side.database.read(sa.select(sa.func.coalesce(sa.func.max(side.id), 0)))
-    bound = int(highest[0][0])
-    after_id, width = 0, FIRST_RANGE
-    while after_id < bound:
-        stopping.check()
-        started = clock()
-        upto_id = min(after_id + width, bound)
-        yield after_id, upto_id
-        spent = max(clock() - started, 1e-3)
-        width = max(PAGE, int(width * min(4.0, STATEMENT_SECONDS / spent)))
-        after_id = upto_id
 
 
 def fetched(

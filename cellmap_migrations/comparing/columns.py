@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.outcomes import Instance
 
 
 def mend(
@@ -46,18 +47,9 @@ def mend(
         .with_for_update()
     )
     mappings = exact(connection, uuids, [name])
-    changes: dict[tuple[Any, Any], list[str]] = defaultdict(list)
-    for row in read.by_uuids(cell.source, plan, uuids):
-        mapping = mappings.get(row.uuid)
-        if mapping is None or mapping.cell_id != cell.mapping.id or row.hidden:
-            continue
-        verdict = Verdict(instance=row, outcome=Outcome.ALREADY)
-        kinds = {each.kind for each in in_columns(verdict, mapping, [name])}
-        if Kind(name) in kinds and row.values[name] is not None:
-            change = (getattr(mapping, name), row.values[name])
-            changes[change].append(row.uuid)
+    rows = read.by_uuids(cell.source, plan, uuids)
     changed.clear()
-    for (old, new), some in changes.items():
+    for (old, new), some in changes(cell, rows, mappings, name).items():
         connection.execute(
             sa.update(instance_mappings)
             .where(
@@ -69,6 +61,22 @@ def mend(
         )
         changed.update(some)
     return Counter({MENDED: len(changed)})
+
+
+def changes(
+    cell: Cell, rows: Sequence[Instance], mappings: dict[str, Any], name: str
+) -> dict[tuple[Any, Any], list[str]]:
+    """Return the uuids to change, by the value they have and the one to be set."""
+    wanted: dict[tuple[Any, Any], list[str]] = defaultdict(list)
+    for row in rows:
+        mapping = mappings.get(row.uuid)
+        if mapping is None or mapping.cell_id != cell.mapping.id or row.hidden:
+            continue
+        verdict = Verdict(instance=row, outcome=Outcome.ALREADY)
+        kinds = {each.kind for each in in_columns(verdict, mapping, [name])}
+        if Kind(name) in kinds and row.values[name] is not None:
+            wanted[getattr(mapping, name), row.values[name]].append(row.uuid)
+    return wanted
 
 
 def respell(

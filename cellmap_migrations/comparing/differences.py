@@ -84,9 +84,14 @@ def differences(
         plan=plan,
         compared=compared,
     )
-    for uuids in differing(
-        ours, theirs, stopping=cell.stopping, look_again=SECOND_LOOK
-    ):
+    pages = differing(
+        ours,
+        theirs,
+        display=cell.progress,
+        stopping=cell.stopping,
+        look_again=SECOND_LOOK,
+    )
+    for uuids in pages:
         cell.keep_alive()
         yield cell.api.again(partial(examine, cell, plan, uuids, compared))
 

@@ -39,21 +39,7 @@ def remove(
     The mappings are locked, and only then is the cell asked, so that no decision is
     older than the lock.
     """
-    ours = inserted_by(cell.mapping)
-    locked = connection.execute(
-        sa.select(
-            instance_mappings.c.id,
-            instance_mappings.c.instance_uuid,
-            instance_mappings.c.created_at,
-            instance_mappings.c.updated_at,
-            ours.label("ours"),
-        )
-        .where(
-            instance_mappings.c.instance_uuid.in_(uuids),
-            instance_mappings.c.cell_id == cell.mapping.id,
-        )
-        .with_for_update()
-    ).all()
+    locked = lock(connection, cell, uuids)
     # MySQL finds an instance's mapping whatever the case of its uuid, so a mapping
     # that is spelled differently there still serves its instance.
     fold = cell.api.backend.fold
@@ -73,6 +59,24 @@ def remove(
             sa.delete(instance_mappings).where(instance_mappings.c.id.in_(gone))
         )
     return Counter({REMOVED: len(gone)})
+
+
+def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequence[Any]:
+    """Lock the mappings to this cell, and return them; *ours* says who made each."""
+    return connection.execute(
+        sa.select(
+            instance_mappings.c.id,
+            instance_mappings.c.instance_uuid,
+            instance_mappings.c.created_at,
+            instance_mappings.c.updated_at,
+            inserted_by(cell.mapping).label("ours"),
+        )
+        .where(
+            instance_mappings.c.instance_uuid.in_(uuids),
+            instance_mappings.c.cell_id == cell.mapping.id,
+        )
+        .with_for_update()
+    ).all()
 
 
 def present(cell: Cell, uuids: Sequence[str]) -> list[str]:

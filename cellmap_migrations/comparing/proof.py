@@ -33,7 +33,8 @@ def prove_mapped(batches: Batches, plan: Plan) -> None:
     if strangers := left.counts[Kind.ORPHAN]:
         say(
             f"cell {cell.mapping}: {strangers:,} mappings have no instance here, and "
-            "were not made by this package; cellmap repair removes them"
+            "were not made by this package; when all cells are upgraded, cellmap "
+            "repair removes them"
         )
 
 

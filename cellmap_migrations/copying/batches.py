@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.bookkeeping import journal
+from cellmap_migrations.bookkeeping.tables import MENDED, REMOVED
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import AnotherRun
+from cellmap_migrations.outcomes import WRITTEN
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.cell import Cell
 
+
+# The counts of rows that a batch changed.
+CHANGES = {outcome.value for outcome in WRITTEN} | {MENDED, REMOVED}
 
 # Writes a batch in a transaction, given its stamp, and returns the journal's counts.
 Work = Callable[["sa.Connection", "datetime"], Counter[str]]
@@ -46,21 +51,25 @@ class Batches:
 
         *prepare* looks without a transaction. What it returns is given a connection
         in a transaction and the batch's stamp, and returns the journal's counts. Both
-        are done again, from the look on, after an error that may pass.
+        are done again, from the look on, after an error that may pass. A batch that
+        changes nothing and moves no checkpoint is not recorded.
         """
         counts: Counter[str] = Counter()
         tried = False
 
-        def attempt() -> None:
+        def attempt() -> bool:
             nonlocal counts, tried
             # After a lost answer to COMMIT only the journal knows how it ended.
             if tried and self.committed(upto_id):
-                return
+                return True
             tried = True
             started, stamp = time.monotonic(), utcnow()
             work = prepare()
             with self.cell.api.engine.begin() as connection:
                 counts = work(connection, stamp)
+                # A row refused again was counted when the walk came by.
+                if upto_id == self.upto_id and not CHANGES & (+counts).keys():
+                    return False
                 journal.append(
                     connection,
                     cell_uuid=self.cell.mapping.uuid,
@@ -72,10 +81,11 @@ class Batches:
                     seconds=time.monotonic() - started,
                     stamp=stamp,
                 )
+            return True
 
-        self.cell.api.again(attempt)
-        self.number += 1
-        self.upto_id = upto_id
+        if self.cell.api.again(attempt):
+            self.number += 1
+            self.upto_id = upto_id
         self.cell.report.count(counts)
         return counts
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
-from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.pace import Pace
 from cellmap_migrations.progress import say
@@ -33,7 +32,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
         most=cell.settings.batch_rows_max,
     )
     ours = inserted_by(cell.mapping, batches.revision)
-    reached, removed, left = 0, 0, 0
+    reached, left = 0, 0
     while True:
         cell.pause_or_stop()
         rows = cell.api.read(
@@ -52,15 +51,15 @@ def unmap(cell: Cell, batches: Batches) -> None:
         certain = [row.id for row in rows if is_ours(row, cell.settings.grace_seconds)]
         started = time.monotonic()
         where = (ours, instance_mappings.c.id.in_(certain))
-        removed += batches.do(partial(write.remove, where=where))[REMOVED]
+        batches.do(partial(write.remove, where=where))
         pace.learn(len(rows), time.monotonic() - started)
         left += len(rows) - len(certain)
         reached = rows[-1].id
     batches.rewind()
-    if removed or left:
+    if left:
         say(
-            f"cell {cell.mapping}: {removed:,} mappings removed, {left:,} left that "
-            "cannot be told from nova's own"
+            f"cell {cell.mapping}: {left:,} mappings are left that cannot be told from "
+            "nova's own"
         )
 
 

@@ -4,6 +4,8 @@ from cellmap_migrations import Cell, deleted_or_soft_deleted
 
 revision = "0001"
 down_revision = None
+# A downgrade past here has to be asked for.
+removes_mappings = True
 
 
 def upgrade(cell: Cell) -> None:

@@ -30,6 +30,11 @@ class Api:
         with self.engine.begin() as connection:
             connection.execute(statement)
 
+    def sql(self, statement: str) -> None:
+        """Run a statement of the database's own dialect."""
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+
     def map_to(self, cell_id: int | None, uuids: list[str], **columns: object) -> None:
         """Map instances as nova does when it builds them."""
         usual = {
@@ -78,6 +83,10 @@ class Api:
         rows = self.rows("cellmap_journal")
         ours = [row for row in rows if row["cell_uuid"] == cell_uuid]
         return sorted(ours, key=lambda row: (row["revision"], row["batch"]))
+
+    def our_tables(self) -> set[str]:
+        """Return the names of the tables that are not nova's."""
+        return set(sa.inspect(self.engine).get_table_names()) - set(self.tables)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return a whole table; a table that is not there has no rows."""

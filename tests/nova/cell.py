@@ -39,8 +39,9 @@ class Cell:
     def add_instances(self, count: int, **columns: object) -> list[str]:
         """Add plain active servers; return their uuids in the order of their ids."""
         rows = [known(self.instances, instance()) | columns for _ in range(count)]
-        with self.engine.begin() as connection:
-            connection.execute(self.instances.insert(), rows)
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(self.instances.insert(), rows)
         return [row["uuid"] for row in rows]
 
     def add_instance(

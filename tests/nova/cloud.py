@@ -194,10 +194,9 @@ class Cloud(Api):
     def cellmap(self, command: str, *arguments: str) -> Finished:
         """Run a command of the console script to its end."""
         files = ["--config-file", str(self.config_file)]
-        script = (
-            "import sys; from cellmap_migrations.cli.main import main; sys.exit(main())"
-        )
-        return self.run("-c", script, *files, command, *arguments).wait()
+        return self.run(
+            "-m", "cellmap_migrations.cli", *files, command, *arguments
+        ).wait()
 
     def run(
         self,

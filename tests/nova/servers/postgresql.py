@@ -7,6 +7,7 @@ from signal import SIGINT
 from typing import ClassVar
 
 import sqlalchemy as sa
+from pytest_postgresql.janitor import DatabaseJanitor
 
 from tests.nova.servers.base import HOST, PASSWORD, build, plain_engine
 from tests.nova.servers.daemon import find, give, run
@@ -70,8 +71,20 @@ class PostgreSQL(NetworkServer):
         """Create a database with *tables*; *owner* may do everything in it."""
         self.create_role(owner)
         template = "template1" if tables is None else self.template(tables, owner)
-        self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}" TEMPLATE "{template}"')
+        self.janitor(name, template).init()
+        self.execute(f'ALTER DATABASE "{name}" OWNER TO "{owner}"')
         return self.url(name, owner)
+
+    def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
+        """Return who creates and drops a database, whoever is connected to it."""
+        return DatabaseJanitor(
+            user="admin",
+            host=HOST,
+            port=self.port,
+            dbname=name,
+            template_dbname=template,
+            password=PASSWORD,
+        )
 
     def template(self, tables: sa.MetaData, owner: str) -> str:
         """Return a database to copy; creating the tables takes twice as long."""
@@ -84,7 +97,8 @@ class PostgreSQL(NetworkServer):
 
     def drop_database(self, url: sa.URL) -> None:
         """Drop a database, whoever is connected to it."""
-        self.execute(f'DROP DATABASE IF EXISTS "{url.database}" WITH (FORCE)')
+        assert url.database
+        self.janitor(url.database).drop()
 
     def readonly(self, url: sa.URL) -> sa.URL:
         """Return a URL of a new user that may only SELECT from the tables there are."""

@@ -1,0 +1,105 @@
+"""Where a connection leads, and that nobody sees its password."""
+
+import pytest
+import sqlalchemy as sa
+
+from tests.conftest import MakeCloud
+from tests.nova.cloud import text
+from tests.nova.inside import alembic_inside
+from tests.nova.servers import PASSWORD
+
+# SQLite has neither users nor passwords.
+WITH_ACCOUNTS = pytest.mark.only_on("mysql", "postgresql")
+
+TEMPLATES = {
+    "mysql": "{scheme}://{username}:{password}@{hostname}:{port}/%s?charset=utf8mb4",
+    "postgresql": "{scheme}://{username}:{password}@{hostname}:{port}/%s"
+    "?application_name=nova",
+    "sqlite": "{scheme}:///%s",
+}
+
+
+def test_template_leads_to_a_cell_with_its_password_and_arguments(
+    make_cloud: MakeCloud, backend: str
+) -> None:
+    cloud = make_cloud()
+    first = cloud.add_cell("cell1")
+    second = cloud.add_cell("cell2")
+    template = TEMPLATES[backend] % second.url.database
+    table = cloud.tables["cell_mappings"]
+    update = table.update().filter_by(uuid=second.uuid)
+    cloud.execute(update.values(database_connection=template))
+    uuid = second.add_instance()
+
+    finished = alembic_inside(cloud, "upgrade", "head", cell="cell2")
+
+    assert first.uuid != second.uuid
+    assert (finished.code, finished.err) == (0, "")
+    assert {uuid} == cloud.mapped_uuids(second)
+
+
+DRIVERS = {
+    "mysql": [
+        ("mysql+mysqldb", True),
+        ("mysql", True),
+        ("mariadb+pymysql", False),
+        ("mysql+pymysql", False),
+    ],
+    "postgresql": [
+        ("postgresql+psycopg2", True),
+        ("postgresql", True),
+        ("postgresql+psycopg", False),
+    ],
+}
+
+
+@WITH_ACCOUNTS
+def test_driver_that_is_not_installed_is_replaced_with_a_warning(
+    make_cloud: MakeCloud, backend: str
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    table = cloud.tables["cell_mappings"]
+    found = []
+    for driver, _ in DRIVERS[backend]:
+        url = text(cell.url.set(drivername=driver))
+        cloud.execute(table.update().values(database_connection=url))
+        cloud.clear()
+        finished = alembic_inside(cloud, "upgrade", "0001", cell="cell1")
+        assert finished.code == 0
+        found.append((driver, finished.err.startswith("warning: cell cell1 (")))
+
+    assert DRIVERS[backend] == found
+
+
+def test_bad_libpq_argument_shows_no_password(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    url = sa.URL.create("postgresql+psycopg", "nova", PASSWORD, "127.0.0.1", 1, "n")
+    bad = text(url) + "?sslmode=nonsense&nosuch=1"
+    cell = cloud.add_cell("cell1", connection=bad)
+
+    finished = alembic_inside(
+        cloud, "upgrade", "head", cell=cell.uuid, x={"connect_timeout": "1"}
+    )
+
+    assert finished.code in (75, 78)
+    assert finished.err.splitlines()[-1].startswith("error: cell cell1 (")
+
+
+@WITH_ACCOUNTS
+def test_internal_error_shows_a_traceback_without_the_password(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError(text(cloud.url), PASSWORD)
+
+    monkeypatch.setattr("cellmap_migrations.copying.plan.make", broken)
+
+    finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
+
+    assert finished.code == 70
+    assert "Traceback" in finished.err
+    assert finished.err.splitlines()[-1].startswith("error: internal error, please ")

@@ -1,0 +1,71 @@
+"""Passwords in foreign text are masked."""
+
+from collections.abc import Iterator
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cellmap_migrations import secrets
+
+# What a password may be; one letter alone is in any text.
+passwords = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=6)
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    """Know no password before and after a test."""
+    secrets.KNOWN.clear()
+    yield
+    secrets.KNOWN.clear()
+
+
+def spellings(password: str) -> list[str]:
+    """Return how a driver, a traceback or a URL may show a password."""
+    return [password, quote(password, safe=""), quote_plus(password), repr(password)]
+
+
+@given(password=passwords)
+def test_remembered_password_is_masked_in_every_spelling(password: str) -> None:
+    secrets.KNOWN.clear()
+    secrets.remember(password)
+
+    for spelling in spellings(password):
+        line = secrets.mask_line(f"Access denied <{spelling}> for nova")
+        assert line.startswith("Access denied <")
+        assert spelling.strip("'\"") not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql+pymysql://nova:hunter2@db/nova",
+        "mysql+pymysql://nova:hunter2@db1,nova:hunter2@db2/nova",
+        "could not parse 'postgresql://nova:hunter2@db'",
+        "mysql://nova:hunter2:x@y@db/nova",
+        "mysql://:hunter2@db",
+    ],
+)
+def test_password_of_an_unknown_url_is_masked(text: str) -> None:
+    assert "hunter2" not in secrets.mask(text)
+    assert "***" in secrets.mask(text)
+
+
+@given(text=st.text())
+def test_mask_is_one_line(text: str) -> None:
+    assert len(secrets.mask(text).splitlines()) <= 1
+
+
+@given(text=st.text(st.characters(exclude_characters="@", codec="utf-8")))
+def test_text_without_a_secret_keeps_its_words(text: str) -> None:
+    secrets.KNOWN.clear()
+
+    assert text.split() == secrets.mask(text).split()
+
+
+def test_empty_password_masks_nothing() -> None:
+    secrets.remember("")
+    secrets.remember(None)
+
+    assert secrets.mask("nothing to hide") == "nothing to hide"
