@@ -81,15 +81,25 @@ class Database:
         except tenacity.RetryError as error:
             cause = error.last_attempt.exception()
             raise StillFailing(self.what, self.attempts, message(cause)) from None
-        except DATABASE_ERRORS as error:
+        except self.errors as error:
             if self.backend.fault(error) is backends.Fault.DATA:
                 raise
             raise understand(error, self.what, self.backend) from error
 
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """Every error of this database; some come from the driver as they are.
+
+        SQLAlchemy wraps those of statements, and not those of what it does itself when
+        it takes a connection from the pool or puts it back.
+        """
+        dbapi: Any = self.engine.dialect.loaded_dbapi
+        return (*DATABASE_ERRORS, dbapi.Error)
+
     def may_pass(self, error: BaseException) -> bool:
         """Say whether the same work may succeed later."""
         return isinstance(error, Changed) or (
-            isinstance(error, DATABASE_ERRORS)
+            isinstance(error, self.errors)
             and self.backend.fault(error) is backends.Fault.AGAIN
         )
 
@@ -142,7 +152,7 @@ def connect(
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(
             lambda error: (
-                isinstance(error, DATABASE_ERRORS)
+                isinstance(error, database.errors)
                 and backend.fault(error) in (backends.Fault.AGAIN, backends.Fault.OTHER)
             )
         ),
@@ -155,6 +165,6 @@ def connect(
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
         raise Unreachable(database.what, patience, message(cause)) from None
-    except DATABASE_ERRORS as error:
+    except database.errors as error:
         raise understand(error, database.what, backend) from error
     return database

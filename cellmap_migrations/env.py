@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,13 @@ def migrate(cell: Cell) -> None:
         version.refuse_removal(context, cell)
     if command == "current" and cell.settings.cell == directory.ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
+    # The version's connection may be lost while a cell is copied. Doing it again
+    # finds all rows copied, and costs no more than the comparison.
+    cell.api.again(partial(apply, cell))
+
+
+def apply(cell: Cell) -> None:
+    """Do what is not recorded yet."""
     with (
         version.proved(cell.api, cell.mapping) as remember,
         version_table.connection(cell.api, cell.mapping.uuid) as connection,

@@ -13,7 +13,7 @@ from cellmap_migrations.cell import Cell
 from cellmap_migrations.errors import CellmapError, Stopped, UnknownCell
 from cellmap_migrations.progress import say
 from cellmap_migrations.reporting import Report, emit, worst
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.stopping import Interrupted, Stopping
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +35,17 @@ def run(
     quieten()
     stopping = Stopping()
     reports: list[Report] = []
-    with stopping.listening():
-        try:
+    try:
+        with stopping.listening():
             each(load(), work, stopping, reports)
-        # An operator gets a line and an exit code also for what nobody thought of.
-        except Exception as error:  # noqa: BLE001
-            failed = Report(cell=cell)
-            failed.end(explain(error))
-            reports.append(failed)
+    except Interrupted:
+        if not reports:
+            reports.append(Report(cell=cell))
+        reports[-1].end(stopping.stopped())
+    # An operator gets a line and an exit code also for what nobody thought of.
+    except Exception as error:  # noqa: BLE001
+        reports.append(Report(cell=cell))
+        reports[-1].end(explain(error))
     emit(reports, as_json=as_json, together=cell == directory.ALL)
     return worst(reports)
 

@@ -17,7 +17,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 # su and runuser kill their child 2 s after they passed on a SIGTERM. The batch in
 # hand is given most of that; then its transaction is dropped where it is.
-PATIENCE = 1.2
+PATIENCE = 1.0
+# Cleaning up may block as well, on the same server that does not answer. psycopg looks
+# for signals only when it was left in peace for 0.1 s.
+AND_AGAIN = 0.25
+
+
+class Interrupted(BaseException):
+    """Unwinds whatever blocks when the patience with the batch in hand is over.
+
+    Not an Exception: oslo.db, SQLAlchemy and the drivers would wrap one as an error of
+    the database, and go on using a connection that is in the middle of an answer.
+    """
 
 
 class Stopping:
@@ -36,7 +47,11 @@ class Stopping:
     def check(self) -> None:
         """Raise Stopped if a signal arrived."""
         if self.signal:
-            raise Stopped(f"{self.signal} received")
+            raise self.stopped()
+
+    def stopped(self) -> Stopped:
+        """Return the error for the signal that arrived."""
+        return Stopped(f"{self.signal} received")
 
     def check_limits(self) -> None:
         """Raise Stopped if a signal arrived or the time limit has passed."""
@@ -53,7 +68,10 @@ class Stopping:
     def listening(self) -> Iterator[None]:
         """Turn SIGTERM, SIGINT and SIGHUP into Stopped while the block runs.
 
-        Only the main thread can listen; elsewhere the signals stay as they are.
+        Raises Interrupted when that takes too long. After one signal the others are
+        ignored to the end of the process, which is near, so that its exit code and
+        its last words arrive. Only the main thread can listen; elsewhere the signals
+        stay as they are.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -66,15 +84,15 @@ class Stopping:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm)
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if self.signal else handler)
 
     def note(self, number: int, _: Any) -> None:
         """Remember the signal, and give the batch in hand PATIENCE seconds."""
         if not self.signal:
             self.signal = signal.Signals(number).name
             self.signalled.set()
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, AND_AGAIN)
 
     def give_up(self, _: int, __: Any) -> None:
         """Leave whatever blocks: the server rolls back what was not committed."""
-        self.check()
+        raise Interrupted

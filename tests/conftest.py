@@ -51,12 +51,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a backend, or for a cloud, on all of them."""
     if "backend" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("only_on")
-        names = [
-            name
-            for name in chosen(metafunc.config)
-            if only is None or name in only.args
-        ]
+        names = only.args if only else list(BACKENDS)
         metafunc.parametrize("backend", names, indirect=True)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Take out the tests on databases that are not of this run."""
+    asked = chosen(config)
+    out = [
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and hasattr(item, "callspec")
+        and item.callspec.params.get("backend", asked[0]) not in asked
+    ]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from oslo_db import exception as oslo_exception
 from oslo_db.sqlalchemy import engines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class DriverMissing(Exception):
@@ -86,6 +86,15 @@ class Backend(ABC):
 
         Every backend yields the same sum for the same rows, in any order.
         """
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Insert *rows*, which have the same columns, by plain INSERTs."""
+        connection.execute(sa.insert(table), rows)
 
     def fold(self, uuid: str) -> str:
         """Return what the server's unique key compares instead of *uuid*."""

@@ -56,6 +56,9 @@ versions = sa.Table(
     # Alembic inserts only the version_num; the connection says which cell it is for.
     sa.Column("cell_uuid", sa.String(36), primary_key=True, default=cell_of),
     sa.Column("version_num", sa.String(64), primary_key=True),
+    # A run that was frozen before its first stamp must not add a second one to that
+    # of another run, which may be at a later revision by now.
+    sa.UniqueConstraint("cell_uuid", name="uniq_cellmap_version0cell_uuid"),
     mysql_engine="InnoDB",
     mysql_charset="utf8",
 )

@@ -63,8 +63,12 @@ def commit(
         verdicts = judge(batches.cell, plan, rows)
         if refused:
             verdicts = [reject(verdict, refused) for verdict in verdicts]
-        cell_id = batches.cell.mapping.id
-        return partial(write.write, verdicts=verdicts, cell_id=cell_id)
+        return partial(
+            write.write,
+            backend=batches.cell.api.backend,
+            verdicts=verdicts,
+            cell_id=batches.cell.mapping.id,
+        )
 
     batches.perform(decide, upto_id)
     return verdicts

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from cellmap_migrations.backends import Backend
     from cellmap_migrations.outcomes import Verdict
 
 # How many uuids one statement may name.
@@ -26,6 +27,7 @@ def write(
     connection: sa.Connection,
     stamp: datetime,
     *,
+    backend: Backend,
     verdicts: Sequence[Verdict],
     cell_id: int,
 ) -> Counter[str]:
@@ -43,8 +45,9 @@ def write(
     if new:
         # A plain INSERT: IGNORE would hide truncation and NULLs, and would use up
         # an id of a signed 32-bit column for every row that is there already.
-        connection.execute(
-            sa.insert(instance_mappings),
+        backend.insert(
+            connection,
+            instance_mappings,
             [
                 {
                     "instance_uuid": instance.uuid,

@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from signal import SIGSTOP, Signals
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,8 @@ from tests.nova.process import Extra, Finished, Running, x_options
 from tests.nova.rows import CELL0, LONG_AGO, known
 from tests.nova.schema import api_tables, cell_tables
 from tests.nova.servers import Server
+from tests.nova.sessions import Sessions
+from tests.nova.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 # Stands for a cell's own URL where the text to store is asked for.
@@ -111,6 +114,11 @@ class Cloud(Api):
         """Return the batches of a cell in the order of their commits."""
         return self.journal_of(cell.uuid)
 
+    def sessions(self, url: sa.URL | None = None) -> Sessions:
+        """Return who is connected to the API database, or to that at *url*."""
+        url = url or self.url
+        return Sessions(self.server(url.get_backend_name()), url)
+
     def clear(self) -> None:
         """Empty instances, mappings and the tables that are ours; cells stay."""
         for cell in self.cells:
@@ -143,17 +151,45 @@ class Cloud(Api):
         x: Extra | None = None,
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
+        module: str = "alembic",
     ) -> Running:
         """Start alembic on this cloud's nova.conf.
 
         *x* are further ``-x`` options, lists for repeated ones; None takes out one of
-        ours. *env* changes environment variables; None removes one.
+        ours. *env* changes environment variables; None removes one. *module* may be
+        one that does something around alembic.
         """
         ours: Extra = {"config_file": str(self.config_file), "cell": cell}
-        alembic = ["-m", "alembic", "-c", str(ROOT / "alembic.ini")]
+        alembic = ["-m", module, "-c", str(ROOT / "alembic.ini")]
         return self.run(
             *alembic, *x_options(ours, x or {}), *arguments, env=env, cwd=cwd
         )
+
+    def start_until(
+        self,
+        moment: str,
+        number: Signals,
+        *,
+        cell: str,
+        x: Extra | None = None,
+    ) -> Running:
+        """Start an upgrade that sends itself a signal at a moment of its work.
+
+        The *moment* is spelled as tests/nova/moment.py says.
+        """
+        env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name}
+        return self.start(
+            "upgrade", "head", cell=cell, x=x, env=env, module="tests.nova.moment"
+        )
+
+    def start_frozen(
+        self, moment: str, *, cell: str, x: Extra | None = None
+    ) -> Running:
+        """Start an upgrade, and return when it has stopped itself at *moment*."""
+        running = self.start_until(moment, SIGSTOP, cell=cell, x=x)
+        wait_for(lambda: running.frozen() or not running.running(), moment)
+        assert running.running(), f"never came to {moment}\n{running.err}"
+        return running
 
     def cellmap(self, command: str, *arguments: str) -> Finished:
         """Run a command of the console script to its end."""

@@ -77,6 +77,11 @@ class Running:
         """Stop the process where it is."""
         self.signal(SIGSTOP)
 
+    def frozen(self) -> bool:
+        """Say whether the process is stopped."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def thaw(self) -> None:
         """Let it go on."""
         self.signal(SIGCONT)

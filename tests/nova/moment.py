@@ -1,0 +1,71 @@
+"""Run alembic, and send this very process a signal at one moment of its work.
+
+``python -m tests.nova.moment`` takes alembic's arguments. ``MOMENT`` in the
+environment says when, as in ``after INSERT INTO instance_mappings #2``, and
+``MOMENT_SIGNAL`` says which signal. ``COMMIT`` is that of a batch.
+"""
+
+import os
+import re
+import signal
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.config import main
+from sqlalchemy.engine.default import DefaultDialect
+
+NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
+MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<count>\d+)")
+
+
+class Moment:
+    """Counts how often the moment came, and sends the signal when it is due."""
+
+    def __init__(self, text: str, number: signal.Signals) -> None:
+        found = MOMENT.fullmatch(text)
+        assert found, text
+        self.when, self.what = found["when"], found["what"]
+        self.left = int(found["count"])
+        self.number = number
+        self.last = ""
+
+    def pass_by(self, when: str, statement: str) -> None:
+        """Take note of a statement that is about to run, or just did."""
+        text = NEITHER_NAME_NOR_WORD.sub(" ", statement)
+        if when == "after":
+            self.last = text
+        if when == self.when and self.what in text:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), self.number)
+
+
+def watch(moment: Moment) -> None:
+    """Let every connection of this process tell *moment* what it does."""
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def before(_: Any, __: Any, statement: str, *___: Any) -> None:
+        moment.pass_by("before", statement)
+
+    @sa.event.listens_for(sa.Engine, "after_cursor_execute")
+    def after(_: Any, __: Any, statement: str, *___: Any) -> None:
+        moment.pass_by("after", statement)
+
+    commit: Any = DefaultDialect.do_commit
+
+    def do_commit(dialect: DefaultDialect, connection: Any) -> None:
+        of_batch = "INSERT INTO cellmap_journal" in moment.last
+        if of_batch:
+            moment.pass_by("before", "COMMIT")
+        commit(dialect, connection)
+        if of_batch:
+            moment.pass_by("after", "COMMIT")
+
+    DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    watch(
+        Moment(os.environ["MOMENT"], signal.Signals[os.environ["MOMENT_SIGNAL"]]),
+    )
+    main(prog="alembic")

@@ -1,0 +1,234 @@
+"""A run that is told to stop does so within two seconds, and can be repeated."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
+
+import pytest
+
+from tests.books import assert_books_balance, total
+from tests.conftest import MakeCloud
+from tests.nova.cell import Cell
+from tests.nova.cloud import Cloud
+from tests.nova.process import Finished, Running
+from tests.nova.servers.base import HOST
+from tests.nova.servers.daemon import free_port
+from tests.nova.waiting import wait_for
+
+EACH_ROW = {"batch_rows_min": "1", "batch_rows_max": "1"}
+
+
+def stop(running: Running, number: Signals = SIGTERM) -> Finished:
+    """Send the signal, and fail if the end takes more than two seconds."""
+    running.signal(number)
+    return running.wait(timeout=2)
+
+
+def stopped(number: Signals = SIGTERM) -> tuple[int, str]:
+    """Return the exit code and all that is said on stderr."""
+    message = f"error: stopped: {number.name} received; run again to go on from here\n"
+    return 75, message
+
+
+def walking(cloud: Cloud, cell: Cell) -> Running:
+    """Start a run, and return when it has committed a batch."""
+    running = cloud.start("upgrade", "head", cell=cell.uuid, x=EACH_ROW)
+    wait_for(lambda: bool(cloud.journal(cell)), "the first batch")
+    return running
+
+
+@contextmanager
+def locked(cloud: Cloud, uuids: list[str]) -> Iterator[None]:
+    """Hold the mappings of *uuids*, so that their INSERT or UPDATE has to wait."""
+    table = cloud.instance_mappings
+    with cloud.engine.begin() as connection:
+        connection.execute(
+            table.update().where(table.c.instance_uuid.in_(uuids)).values(user_id="x")
+        )
+        yield
+        connection.rollback()
+
+
+@contextmanager
+def silent_port() -> Iterator[socket.socket]:
+    """Listen on a port, and never say a word to who connects."""
+    with socket.create_server((HOST, 0)) as listener:
+        listener.settimeout(30)
+        yield listener
+
+
+def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
+    """Let the URL of the cell name another port."""
+    url = cell.url.set(port=port).render_as_string(hide_password=False)
+    table = cloud.tables["cell_mappings"]
+    cloud.execute(
+        table.update().where(table.c.id == cell.id).values(database_connection=url)
+    )
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP])
+def test_signal_during_the_walk(make_cloud: MakeCloud, number: Signals) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(2000)
+
+    running = walking(cloud, cell)
+    finished = stop(running, number)
+
+    assert (finished.code, finished.err) == stopped(number)
+    assert 0 < len(cloud.mapped_uuids(cell)) < len(uuids)
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert_books_balance(cloud, cell)
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_signal_while_another_transaction_holds_the_rows(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(100)
+    cloud.map_to(None, uuids)
+
+    with locked(cloud, uuids):
+        running = cloud.start("upgrade", "head", cell="cell1")
+        wait_for(
+            lambda: cloud.sessions().blocked() or not running.running(), "a lock wait"
+        )
+        finished = stop(running)
+
+    assert (finished.code, finished.err) == stopped()
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert_books_balance(cloud, cell)
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_signal_while_the_server_does_not_answer(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(300)
+
+    running = walking(cloud, cell)
+    server = cloud.server(cloud.url.get_backend_name())
+    server.freeze()
+    try:
+        finished = stop(running)
+    finally:
+        server.thaw()
+
+    assert (finished.code, finished.err) == stopped()
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert_books_balance(cloud, cell)
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_signal_while_the_cell_is_a_port_that_says_nothing(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(3)
+
+    with silent_port() as listener:
+        point_to(cloud, cell, listener.getsockname()[1])
+        running = cloud.start("upgrade", "head", cell="cell1")
+        connection, _ = listener.accept()
+        finished = stop(running)
+        connection.close()
+
+    assert (finished.code, finished.err) == stopped()
+    point_to(cloud, cell, cell.url.port)
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_signal_while_nobody_listens_on_the_port_of_the_cell(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    point_to(cloud, cell, free_port())
+
+    running = cloud.start("upgrade", "head", cell="cell1")
+    wait_for(lambda: cloud.sessions().all() != [], "the API database is open")
+    finished = stop(running)
+
+    assert (finished.code, finished.err) == stopped()
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_signal_during_the_comparison(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(300)
+
+    running = cloud.start_frozen("before count(*) #1", cell="cell1")
+    server = cloud.server(cloud.url.get_backend_name())
+    server.freeze()
+    running.thaw()
+    try:
+        finished = stop(running)
+    finally:
+        server.thaw()
+
+    assert (finished.code, finished.err) == stopped()
+    assert cloud.versions() == {}
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+
+
+def test_second_signal_changes_nothing(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(2000)
+
+    running = walking(cloud, cell)
+    running.signal(SIGTERM)
+    running.signal(SIGINT)
+    finished = stop(running, SIGHUP)
+
+    assert finished.code == 75
+    assert finished.err.count("\n") == 1
+    assert_books_balance(cloud, cell)
+
+
+def test_row_limit_is_exact(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(250)
+    x = {"max_rows": "110", "batch_rows_max": "40", "batch_rows_min": "40"}
+
+    runs = [cloud.alembic("upgrade", "head", cell="cell1", x=x) for _ in range(3)]
+
+    assert [run.code for run in runs] == [75, 75, 0]
+    assert "110 rows done (max_rows)" in runs[0].err
+    reads = [batch["rows_read"] for batch in cloud.journal(cell)]
+    assert reads == [40, 40, 30, 40, 40, 30, 30]
+    assert cloud.mapped_uuids(cell) == set(uuids)
+
+
+def test_time_limit_ends_the_walk_and_the_next_run_goes_on(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(2000)
+
+    short = cloud.alembic(
+        "upgrade", "head", cell="cell1", x={**EACH_ROW, "time_limit": "0.5"}
+    )
+    done = total(cloud.journal(cell), "mapped")
+    finished = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert (short.code, finished.code) == (75, 0)
+    assert short.err == (
+        "error: stopped: time limit reached; run again to go on from here\n"
+    )
+    assert 0 < done < len(uuids)
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert_books_balance(cloud, cell)

@@ -1,0 +1,124 @@
+"""Two runs of one cell: one of them works, the other writes nothing that counts."""
+
+import pytest
+
+from tests.books import HEAD, assert_books_balance, total
+from tests.conftest import MakeCloud
+from tests.nova.cell import Cell
+from tests.nova.cloud import Cloud
+
+BATCH = 10
+SMALL = {"batch_rows_min": str(BATCH), "batch_rows_max": str(BATCH)}
+ROWS = 40 * BATCH
+
+
+def assert_mapped_once(cloud: Cloud, cell: Cell, uuids: list[str]) -> None:
+    """Check the mappings, the journal and the stamp at the end of both runs."""
+    assert cloud.mapped_uuids(cell) == set(uuids)
+    assert total(cloud.journal(cell), "mapped") == len(uuids)
+    assert cloud.versions() == {cell.uuid: HEAD}
+    assert_books_balance(cloud, cell)
+
+
+def test_two_at_once(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(ROWS)
+
+    runs = [cloud.start("upgrade", "head", cell="cell1", x=SMALL) for _ in range(2)]
+    codes = sorted(run.wait().code for run in runs)
+
+    assert codes in ([0, 0], [0, 75])
+    assert_mapped_once(cloud, cell, uuids)
+
+
+def test_first_runs_of_two_cells_at_once(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cells = [cloud.add_cell("cell1"), cloud.add_cell("cell2")]
+    uuids = [cell.add_instances(BATCH) for cell in cells]
+
+    frozen = cloud.start_frozen("before CREATE TABLE #1", cell="cell1")
+    other = cloud.alembic("upgrade", "head", cell="cell2")
+    frozen.thaw()
+
+    assert [frozen.wait().code, other.code] == [0, 0]
+    assert [set(some) for some in uuids] == [cloud.mapped_uuids(cell) for cell in cells]
+    assert cloud.versions() == {cell.uuid: HEAD for cell in cells}
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["before FROM instances #5", "before INSERT INTO instance_mappings #5"],
+    ids=["before-the-batch-is-read", "before-the-batch-is-written"],
+)
+def test_frozen_while_another_finishes(make_cloud: MakeCloud, moment: str) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(ROWS)
+
+    frozen = cloud.start_frozen(moment, cell="cell1", x=SMALL)
+    other = cloud.alembic("upgrade", "head", cell="cell1", x=SMALL)
+    books = cloud.journal(cell)
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert (other.code, other.err) == (0, "")
+    assert thawed.code == 75
+    assert "another run" in thawed.err
+    assert cloud.journal(cell) == books
+    assert_mapped_once(cloud, cell, uuids)
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_frozen_in_a_transaction_while_another_finishes(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(ROWS)
+
+    frozen = cloud.start_frozen(
+        "after INSERT INTO instance_mappings #5", cell="cell1", x=SMALL
+    )
+    other = cloud.alembic("upgrade", "head", cell="cell1", x=SMALL)
+    books = cloud.journal(cell)
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert (other.code, other.err) == (0, "")
+    assert thawed.code == 75
+    assert "another run" in thawed.err
+    assert cloud.journal(cell) == books
+    assert_mapped_once(cloud, cell, uuids)
+
+
+def test_frozen_before_the_comparison_and_nothing_is_left(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(ROWS)
+
+    frozen = cloud.start_frozen("before count(*) #1", cell="cell1", x=SMALL)
+    other = cloud.alembic("upgrade", "head", cell="cell1", x=SMALL)
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert other.code == 0
+    assert thawed.code == 75
+    assert "another run recorded a version" in thawed.err
+    assert_mapped_once(cloud, cell, uuids)
+
+
+def test_race_for_the_stamp(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(ROWS)
+
+    frozen = cloud.start_frozen("before INSERT INTO cellmap_version #1", cell="cell1")
+    other = cloud.alembic("upgrade", "head", cell="cell1")
+    frozen.thaw()
+    thawed = frozen.wait()
+    third = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert [other.code, thawed.code, third.code] == [0, 75, 0]
+    assert "another run recorded a version" in thawed.err
+    assert_mapped_once(cloud, cell, uuids)
