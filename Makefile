@@ -12,7 +12,7 @@ demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
 test: servers lint $(NOVA)/.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

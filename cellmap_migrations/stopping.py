@@ -17,7 +17,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 # su and runuser kill their child 2 s after they passed on a SIGTERM. The batch in
 # hand is given most of that; then its transaction is dropped where it is.
-PATIENCE = 1.0
+PATIENCE = 0.8
 # Cleaning up may block as well, on the same server that does not answer. psycopg looks
 # for signals only when it was left in peace for 0.1 s.
 AND_AGAIN = 0.25

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from concurrent.futures import Future, wait
 from functools import partial
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.at_once import at_once
 from cellmap_migrations.comparing.ranges import highest_id, ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from cellmap_migrations.comparing.sides import Side
     from cellmap_migrations.progress import Display, Moved
@@ -57,38 +56,14 @@ def unequal_chunks(
     """Return the chunks whose rows differ in number or in checksum."""
     bound = highest_id(cell)
     with display.walking(0, bound, "comparing") as moved:
-        sums = [
-            start(partial(totals, cell, stopping, moved)),
-            start(partial(totals, api, stopping)),
-        ]
-        # The kernel may hand a signal to one of the threads, and that wakes nobody.
-        while wait(sums, timeout=0.1).not_done:
-            pass
-    ours, theirs = (future.result() for future in sums)
+        ours, theirs = at_once(
+            partial(totals, cell, stopping, moved), partial(totals, api, stopping)
+        )
     return sorted(
         chunk
         for chunk in ours.keys() | theirs.keys()
         if ours.get(chunk) != theirs.get(chunk)
     )
-
-
-def start(work: Callable[[], Totals]) -> Future[Totals]:
-    """Do *work* in a thread, and return what becomes of it.
-
-    An executor's threads are waited for at the end of the process, even if they wait
-    for a server that does not answer.
-    """
-    future: Future[Totals] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        # It is raised where the result is asked for.
-        except BaseException as error:  # noqa: BLE001
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return future
 
 
 def totals(side: Side, stopping: Stopping, moved: Moved | None = None) -> Totals:
