@@ -11,8 +11,9 @@ NOVA := .venv-nova
 demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
-test: servers lint $(NOVA)/.done
+test: servers $(VENV)/.test $(NOVA)/.done
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(MAKE) lint
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

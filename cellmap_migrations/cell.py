@@ -9,7 +9,7 @@ from cellmap_migrations import databases, directory, progress
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing import proof
 from cellmap_migrations.comparing.differences import COMPARED, Kind
-from cellmap_migrations.copying import plan, preflight
+from cellmap_migrations.copying import plans, preflight
 from cellmap_migrations.copying.ask import OtherCells
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.unmap import unmap
@@ -70,7 +70,7 @@ class Cell:
             read_only=True,
         )
 
-    def map_instances(self, revision: str, columns: Mapping[str, plan.Source]) -> None:
+    def map_instances(self, revision: str, columns: Mapping[str, plans.Source]) -> None:
         """Give every instance of the cell its mapping, and prove that it has one.
 
         *columns* says where each column of ``instance_mappings`` comes from: a column
@@ -80,15 +80,15 @@ class Cell:
         Resumes after the last committed batch. Raises RowsLeft, Unasked or Stopped,
         among others, and then the revision is not stamped.
         """
-        what = plan.make(revision, columns, api=self.api, cell=self.source)
-        preflight.refuse_copy(self, what)
+        plan = plans.make(revision, columns, api=self.api, cell=self.source)
+        preflight.refuse_copy(self, plan)
         tables.create_tables(self.api)
         batches = Batches(self, revision)
-        walk(self, what, batches)
-        proof.prove_mapped(batches, what)
+        walk(self, plan, batches)
+        proof.prove_mapped(batches, plan)
 
     def reconcile(
-        self, revision: str, column: str, source: plan.Source, *, before: str
+        self, revision: str, column: str, source: plans.Source, *, before: str
     ) -> None:
         """Make *column* of the cell's mappings agree with the cell, and prove it.
 
@@ -97,12 +97,12 @@ class Cell:
         is the revision that can do without it.
         """
         columns = {**COMPARED, column: source}
-        what = plan.make(revision, columns, api=self.api, cell=self.source)
-        if column not in what.columns:
+        plan = plans.make(revision, columns, api=self.api, cell=self.source)
+        if column not in plan.columns:
             raise SchemaTooOld([f"instance_mappings.{column}"], revision, before)
-        preflight.refuse_copy(self, what)
+        preflight.refuse_copy(self, plan)
         tables.create_tables(self.api)
-        proof.prove_column(Batches(self, revision), what, Kind(column))
+        proof.prove_column(Batches(self, revision), plan, Kind(column))
 
     def forget(self, revision: str) -> None:
         """Let *revision* be done again from the start; nothing is taken back."""

@@ -14,6 +14,7 @@ from cellmap_migrations.errors import (
     CellmapError,
     DatabaseMissing,
     DatabaseRefused,
+    LoginRefused,
     PrivilegeMissing,
     StillFailing,
     Unreachable,
@@ -49,7 +50,10 @@ class Database:
 
     def read(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement, in a transaction of its own."""
-        return self.again(lambda: self.read_once(statement))
+        try:
+            return self.again(lambda: self.read_once(statement))
+        except self.errors as error:
+            raise understand(error, self.what, self.backend) from error
 
     def read_once(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement; the transaction ends with it."""
@@ -115,6 +119,8 @@ def understand(
 ) -> CellmapError:
     """Return *error* in an operator's terms."""
     fault = backend.fault(error)
+    if fault is backends.Fault.LOGIN:
+        return LoginRefused(what, message(error))
     if fault is backends.Fault.RIGHTS:
         return PrivilegeMissing(what, message(error))
     if fault is backends.Fault.MISSING:

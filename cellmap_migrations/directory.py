@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cellmap_migrations import urls
 from cellmap_migrations.errors import (
     AmbiguousCell,
+    CellGone,
     CellNotGiven,
     CellUrlUnusable,
     NotAnApiDatabase,
@@ -56,6 +57,12 @@ def read(api: Database) -> list[CellMapping]:
         CellMapping(id=row.id, uuid=row.uuid, name=row.name, connection=row.connection)
         for row in api.read(statement)
     ]
+
+
+def refuse_gone(api: Database, cell: CellMapping) -> None:
+    """Raise CellGone if somebody deleted the cell while its rows were copied."""
+    if cell.uuid not in {other.uuid for other in read(api) if other.id == cell.id}:
+        raise CellGone(str(cell))
 
 
 def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
     command = version.command(context.config)
+    purged = False
     if command == "stamp":
+        purged = version.refuse_stamps(context.config)
         tables.create_tables(cell.api)
     if command == "downgrade":
         version.refuse_removal(context, cell)
@@ -29,13 +31,13 @@ def migrate(cell: Cell) -> None:
         context.config.print_stdout("cell %s:", cell.mapping)
     # The version's connection may be lost while a cell is copied. Doing it again
     # finds all rows copied, and costs no more than the comparison.
-    cell.api.again(partial(apply, cell))
+    cell.api.again(partial(apply, cell, purged=purged))
 
 
-def apply(cell: Cell) -> None:
+def apply(cell: Cell, *, purged: bool) -> None:
     """Do what is not recorded yet."""
     with (
-        version.proved(cell.api, cell.mapping) as remember,
+        version.proved(cell.api, cell.mapping, purged=purged) as remember,
         version_table.connection(cell.api, cell.mapping.uuid) as connection,
     ):
         cell.keep_alive = version_table.KeepAlive(connection)

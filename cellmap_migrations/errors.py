@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from cellmap_migrations.secrets import mask
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -69,14 +71,14 @@ class RowsInTheWay(CellmapError):
 class BadOption(ConfigurationError):
     def __init__(self, name: str, found: object, wanted: str) -> None:
         self.name, self.found = name, found
-        super().__init__(f"{name}={found} cannot be used: {wanted}")
+        super().__init__(f"{mask(name)}={mask(found)} cannot be used: {wanted}")
 
 
 class UnknownOption(ConfigurationError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         super().__init__(
-            f"-x {name} is not known here; known are {', '.join(sorted(known))}"
+            f"-x {mask(name)} is not known here; known are {', '.join(sorted(known))}"
         )
 
 
@@ -109,8 +111,16 @@ class UnknownCell(ConfigurationError):
     def __init__(self, selector: str, cells: Sequence[str]) -> None:
         self.selector = selector
         super().__init__(
-            f"no cell {selector!r} in cell_mappings. "
+            f"no cell {mask(selector)!r} in cell_mappings. "
             f"Cells: {'; '.join(cells) or 'none'}"
+        )
+
+
+class CellGone(ConfigurationError):
+    def __init__(self, cell: str) -> None:
+        super().__init__(
+            f"cell {cell} was deleted from cell_mappings while its instances were "
+            "mapped; create it again with nova-manage cell_v2 create_cell, or leave it"
         )
 
 
@@ -208,6 +218,14 @@ class PrivilegeMissing(RightsError):
     def __init__(self, what: str, message: str) -> None:
         super().__init__(
             f"{what}: {message}; grant what is missing (README, section Grants)"
+        )
+
+
+class LoginRefused(RightsError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; correct user or password, in [api_database] "
+            "connection or in the cell's database_connection"
         )
 
 

@@ -33,6 +33,8 @@ OPTIONS = [
         "batch_rows_max",
         default=20_000,
         min=1,
+        # PostgreSQL takes 65,535 parameters in a statement.
+        max=50_000,
         help="Most rows in a batch, however fast the database is.",
     ),
     cfg.IntOpt(

@@ -46,7 +46,8 @@ class Copy(Enum):
 class Instance:
     """One row of the cell's ``instances``, with the columns to be written.
 
-    It is *busy* while nova does something with it, such as restoring it.
+    A soft-deleted one may be *restoring*. ``created_at`` is None for what is no time:
+    MariaDB has 0000-00-00.
     """
 
     id: int
@@ -54,7 +55,7 @@ class Instance:
     created_at: datetime | None
     deleted: bool
     hidden: bool
-    busy: bool
+    restoring: bool
     values: dict[str, Any]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # From how many rows on a rate says something.
-MANY = 1_000
+MANY = 20_000
 
 
 @dataclass

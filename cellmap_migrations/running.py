@@ -40,11 +40,11 @@ def run(
             each(load(), work, stopping, reports)
     except Interrupted:
         if not reports:
-            reports.append(Report(cell=cell))
+            reports.append(Report(cell=secrets.mask(cell) if cell else None))
         reports[-1].end(stopping.stopped())
     # An operator gets a line and an exit code also for what nobody thought of.
     except Exception as error:  # noqa: BLE001
-        reports.append(Report(cell=cell))
+        reports.append(Report(cell=secrets.mask(cell) if cell else None))
         reports[-1].end(explain(error))
     emit(reports, as_json=as_json, together=cell == directory.ALL)
     return worst(reports)

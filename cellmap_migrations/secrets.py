@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote, quote_plus, unquote
 
 MASKED = "***"
+SHORT = 4
 USERINFO = re.compile(r"(?P<head>://[^\s/?#:@]*:).*(?P<tail>@)")
 
 KNOWN: set[str] = set()
@@ -25,11 +26,15 @@ def remember(password: str | None) -> None:
 
 def mask(text: object) -> str:
     """Return *text* without passwords, on one line."""
-    return mask_line(" ".join(str(text).split()))
+    return " ".join(mask_line(str(text)).split())
 
 
 def mask_line(line: str) -> str:
     """Return *line* without passwords, its spaces as they are."""
     for password in sorted(KNOWN, key=len, reverse=True):
-        line = line.replace(password, MASKED)
+        # A short one would be found in any word, and the gaps would tell it.
+        if len(password) < SHORT:
+            line = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", MASKED, line)
+        else:
+            line = line.replace(password, MASKED)
     return USERINFO.sub(rf"\g<head>{MASKED}\g<tail>", line)

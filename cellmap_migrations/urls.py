@@ -13,6 +13,9 @@ from oslo_utils import netutils
 from cellmap_migrations import backends, secrets
 from cellmap_migrations.errors import UrlUnusable
 
+# Arguments of a URL that hold a secret.
+SECRET_ARGUMENTS = {"password", "passwd", "sslpassword", "ssl_key_password"}
+
 VARIABLE = re.compile(
     r"(username|password|hostname|port)\d*$|(scheme|query|fragment|path)$"
 )
@@ -100,6 +103,13 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
     """
     try:
         url = sa.make_url(text)
+        for name in SECRET_ARGUMENTS & url.query.keys():
+            secrets.remember(str(url.query[name]))
+        # Where it belongs, SQLAlchemy hides it from everything it prints.
+        for name in ("password", "passwd"):
+            if name in url.query:
+                url = url.set(password=str(url.query[name]))
+                url = url.difference_update_query([name])
         secrets.remember(url.password)
         return backends.with_driver(url)
     # make_url raises ValueError for a port that is no number.

@@ -23,6 +23,7 @@ class Fault(Enum):
 
     AGAIN = "the same transaction may succeed if it is run again"
     DATA = "a row of it was refused"
+    LOGIN = "user or password is wrong"
     RIGHTS = "the user lacks a privilege"
     MISSING = "there is no such database"
     OTHER = "anything else"
@@ -36,6 +37,7 @@ class Backend(ABC):
     quietly: ClassVar[Sequence[str]] = ()
     package: ClassVar[str]
     again: ClassVar[frozenset[Any]]
+    login: ClassVar[frozenset[Any]] = frozenset()
     rights: ClassVar[frozenset[Any]]
     missing: ClassVar[frozenset[Any]]
     # Only those that the driver does not call a DataError or an IntegrityError.
@@ -106,6 +108,8 @@ class Backend(ABC):
         code = self.code(inner)
         if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
             return Fault.AGAIN
+        if code in self.login:
+            return Fault.LOGIN
         if code in self.rights:
             return Fault.RIGHTS
         if code in self.missing:

@@ -58,7 +58,8 @@ class MySQL(Backend):
             4031,  # disconnected after inactivity
         }
     )
-    rights = frozenset({1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698})
+    login = frozenset({1045, 1698})
+    rights = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
     missing = frozenset({1049})
     data = frozenset(
         {

@@ -52,7 +52,8 @@ class PostgreSQL(Backend):
             "58030",  # input/output error
         }
     )
-    rights = frozenset({"28000", "28P01", "42501"})
+    login = frozenset({"28000", "28P01"})
+    rights = frozenset({"42501"})
     missing = frozenset({"3D000"})
     data = frozenset({"P0001"})  # RAISE in a trigger
 
@@ -124,7 +125,7 @@ class PostgreSQL(Backend):
         # English unless the server's lc_messages says otherwise; then it is AGAIN.
         words = str(inner)
         if "authentication failed" in words or "no pg_hba.conf entry" in words:
-            return Fault.RIGHTS
+            return Fault.LOGIN
         if "FATAL" in words and "does not exist" in words:
             return Fault.MISSING
         return Fault.AGAIN

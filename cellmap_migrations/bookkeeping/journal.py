@@ -53,6 +53,7 @@ def append(
     counts: Counter[str],
     seconds: float,
     stamp: datetime,
+    above_id: int,
 ) -> None:
     """Insert a batch's entry in the transaction of *connection*.
 
@@ -71,6 +72,7 @@ def append(
             started_at=stamp,
             seconds=seconds,
             stamp=stamp,
+            above_id=above_id,
             runner=runner(),
         )
     )

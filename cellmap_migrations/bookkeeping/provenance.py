@@ -18,17 +18,18 @@ def inserted_by(
 ) -> sa.ColumnElement[bool]:
     """Return SQL that is true of the mappings that *revision* inserted in *cell*.
 
-    Without a *revision*: of all that this package inserted there.
-
-    Their ``updated_at`` is a stamp of the journal: no other write of this package
-    touches that column, and every write of nova's does.
+    Without a *revision*: of all that this package inserted there. Their ``updated_at``
+    is a stamp of the journal: no other write of this package touches that column, and
+    every write of nova's does. Mappings that nova saved in the second of a stamp are
+    older, by their ids, than the first batch.
     """
-    stamps = sa.select(journal.c.stamp).where(
-        journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0
-    )
+    ours = [journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0]
     if revision:
-        stamps = stamps.where(journal.c.revision == revision)
+        ours.append(journal.c.revision == revision)
+    stamps = sa.select(journal.c.stamp).where(*ours)
+    first = sa.select(sa.func.min(journal.c.above_id)).where(*ours).scalar_subquery()
     return sa.and_(
         instance_mappings.c.cell_id == cell.id,
         instance_mappings.c.updated_at.in_(stamps),
+        instance_mappings.c.id > first,
     )

@@ -45,6 +45,8 @@ journal = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     # The updated_at of every mapping that the batch inserted, whole seconds UTC.
     sa.Column("stamp", sa.DateTime, nullable=False),
+    # instance_mappings.id: what the batch inserted has higher ids than this.
+    sa.Column("above_id", sa.BigInteger, nullable=False),
     sa.Column("runner", sa.String(255), nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8",

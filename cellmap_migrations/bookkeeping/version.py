@@ -29,14 +29,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def proved(api: Database, cell: CellMapping) -> Iterator[Callable[..., None]]:
+def proved(
+    api: Database, cell: CellMapping, *, purged: bool = False
+) -> Iterator[Callable[..., None]]:
     """Yield Alembic's ``on_version_apply``, and afterwards read the stamp again.
 
     Alembic ends well without a stamp if its connection was in a transaction when it
     was configured; so the table is read on a fresh connection. Raises NotStamped,
     OvertakenStamp if another run recorded something, or AlembicRefused.
     """
-    before = wanted = stamped(api, cell.uuid)
+    before = stamped(api, cell.uuid)
+    wanted = () if purged else before
 
     # Alembic passes ctx, step, heads and run_args, by these names.
     def remember(*, heads: Collection[str], **_: Any) -> None:
@@ -64,6 +67,16 @@ def command(config: Config) -> str:
     return str(chosen[0].__name__) if chosen else ""
 
 
+def refuse_stamps(config: Any) -> bool:
+    """Raise AlembicRefused for a stamp with several revisions: a cell has one.
+
+    Returns whether the version is purged first.
+    """
+    if len(config.cmd_opts.revisions) > 1:
+        raise AlembicRefused("a cell has one revision; stamp one of them")
+    return bool(config.cmd_opts.purge)
+
+
 def refuse_removal(context: Any, cell: Any) -> None:
     """Raise MappingsInUse before the first step of a downgrade that removes mappings.
 
@@ -73,7 +86,12 @@ def refuse_removal(context: Any, cell: Any) -> None:
         return
     heads = stamped(cell.api, cell.mapping.uuid)
     # What alembic.command.downgrade calls; its public relatives know no "-3".
-    steps = context.script._downgrade_revs(context.config.cmd_opts.revision, heads)  # noqa: SLF001
+    try:
+        steps = context.script._downgrade_revs(  # noqa: SLF001
+            context.config.cmd_opts.revision, heads
+        )
+    except CommandError as error:
+        raise AlembicRefused(secrets.mask(error)) from error
     for step in steps:
         if getattr(step.revision.module, "removes_mappings", False):
             raise MappingsInUse(str(cell.mapping))

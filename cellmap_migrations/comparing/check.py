@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying import plan
+from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ def check(cell: Cell) -> None:
     nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
     instances that are mapped to a cell that is down.
     """
-    what = plan.make("check", COMPARED, api=cell.api, cell=cell.source)
+    plan = plans.make("check", COMPARED, api=cell.api, cell=cell.source)
     tally = Tally()
-    for page in differences(cell, what, list(what.columns)):
+    for page in differences(cell, plan, list(plan.columns)):
         tally.add(page)
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
     cell.report.details["differences"] = tally.as_dict()

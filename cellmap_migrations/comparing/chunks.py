@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing.at_once import at_once
-from cellmap_migrations.comparing.ranges import highest_id, ranges
+from cellmap_migrations.comparing.ranges import extreme_id, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ def unequal_chunks(
     cell: Side, api: Side, display: Display, stopping: Stopping
 ) -> list[str]:
     """Return the chunks whose rows differ in number or in checksum."""
-    bound = highest_id(cell)
+    bound = extreme_id(cell, sa.func.max)
     with display.walking(0, bound, "comparing") as moved:
         ours, theirs = at_once(
             partial(totals, cell, stopping, moved), partial(totals, api, stopping)

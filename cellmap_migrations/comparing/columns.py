@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
     from cellmap_migrations.outcomes import Instance
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plan import Plan, Source
+    from cellmap_migrations.copying.plans import Plan, Source
 
 # What is compared, and where the cell has it.
 COMPARED: dict[str, Source] = {
@@ -155,7 +155,12 @@ def in_columns(
             if found and not expected:
                 yield of_verdict(Kind.QUEUED, verdict)
                 continue
-            if expected and not instance.deleted and instance.busy:
+            if (
+                found is not None
+                and expected
+                and not instance.deleted
+                and instance.restoring
+            ):
                 # nova clears the flag of an instance that it is restoring before the
                 # instance changes.
                 continue

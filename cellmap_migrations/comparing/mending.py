@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cellmap_migrations.backends import DATABASE_ERRORS, Fault
 from cellmap_migrations.comparing import columns, orphans
 from cellmap_migrations.comparing.differences import (
     KINDS,
@@ -16,6 +18,7 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.settle import settle
+from cellmap_migrations.databases import message
 from cellmap_migrations.errors import Unsettled
 from cellmap_migrations.outcomes import LEFT, WRITTEN
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
 
 # A pass that mends anything is followed by another one, which finds less.
 PASSES = 5
@@ -81,10 +84,11 @@ class Mending:
     def mend(self, kind: Kind, found: Sequence[Difference]) -> Sequence[Difference]:
         """Mend differences of one kind, and return those that are left."""
         if kind is Kind.ORPHAN:
-            return self.batch(
-                found,
-                partial(orphans.remove, cell=self.cell, strangers=self.strangers),
-            )
+            kept = orphans.elsewhere(self.cell, found) if self.strangers else []
+            keep = {difference.uuid for difference in kept}
+            gone = [difference for difference in found if difference.uuid not in keep]
+            work = partial(orphans.remove, cell=self.cell, strangers=self.strangers)
+            return kept + self.batch(gone, work)
         if kind in COLUMNS:
             return self.batch(
                 found,
@@ -115,8 +119,23 @@ class Mending:
     def batch(
         self, found: Sequence[Difference], work: partial[Counter[str]]
     ) -> list[Difference]:
-        """Do *work* on the uuids, and return the differences that it left."""
+        """Do *work* on the uuids, and return the differences that it left.
+
+        What the database refuses is halved until the bad row is alone.
+        """
         changed: set[str] = set()
         uuids = [difference.uuid for difference in found]
-        self.batches.do(partial(work, uuids=uuids, changed=changed))
+        if not uuids:
+            return []
+        try:
+            self.batches.do(partial(work, uuids=uuids, changed=changed))
+        except DATABASE_ERRORS as error:
+            if self.cell.api.backend.fault(error) is not Fault.DATA:
+                raise
+            self.batches.committed()
+            if len(found) == 1:
+                return [replace(found[0], why=message(error))]
+            middle = len(found) // 2
+            left = self.batch(found[:middle], work)
+            return left + self.batch(found[middle:], work)
         return [difference for difference in found if difference.uuid not in changed]

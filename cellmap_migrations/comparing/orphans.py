@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.copying import ask
 from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.schema import instance_mappings, instances
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.cell import Cell
+    from cellmap_migrations.comparing.differences import Difference
 
 
 def remove(
@@ -59,6 +62,26 @@ def remove(
             sa.delete(instance_mappings).where(instance_mappings.c.id.in_(gone))
         )
     return Counter({REMOVED: len(gone)})
+
+
+def elsewhere(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
+    """Return those of the orphans that another cell has, or may have, and why.
+
+    Their mapping is wrong, and yet the only place that has their flag and user; the
+    upgrade or repair of that cell moves it.
+    """
+    uuids = [difference.uuid for difference in found]
+    kept: dict[str, Difference] = {}
+    for number, other in cell.cells.items():
+        if number == cell.mapping.id:
+            continue
+        copies = cell.others.copies(number, uuids)
+        for difference in found:
+            copy = copies[difference.uuid]
+            if copy is not Copy.ABSENT:
+                why = f"{copy.value} in {other}; upgrade or repair that cell"
+                kept.setdefault(difference.uuid, replace(difference, why=why))
+    return list(kept.values())
 
 
 def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequence[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.comparing.tally import Tally
     from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
 
 
 def prove_mapped(batches: Batches, plan: Plan) -> None:

@@ -13,7 +13,7 @@ from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
 from cellmap_migrations.comparing.proof import refuse
 from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying import plan, preflight, write
+from cellmap_migrations.copying import plans, preflight, write
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.schema import instance_mappings
@@ -38,14 +38,14 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     With *dry_run* only say it; nothing at all is written. Raises RowsLeft for what an
     operator has to decide, or Unasked.
     """
-    what = plan.make(REPAIR, COMPARED, api=cell.api, cell=cell.source)
-    preflight.refuse_copy(cell, what)
-    kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in what.columns}
-    compared = list(what.columns)
+    plan = plans.make(REPAIR, COMPARED, api=cell.api, cell=cell.source)
+    preflight.refuse_copy(cell, plan)
+    kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
+    compared = list(plan.columns)
     stale = stale_markers(cell)
     if dry_run:
         done, left = Tally(), Tally()
-        for page in differences(cell, what, compared):
+        for page in differences(cell, plan, compared):
             done.add(each for each in page if each.kind in kinds)
             left.add(each for each in page if each.kind not in kinds)
         markers = cell.api.read(
@@ -54,7 +54,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     else:
         tables.create_tables(cell.api)
         batches = Batches(cell, REPAIR)
-        mending = Mending(batches, what, kinds=kinds, compared=compared, strangers=True)
+        mending = Mending(batches, plan, kinds=kinds, compared=compared, strangers=True)
         left = mending.run()
         done = mending.done
         markers = remove_markers(batches)

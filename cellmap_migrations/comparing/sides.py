@@ -12,7 +12,7 @@ from cellmap_migrations.schema import PLACEHOLDER, instance_mappings, instances
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
     from cellmap_migrations.databases import Database
 
 # A chunk is all rows whose uuid begins with the same characters. They are told apart
@@ -30,6 +30,8 @@ class Side:
     uuid: sa.ColumnElement[str]
     texts: Sequence[sa.ColumnElement[str]]
     belongs: sa.ColumnElement[bool]
+    # Rows that make up a range: those an index leads to, whether they belong or not.
+    counted: sa.ColumnElement[bool]
 
     @property
     def chunk(self) -> sa.ColumnElement[str]:
@@ -59,6 +61,7 @@ def sides(
                 sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
                 instances.c.uuid != PLACEHOLDER,
             ),
+            counted=sa.true(),
         ),
         Side(
             database=api,
@@ -66,6 +69,7 @@ def sides(
             uuid=instance_mappings.c.instance_uuid,
             texts=[text(instance_mappings.c[name]) for name in compared],
             belongs=instance_mappings.c.cell_id == cell_id,
+            counted=instance_mappings.c.cell_id == cell_id,
         ),
     )
 

@@ -7,16 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.tables import MENDED, REMOVED
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import AnotherRun
 from cellmap_migrations.outcomes import WRITTEN
+from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    import sqlalchemy as sa
 
     from cellmap_migrations.cell import Cell
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 # The counts of rows that a batch changed.
 CHANGES = {outcome.value for outcome in WRITTEN} | {MENDED, REMOVED}
 
+HIGHEST = sa.select(sa.func.max(instance_mappings.c.id))
+
 # Writes a batch in a transaction, given its stamp, and returns the journal's counts.
-Work = Callable[["sa.Connection", "datetime"], Counter[str]]
+Work = Callable[[sa.Connection, "datetime"], Counter[str]]
 
 
 class Batches:
@@ -66,6 +69,7 @@ class Batches:
             started, stamp = time.monotonic(), utcnow()
             work = prepare()
             with self.cell.api.engine.begin() as connection:
+                above_id = connection.scalar(HIGHEST) or 0
                 counts = work(connection, stamp)
                 # A row refused again was counted when the walk came by.
                 if upto_id == self.upto_id and not CHANGES & (+counts).keys():
@@ -80,6 +84,7 @@ class Batches:
                     counts=counts,
                     seconds=time.monotonic() - started,
                     stamp=stamp,
+                    above_id=above_id,
                 )
             return True
 
@@ -94,21 +99,15 @@ class Batches:
         if self.upto_id:
             self.perform(lambda: lambda _connection, _stamp: Counter(), 0)
 
-    def committed(self, upto_id: int) -> bool:
-        """Say whether our batch is in the journal; raise AnotherRun for another's."""
+    def committed(self, upto_id: int | None = None) -> bool:
+        """Say whether the batch in hand, up to *upto_id*, is in the journal.
+
+        Raises AnotherRun if another run's batch is there in its place.
+        """
         last = self.last()
         if last is None or last.batch <= self.number:
             return False
-        if (last.batch, last.upto_id, last.runner) == (
-            self.number + 1,
-            upto_id,
-            journal.runner(),
-        ):
-            return True
-        raise AnotherRun(str(self.cell.mapping), last.batch, last.runner)
-
-    def yield_to_another_run(self) -> None:
-        """Raise AnotherRun if the journal has the number of the batch in hand."""
-        last = self.last()
-        if last is not None and last.batch > self.number:
+        ours = (self.number + 1, upto_id, journal.runner())
+        if (last.batch, last.upto_id, last.runner) != ours:
             raise AnotherRun(str(self.cell.mapping), last.batch, last.runner)
+        return True

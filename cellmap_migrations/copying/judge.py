@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
 
 # A cross-cell resize has two live copies for a moment (nova 21.0.0 and later), so
 # nothing is called a conflict before it was looked at twice, this many seconds apart.

@@ -12,7 +12,7 @@ from cellmap_migrations.schema import PLACEHOLDER
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
 
 SAMPLE, ENOUGH = 100, 10
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -9,10 +10,13 @@ import sqlalchemy as sa
 from cellmap_migrations.outcomes import Instance
 from cellmap_migrations.schema import instances
 
+# nova.compute.task_states.RESTORING
+RESTORING = "restoring"
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
     from cellmap_migrations.databases import Database
 
 
@@ -67,7 +71,7 @@ def statement(plan: Plan) -> sa.Select[Any]:
         instances.c.created_at.label("instance_created_at"),
         sa.func.coalesce(instances.c.deleted, 0).label("deleted"),
         plan.hidden.label("hidden"),
-        instances.c.task_state.is_not(None).label("busy"),
+        (sa.func.coalesce(instances.c.task_state, "") == RESTORING).label("restoring"),
         *(source.label(name) for name, source in plan.columns.items()),
     )
 
@@ -79,10 +83,10 @@ def fetch(cell: Database, plan: Plan, select: sa.Select[Any]) -> list[Instance]:
         Instance(
             id=row[0],
             uuid=row[1],
-            created_at=row[2],
+            created_at=row[2] if isinstance(row[2], datetime) else None,
             deleted=row[3] != 0,
             hidden=bool(row[4]),
-            busy=bool(row[5]),
+            restoring=bool(row[5]),
             values=dict(zip(names, row[6:], strict=True)),
         )
         for row in cell.read(select)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cellmap_migrations import directory
 from cellmap_migrations.backends import DATABASE_ERRORS, Fault
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.judge import judge
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations.copying.batches import Batches, Work
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
     from cellmap_migrations.outcomes import Instance, Verdict
 
 
@@ -34,7 +35,8 @@ def settle(
     except DATABASE_ERRORS as error:
         if batches.cell.api.backend.fault(error) is not Fault.DATA:
             raise
-        batches.yield_to_another_run()
+        batches.committed()
+        directory.refuse_gone(batches.cell.api, batches.cell.mapping)
         if len(rows) == 1:
             return commit(batches, plan, rows, upto_id, refused=message(error))
     middle = len(rows) // 2

@@ -13,7 +13,7 @@ from cellmap_migrations.errors import Stopped
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.copying.plans import Plan
 
 
 def walk(cell: Cell, plan: Plan, batches: Batches) -> None:

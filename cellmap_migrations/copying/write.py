@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from cellmap_migrations.backends import Backend
@@ -35,13 +35,15 @@ def write(
 
     Raises Changed when a row is no longer what it was when it was decided about.
     """
-    by_origin: dict[int | None, list[str]] = defaultdict(list)
+    by_origin: dict[tuple[int | None, Any], list[str]] = defaultdict(list)
     new = []
     for verdict in verdicts:
         if verdict.outcome is Outcome.MAPPED:
             new.append(verdict.instance)
         elif verdict.outcome in (Outcome.FILLED, Outcome.MOVED):
-            by_origin[verdict.other_cell_id].append(verdict.instance.uuid)
+            by_origin[verdict.other_cell_id, flag(verdict)].append(
+                verdict.instance.uuid
+            )
     if new:
         # A plain INSERT: IGNORE would hide truncation and NULLs, and would use up
         # an id of a signed 32-bit column for every row that is there already.
@@ -58,9 +60,20 @@ def write(
                 for instance in new
             ],
         )
-    for origin, uuids in by_origin.items():
-        assign(connection, uuids, origin=origin, cell_id=cell_id)
+    for (origin, values), uuids in by_origin.items():
+        assign(connection, uuids, origin=origin, cell_id=cell_id, also=dict(values))
     return Counter(verdict.outcome.value for verdict in verdicts)
+
+
+def flag(verdict: Verdict) -> tuple[tuple[str, Any], ...]:
+    """Return the flag of a mapping that is moved: the old one was another copy's.
+
+    Nobody can have queued this copy: the API answered 404 for it until now.
+    """
+    name, instance = "queued_for_delete", verdict.instance
+    if verdict.outcome is not Outcome.MOVED or name not in instance.values:
+        return ()
+    return () if instance.restoring else ((name, bool(instance.values[name])),)
 
 
 def assign(
@@ -69,6 +82,7 @@ def assign(
     *,
     origin: int | None,
     cell_id: int,
+    also: Mapping[str, Any],
 ) -> None:
     """Give the mappings this cell, provided that they still have *origin*.
 
@@ -82,7 +96,7 @@ def assign(
                 instance_mappings.c.instance_uuid.in_(some),
                 instance_mappings.c.cell_id.is_not_distinct_from(origin),
             )
-            .values(cell_id=cell_id)
+            .values(cell_id=cell_id, **also)
         )
         if result.rowcount != len(some):
             raise Changed

@@ -129,7 +129,7 @@ def hints() -> None:
     for text, words in {
         "The configuration is nova's own:": ["cat", f"{FOLDER}/nova.conf"],
         "Which revision a cell is at:": [*one, "current"],
-        "Whether its mappings agree with it, without a word if they do:": [
+        "Whether its mappings agree with it:": [
             *one,
             "check",
         ],

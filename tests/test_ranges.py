@@ -1,0 +1,59 @@
+"""Ranges of ids hold about as many rows as the time for the last one allowed."""
+
+import sqlalchemy as sa
+
+from cellmap_migrations import backends
+from cellmap_migrations.comparing.ranges import FIRST_RANGE, ranges
+from cellmap_migrations.comparing.sides import Side
+from cellmap_migrations.databases import Database
+from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.stopping import Stopping
+from tests.nova.cloud import Cloud
+
+OURS, THEIRS = 1, 2
+
+
+def api_side(cloud: Cloud) -> Side:
+    """Return the mappings of the cell whose id is OURS."""
+    ours = instance_mappings.c.cell_id == OURS
+    return Side(
+        database=Database(
+            what="API database",
+            engine=cloud.engine,
+            backend=backends.of(cloud.url),
+            attempts=1,
+            stopping=Stopping(),
+        ),
+        id=instance_mappings.c.id,
+        uuid=instance_mappings.c.instance_uuid,
+        texts=(),
+        belongs=ours,
+        counted=ours,
+    )
+
+
+def test_range_does_not_grow_over_the_rows_of_other_cells(cloud: Cloud) -> None:
+    numbers = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) "
+    )
+    with cloud.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO instance_mappings (id, instance_uuid, project_id, cell_id) "
+            + numbers.format(5 * FIRST_RANGE)
+            + f"SELECT i, i, 'p', CASE WHEN i < {3 * FIRST_RANGE} THEN {THEIRS} "
+            f"ELSE {OURS} END FROM n"
+        )
+    side = api_side(cloud)
+    seconds = iter(range(1000))
+
+    # Each range takes a second, so none may have more rows than the first.
+    found = list(ranges(side, Stopping(), clock=lambda: float(next(seconds))))
+
+    count = sa.select(sa.func.count()).select_from(instance_mappings)
+    rows = [
+        side.database.read(count.where(side.belongs, side.id > low, side.id <= high))
+        for low, high in found
+    ]
+    counts = [row[0][0] for row in rows]
+    assert max(counts) <= FIRST_RANGE
+    assert sum(counts) == 2 * FIRST_RANGE + 1
