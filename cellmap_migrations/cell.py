@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import databases, directory, progress
+from cellmap_migrations import connecting, directory, progress
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing import proof
 from cellmap_migrations.comparing.differences import COMPARED, Kind
@@ -61,7 +61,7 @@ class Cell:
         )
         if warning:
             progress.say(f"warning: cell {self.mapping}: {warning}")
-        return databases.connect(
+        return connecting.connect(
             url,
             what=f"cell {self.mapping}",
             settings=self.settings,

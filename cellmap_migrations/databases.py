@@ -1,4 +1,4 @@
-"""Open a database within a bounded time, and try its transactions again."""
+"""An open database: read it, and try its transactions again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
-from cellmap_migrations import backends, secrets, urls
+from cellmap_migrations import backends, secrets
 from cellmap_migrations.backends import DATABASE_ERRORS, driver_error
 from cellmap_migrations.errors import (
     CellmapError,
@@ -17,7 +17,6 @@ from cellmap_migrations.errors import (
     LoginRefused,
     PrivilegeMissing,
     StillFailing,
-    Unreachable,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
 
 T = TypeVar("T")
@@ -128,49 +126,3 @@ def understand(
     if fault is backends.Fault.AGAIN:
         return StillFailing(what, 1, message(error))
     return DatabaseRefused(what, message(error))
-
-
-def connect(
-    url: sa.URL,
-    *,
-    what: str,
-    settings: Settings,
-    stopping: Stopping,
-    parameters: str = "",
-    read_only: bool = False,
-    patience: float | None = None,
-) -> Database:
-    """Return an open database, tried for ``connect_timeout`` (or *patience*) seconds.
-
-    nova.conf's ``max_retries`` counts for nothing here: most deployments set it to
-    -1, which is for ever. Raises Unreachable, PrivilegeMissing or DatabaseMissing.
-    """
-    patience = settings.connect_timeout if patience is None else patience
-    backend = backends.of(url)
-    engine = backend.engine(url, parameters=parameters, read_only=read_only)
-    database = Database(
-        what=f"{what} ({urls.show(url)})",
-        engine=engine,
-        backend=backend,
-        attempts=settings.attempts,
-        stopping=stopping,
-    )
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(
-            lambda error: (
-                isinstance(error, database.errors)
-                and backend.fault(error) in (backends.Fault.AGAIN, backends.Fault.OTHER)
-            )
-        ),
-        stop=tenacity.stop_after_delay(patience),
-        wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
-        sleep=stopping.wait,
-    )
-    try:
-        retrying(lambda: engine.connect().close())
-    except tenacity.RetryError as error:
-        cause = error.last_attempt.exception()
-        raise Unreachable(database.what, patience, message(cause)) from None
-    except database.errors as error:
-        raise understand(error, database.what, backend) from error
-    return database

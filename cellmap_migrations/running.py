@@ -6,7 +6,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import databases, directory, secrets, urls
+from cellmap_migrations import connecting, databases, directory, secrets, urls
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.bookkeeping import version
 from cellmap_migrations.cell import Cell
@@ -97,7 +97,7 @@ def open_api(config: Settings, stopping: Stopping) -> Database:
     url, warning = urls.parse(config.api_connection, what)
     if warning:
         say(f"warning: {what}: {warning}")
-    return databases.connect(
+    return connecting.connect(
         url,
         what="API database",
         settings=config,

@@ -21,7 +21,7 @@ LAYERS = [
     "nova_conf",
     "settings",
     "urls",
-    "databases directory",
+    "databases connecting directory",
     "bookkeeping",
     "reporting",
     "copying comparing",

@@ -163,6 +163,7 @@ def test_instance_behind_a_wide_hole_in_the_ids_is_compared(
 
     finished = alembic_inside(cloud, "check", cell="cell1", x={"output": "json"})
 
+    assert (finished.code, finished.err.count(far)) == (3, 0), finished.err
     assert json.loads(finished.out)["differences"]["unmapped"]["uuids"] == [far]
 
 

@@ -36,15 +36,18 @@ def ranges(
     while after_id < bound:
         stopping.check()
         started = clock()
-        upto_id = nth_id(side, after_id, rows)
+        nth = nth_id(side, after_id, rows)
+        upto_id = after_id + WIDEST if nth is None else nth
         yield after_id, upto_id
         spent = max(clock() - started, 1e-3)
-        rows = max(FEWEST, int(rows * min(4.0, STATEMENT_SECONDS / spent)))
+        # A range with fewer rows than asked for says nothing about more of them.
+        if nth is not None or spent > STATEMENT_SECONDS:
+            rows = max(FEWEST, int(rows * min(4.0, STATEMENT_SECONDS / spent)))
         after_id = upto_id
 
 
-def nth_id(side: Side, after_id: int, rows: int) -> int:
-    """Return the id of the last of *rows* rows of the side, or of its last at all.
+def nth_id(side: Side, after_id: int, rows: int) -> int | None:
+    """Return the id of the last of *rows* rows of the side, or None for fewer rows.
 
     Ids have holes, of other cells' mappings and of archived instances: a range that
     grew while it crossed a hole would hold too many rows behind it. Where no index
@@ -58,4 +61,4 @@ def nth_id(side: Side, after_id: int, rows: int) -> int:
         .limit(1)
         .offset(rows - 1)
     )
-    return int(found[0][0]) if found else after_id + WIDEST
+    return int(found[0][0]) if found else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations import databases, directory, schema
+from cellmap_migrations import connecting, directory, schema
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.outcomes import Copy, Found
@@ -91,7 +91,7 @@ class OtherCells:
         if cell_id not in self.opened:
             try:
                 url, _ = directory.resolve(self.cells[cell_id], self.settings)
-                self.opened[cell_id] = databases.connect(
+                self.opened[cell_id] = connecting.connect(
                     url,
                     what=f"cell {self.cells[cell_id]}",
                     settings=self.settings,
