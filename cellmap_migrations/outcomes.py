@@ -132,7 +132,7 @@ def without_cell(instance: Instance, around: Circumstances) -> Verdict:
     # Every instance that nova boots has a created_at; one without is an old row.
     young = (
         instance.created_at is not None
-        and around.now - instance.created_at < around.grace
+        and around.now - instance.created_at <= around.grace
     )
     booting = young or instance.uuid in around.building
     outcome = Outcome.IN_FLIGHT if booting else Outcome.FILLED

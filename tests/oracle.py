@@ -52,7 +52,7 @@ def outcome(world: World, here: int, row: Row) -> str:  # noqa: PLR0911 - one a 
     if there == here:
         return "already"
     if there is None:
-        old = row.age is None or timedelta(seconds=row.age) >= GRACE
+        old = row.age is None or timedelta(seconds=row.age) > GRACE
         return "filled" if old and row.server not in world.building else "in_flight"
     if there in world.down:
         return "unresolved"

@@ -1,0 +1,66 @@
+"""What is exactly as old as grace_seconds says is on the safe side of it."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from cellmap_migrations.copying.unmap import is_ours
+from cellmap_migrations.outcomes import (
+    Circumstances,
+    Found,
+    Instance,
+    Outcome,
+    decide,
+)
+from tests.nova.rows import LONG_AGO
+
+GRACE = 600
+
+
+@pytest.mark.parametrize(
+    ("age", "outcome"),
+    [
+        (GRACE - 1, Outcome.IN_FLIGHT),
+        (GRACE, Outcome.IN_FLIGHT),
+        (GRACE + 1, Outcome.FILLED),
+    ],
+    ids=["younger", "exactly", "older"],
+)
+def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
+    age: int, outcome: Outcome
+) -> None:
+    instance = Instance(
+        id=1,
+        uuid="a",
+        created_at=LONG_AGO,
+        deleted=False,
+        hidden=False,
+        busy=False,
+        values={},
+    )
+    around = Circumstances(
+        cell_id=1,
+        now=LONG_AGO + timedelta(seconds=age),
+        grace=timedelta(seconds=GRACE),
+        building=frozenset(),
+        copies={},
+        cell_names={},
+    )
+
+    verdict = decide(instance, Found(instance_uuid="a", cell_id=None), around)
+
+    assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("age", "ours"), [(GRACE - 1, False), (GRACE, True)], ids=["younger", "exactly"]
+)
+def test_mapping_older_than_its_stamp_by_the_grace_is_ours(
+    age: int, *, ours: bool
+) -> None:
+    row = SimpleNamespace(
+        created_at=LONG_AGO, updated_at=LONG_AGO + timedelta(seconds=age)
+    )
+
+    assert is_ours(row, GRACE) is ours
