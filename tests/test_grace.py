@@ -36,7 +36,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         created_at=LONG_AGO,
         deleted=False,
         hidden=False,
-        busy=False,
+        restoring=False,
         values={},
     )
     around = Circumstances(
