@@ -45,7 +45,7 @@ def run(
     # An operator gets a line and an exit code also for what nobody thought of.
     except Exception as error:  # noqa: BLE001
         reports.append(Report(cell=secrets.mask(cell) if cell else None))
-        reports[-1].end(explain(error))
+        reports[-1].end(explain(error, stopping))
     emit(reports, as_json=as_json, together=cell == directory.ALL)
     return worst(reports)
 
@@ -113,19 +113,23 @@ def attempt(cell: Cell, work: Work) -> CellmapError | None:
         work(cell)
         cell.report.revision = ", ".join(version.stamped(cell.api, cell.mapping.uuid))
     except DATABASE_ERRORS as failure:
-        error = databases.understand(failure, cell.api.what, cell.api.backend)
+        refused = databases.understand(failure, cell.api.what, cell.api.backend)
+        error = explain(refused, cell.stopping)
     except Exception as failure:  # noqa: BLE001
-        error = explain(failure)
+        error = explain(failure, cell.stopping)
     finally:
         cell.close()
     return error
 
 
-def explain(failure: Exception) -> CellmapError:
+def explain(failure: Exception, stopping: Stopping) -> CellmapError:
     """Return *failure* as it is, or print the traceback of what nobody foresaw.
 
-    That is a fault of this package; it must not show a password.
+    That is a fault of this package; it must not show a password. After a signal it
+    is only what a driver makes of a connection that was left in the middle.
     """
+    if stopping.signal:
+        return stopping.stopped()
     if isinstance(failure, CellmapError):
         return failure
     for line in traceback.format_exception(failure):
