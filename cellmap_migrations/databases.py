@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tenacity
 
-from cellmap_migrations import backends, secrets
+from cellmap_migrations import backends, schema, secrets, threads
 from cellmap_migrations.backends import DATABASE_ERRORS, driver_error
 from cellmap_migrations.errors import (
     CellmapError,
+    DatabaseHidden,
     DatabaseMissing,
     DatabaseRefused,
     LoginRefused,
@@ -30,8 +31,18 @@ T = TypeVar("T")
 
 
 class Changed(Exception):
-    """A row was changed by somebody else between the look at it and the write."""
+    """What a transaction was decided on may be so no more; it has to begin again."""
 
+
+# Seconds for a look at a cell while mappings are locked.
+SOON = 1.5
+
+FAULTS = {
+    backends.Fault.LOGIN: LoginRefused,
+    backends.Fault.RIGHTS: PrivilegeMissing,
+    backends.Fault.HIDDEN: DatabaseHidden,
+    backends.Fault.MISSING: DatabaseMissing,
+}
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5)
 
@@ -57,6 +68,43 @@ class Database:
         """Return the rows of one statement; the transaction ends with it."""
         with self.reading() as connection:
             return list(connection.execute(statement).all())
+
+    def read_soon(self, statement: sa.Executable) -> list[Any]:
+        """Return the rows of one statement, for a caller that holds locks elsewhere.
+
+        Raises Changed when they do not come within SOON seconds, or may come later:
+        whoever catches that lets go of the locks, and begins again.
+        """
+        try:
+            return threads.soon(lambda: self.read_once(statement), SOON)
+        except TimeoutError:
+            raise Changed(f"{self.what} did not answer within {SOON:g} s") from None
+        except self.errors as error:
+            if self.may_pass(error):
+                raise Changed(f"{self.what}: {message(error)}") from error
+            raise understand(error, self.what, self.backend) from error
+
+    def has_table(self, name: str) -> bool:
+        """Say whether there is a table *name*."""
+        return self.again(lambda: self.has_table_now(name))
+
+    def has_table_now(self, name: str) -> bool:
+        """Look for a table once."""
+        with self.reading() as connection:
+            return bool(schema.inspected(connection).has_table(name))
+
+    def columns(self, table: sa.Table) -> frozenset[str]:
+        """Return the names of the columns that *table* has there; none without it."""
+        return self.again(lambda: self.columns_now(table))
+
+    def columns_now(self, table: sa.Table) -> frozenset[str]:
+        """Look for the columns once."""
+        with self.reading() as connection:
+            inspector = schema.inspected(connection)
+            if not inspector.has_table(table.name):
+                return frozenset()
+            found = inspector.get_columns(table.name)
+        return frozenset(column["name"] for column in found)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -117,12 +165,6 @@ def understand(
 ) -> CellmapError:
     """Return *error* in an operator's terms."""
     fault = backend.fault(error)
-    if fault is backends.Fault.LOGIN:
-        return LoginRefused(what, message(error))
-    if fault is backends.Fault.RIGHTS:
-        return PrivilegeMissing(what, message(error))
-    if fault is backends.Fault.MISSING:
-        return DatabaseMissing(what, message(error))
     if fault is backends.Fault.AGAIN:
         return StillFailing(what, 1, message(error))
-    return DatabaseRefused(what, message(error))
+    return FAULTS.get(fault, DatabaseRefused)(what, message(error))

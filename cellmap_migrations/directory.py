@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations import urls
+from cellmap_migrations import templates, urls
 from cellmap_migrations.errors import (
     AmbiguousCell,
     CellGone,
@@ -19,6 +19,7 @@ from cellmap_migrations.errors import (
     UrlUnusable,
 )
 from cellmap_migrations.schema import cell_mappings
+from cellmap_migrations.secrets import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,13 +40,13 @@ class CellMapping:
     connection: str | None = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.uuid})" if self.name else self.uuid
+        return one_line(f"{self.name} ({self.uuid})" if self.name else self.uuid)
 
 
 def read(api: Database) -> list[CellMapping]:
     """Return every cell, in the order of their ids; cell0 and disabled ones too."""
     # MariaDB describes a table only to those who may read it.
-    if not api.again(lambda: sa.inspect(api.engine).has_table(cell_mappings.name)):
+    if not api.has_table(cell_mappings.name):
         raise NotAnApiDatabase(api.what, [f"table {cell_mappings.name}"])
     statement = sa.select(
         cell_mappings.c.id,
@@ -54,9 +55,15 @@ def read(api: Database) -> list[CellMapping]:
         cell_mappings.c.database_connection.label("connection"),
     ).order_by(cell_mappings.c.id)
     return [
-        CellMapping(id=row.id, uuid=row.uuid, name=row.name, connection=row.connection)
+        CellMapping(id=row.id, uuid=uuid, name=name, connection=connection)
         for row in api.read(statement)
+        for uuid, name, connection in [map(as_text, row[1:])]
     ]
+
+
+def as_text(value: Any) -> Any:
+    """Return *value*, a blob as text: SQLite has no types that keep one out."""
+    return value.decode(errors="backslashreplace") if type(value) is bytes else value
 
 
 def refuse_gone(api: Database, cell: CellMapping) -> None:
@@ -68,7 +75,7 @@ def refuse_gone(api: Database, cell: CellMapping) -> None:
 def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
     """Return the cells that ``cell=`` names: one, or with ``all`` every one.
 
-    Raises CellNotGiven, UnknownCell or AmbiguousCell, which list the cells.
+    Raises CellNotGiven, UnknownCell, AmbiguousCell or SameDatabase, which list cells.
     """
     names = [str(cell) for cell in cells]
     selector = settings.cell
@@ -83,6 +90,9 @@ def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMappi
         found = found or [cell for cell in cells if cell.name == selector]
     if not found:
         raise UnknownCell(selector, names)
+    if len(found) > 1 and selector == LOCAL:
+        url, _ = resolve(found[0], settings)
+        raise SameDatabase(str(found[0]), f"cell {found[1]}", urls.show(url))
     if len(found) > 1:
         raise AmbiguousCell(selector, [cell.uuid for cell in found])
     return found
@@ -109,14 +119,28 @@ def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
     """
     if cell.connection is None:
         raise CellUrlUnusable(str(cell), "its database_connection is NULL")
+    if templates.misplaced(cell.connection):
+        raise CellUrlUnusable(
+            str(cell),
+            "database_connection has {password} or {query} in the wrong place; write "
+            ":{password}@ and ?{query}",
+        )
     try:
-        text = urls.expand(cell.connection, settings.base_connection)
+        text = templates.expand(cell.connection, settings.base_connection)
     except ValueError as error:
         raise CellUrlUnusable(str(cell), f"database_connection: {error}") from None
     try:
-        return urls.parse(text, "database_connection")
+        url, warning = urls.parse(text, "database_connection")
     except UrlUnusable as error:
         raise CellUrlUnusable(str(cell), str(error)) from None
+    ours = (settings.base_connection, settings.api_connection)
+    if refused := urls.refused(url, *filter(None, ours)):
+        raise CellUrlUnusable(
+            str(cell),
+            f"database_connection has ?{refused[0]}=, which a cell may have only if "
+            "[database] or [api_database] connection in nova.conf has the same",
+        )
+    return url, warning
 
 
 def resolve_or_none(cell: CellMapping, settings: Settings) -> sa.URL | None:

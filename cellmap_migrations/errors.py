@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cellmap_migrations.secrets import mask
 
@@ -18,6 +18,10 @@ class CellmapError(Exception):
     """A run that ends without its result; ``code`` is the exit code."""
 
     code: ClassVar[int] = 70
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let an error travel between processes: its message is its only argument."""
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class DifferencesFound(CellmapError):
@@ -102,7 +106,8 @@ class NoApiDatabase(ConfigurationError):
 class CellNotGiven(ConfigurationError):
     def __init__(self, cells: Sequence[str]) -> None:
         super().__init__(
-            "no cell was given; add -x cell= with a uuid, a name, local or all. "
+            "no cell was given; add -x cell=, or --cell for cellmap, with a uuid, a "
+            "name, local or all. "
             f"Cells: {'; '.join(cells) or 'none'}"
         )
 
@@ -137,7 +142,7 @@ class CellUrlUnusable(ConfigurationError):
     """A cell's ``database_connection`` that leads nowhere."""
 
     def __init__(self, cell: str, why: str) -> None:
-        self.cell = cell
+        self.cell, self.why = cell, why
         super().__init__(
             f"cell {cell}: {why}; correct it with nova-manage cell_v2 update_cell"
         )
@@ -170,7 +175,7 @@ class NotACellDatabase(ConfigurationError):
     def __init__(self, database: str, missing: Sequence[str]) -> None:
         super().__init__(
             f"{database} lacks {', '.join(missing)}, so it is no nova "
-            "cell database of Kilo or later; correct database_connection, or run "
+            "cell database of Liberty or later; correct database_connection, or run "
             "nova-manage db sync for it"
         )
 
@@ -200,7 +205,8 @@ class MappingsInUse(ConfigurationError):
     def __init__(self, cell: str) -> None:
         super().__init__(
             f"a downgrade of cell {cell} removes mappings, and on a live cloud their "
-            "instances answer 404 from then on; add -x remove_mappings=yes to do it"
+            "instances answer 404 from then on; add -x remove_mappings=yes, or "
+            "--remove-mappings to cellmap, to do it"
         )
 
 
@@ -217,7 +223,17 @@ class DatabaseMissing(ConfigurationError):
 class PrivilegeMissing(RightsError):
     def __init__(self, what: str, message: str) -> None:
         super().__init__(
-            f"{what}: {message}; grant what is missing (README, section Grants)"
+            f"{what}: {message}; grant what is missing (docs/privileges.rst)"
+        )
+
+
+class DatabaseHidden(RightsError):
+    """No right to a database, which the server also says when there is none."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; grant what is missing (docs/privileges.rst), or "
+            "correct the database's name"
         )
 
 
@@ -231,7 +247,10 @@ class LoginRefused(RightsError):
 
 class Unreachable(TryAgain):
     def __init__(self, what: str, seconds: float, message: str) -> None:
-        super().__init__(f"{what} not reached within {seconds:g} s: {message}")
+        super().__init__(
+            f"{what} not reached within {seconds:g} s: {message}; see that it answers "
+            "there, then run again"
+        )
 
 
 class StillFailing(TryAgain):
@@ -256,7 +275,7 @@ class AnotherRun(TryAgain):
 class OvertakenStamp(TryAgain):
     def __init__(self, cell: str) -> None:
         super().__init__(
-            f"another run recorded a version of cell {cell} while this one worked; "
+            f"another run recorded a revision of cell {cell} while this one worked; "
             "run again"
         )
 
@@ -265,6 +284,70 @@ class Stopped(TryAgain):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"stopped: {reason}; run again to go on from here")
+
+
+class PausedTooLong(TryAgain):
+    def __init__(self, seconds: float, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"paused for {seconds:g} s (max_pause): {reason}; what was committed "
+            "stays, so run again when that is over"
+        )
+
+
+class OutputLost(TryAgain):
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the output could not be written: {why}; what was done stays, so see to "
+            "that, then run again"
+        )
+
+
+class CanaryFailed(TryAgain):
+    def __init__(self, canary: str, ended: int) -> None:
+        super().__init__(
+            f"the other cells were not started, because the canary, cell {canary}, "
+            f"ended with {ended}; see to that one, then run again"
+        )
+
+
+class WorkerKilled(TryAgain):
+    def __init__(self, cell: str, signal: str) -> None:
+        super().__init__(
+            f"cell {cell}: its process was killed ({signal}); what was committed "
+            "stays, so run again"
+        )
+
+
+class SchedulerLost(TryAgain):
+    def __init__(self, scheduler: str) -> None:
+        super().__init__(
+            f"the connection to Dask scheduler {mask(scheduler)} was lost; its workers "
+            "may be at work still, and what they committed stays, so run again"
+        )
+
+
+class WorkerUnfit(ConfigurationError):
+    def __init__(self, cell: str, message: str) -> None:
+        super().__init__(
+            f"cell {cell}: a Dask worker could not begin: {mask(message)}; install "
+            "the same version of this package there"
+        )
+
+
+class NoDask(ConfigurationError):
+    def __init__(self, missing: str | None) -> None:
+        super().__init__(
+            f"--executor dask needs the Python package {missing or 'distributed'}; "
+            "install cellmap-migrations[dask] here and on the workers"
+        )
+
+
+class WorkerDied(CellmapError):
+    def __init__(self, cell: str, code: int) -> None:
+        super().__init__(
+            f"cell {cell}: its process died (status {code}); please report this"
+        )
 
 
 class Unasked(TryAgain):
@@ -286,8 +369,8 @@ class Unsettled(TryAgain):
 class RowsLeft(RowsInTheWay):
     def __init__(self, cell: str, counts: str) -> None:
         super().__init__(
-            f"cell {cell}: {counts} left as they are and listed above; everything "
-            "else is mapped. Decide about them, then run again"
+            f"cell {cell}: {counts} left as they are and listed above; nothing else is "
+            "in the way. Decide about them, then run again"
         )
 
 

@@ -11,7 +11,22 @@ from urllib.parse import quote, quote_plus, unquote
 
 MASKED = "***"
 SHORT = 4
-USERINFO = re.compile(r"(?P<head>://[^\s/?#:@]*:).*(?P<tail>@)")
+# Also where a slip of the hand made no URL of it, as long as it begins like one.
+USERINFO = re.compile(
+    r"((?::(?=//)|\b(?:mysql|mariadb|postgres)[\w+]*\s*:)\s*(?://[^\s/?#:@]*:)?).*",
+    re.DOTALL,
+)
+# Arguments of a URL that hold a secret.
+ARGUMENTS = {
+    "password",
+    "passwd",
+    "sslpassword",
+    "ssl_key_password",
+    "scram_client_key",
+    "scram_server_key",
+    "oauth_client_secret",
+}
+ARGUMENT = re.compile(rf"\b({'|'.join(ARGUMENTS)})=[^&]+")
 
 KNOWN: set[str] = set()
 
@@ -37,4 +52,21 @@ def mask_line(line: str) -> str:
             line = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", MASKED, line)
         else:
             line = line.replace(password, MASKED)
-    return USERINFO.sub(rf"\g<head>{MASKED}\g<tail>", line)
+    line = ARGUMENT.sub(rf"\g<1>={MASKED}", line)
+    # Cut before it is searched, so that a text full of such heads takes no longer.
+    head, at, tail = line.rpartition("@")
+    return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
+
+
+def one_line(text: str) -> str:
+    """Return *text* with an escape for whatever would end or move a terminal's line.
+
+    Names of cells, uuids and what drivers say come from databases, and somebody may
+    have put anything into those.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )

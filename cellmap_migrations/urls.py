@@ -1,99 +1,18 @@
-"""Database URLs as nova means them: templates, drivers, and which database it is."""
+"""Database URLs: what may be in one, its driver, and which database it is."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
-from string import Formatter
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import unquote
 
 import sqlalchemy as sa
-from oslo_utils import netutils
 
 from cellmap_migrations import backends, secrets
 from cellmap_migrations.errors import UrlUnusable
 
-# Arguments of a URL that hold a secret.
-SECRET_ARGUMENTS = {"password", "passwd", "sslpassword", "ssl_key_password"}
-
-VARIABLE = re.compile(
-    r"(username|password|hostname|port)\d*$|(scheme|query|fragment|path)$"
-)
-
-
-def expand(stored: str, base: str | None) -> str:
-    """Return *stored* with the parts of *base* filled in, as nova does it.
-
-    *stored* is ``cell_mappings.database_connection`` and *base* is nova.conf's
-    ``[database] connection``. nova formats every stored URL, template or not (so
-    ``{{`` becomes ``{``), and falls back to the stored text if that fails
-    (nova 18.0.0, ``CellMapping.format_db_url``).
-
-    Raises ValueError where nova would go on with a URL that cannot work: a template
-    without a base, or with a variable for which the base has no value.
-    """
-    if base is None:
-        if variables(stored):
-            raise ValueError(
-                "it is a template, but [database] connection is not set in nova.conf"
-            )
-        return stored
-    try:
-        values = parts(base)
-        expanded = stored.format(**values)
-    # Whatever format() raises on a password with braces in it, nova uses it raw.
-    except (ValueError, LookupError, AttributeError, TypeError):
-        if variables(stored):
-            raise ValueError(
-                "it is a template that [database] connection cannot fill"
-            ) from None
-        return stored
-    if empty := [name for name in variables(stored) if values.get(name) is None]:
-        raise ValueError(
-            f"it asks for {{{empty[0]}}}, which [database] connection does not have"
-        )
-    return expanded
-
-
-def variables(stored: str) -> list[str]:
-    """Return the names of nova's template variables that *stored* refers to."""
-    try:
-        fields = [name or "" for _, name, _, _ in Formatter().parse(stored)]
-    except ValueError:
-        fields = re.findall(r"{(\w+)", stored)
-    names = [re.split(r"[.\[!:]", field)[0] for field in fields]
-    return [name for name in names if VARIABLE.match(name)]
-
-
-def parts(base: str) -> dict[str, object]:
-    """Return the values of nova's template variables, as *base* spells them.
-
-    Nothing is unquoted, the host is in lower case, an IPv6 address has no brackets;
-    with several hosts there is also ``username1``, ``hostname2`` and so on.
-    """
-    url: SplitResult = urlsplit(base)
-    values: dict[str, object] = {
-        "username": url.username,
-        "password": url.password,
-        "hostname": url.hostname,
-        "port": url.port,
-        "scheme": url.scheme,
-        "query": url.query,
-        "fragment": url.fragment,
-        "path": url.path.lstrip("/"),
-    }
-    if "," in url.netloc:
-        for number, netloc in enumerate(url.netloc.split(","), start=1):
-            user, _at, host = (
-                netloc.partition("@") if "@" in netloc else ("", "", netloc)
-            )
-            name, colon, password = user.partition(":")
-            hostname, port = netutils.parse_host_port(host)
-            values[f"username{number}"] = name
-            values[f"password{number}"] = password if colon else None
-            values[f"hostname{number}"] = hostname
-            values[f"port{number}"] = port
-    return values
+SECRET = re.compile(rf"\b({'|'.join(secrets.ARGUMENTS)})=")
 
 
 def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
@@ -103,14 +22,17 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
     """
     try:
         url = sa.make_url(text)
-        for name in SECRET_ARGUMENTS & url.query.keys():
-            secrets.remember(str(url.query[name]))
+        values = url.normalized_query
+        for name in secrets.ARGUMENTS & values.keys():
+            for value in values[name]:
+                secrets.remember(value)
         # Where it belongs, SQLAlchemy hides it from everything it prints.
         for name in ("password", "passwd"):
-            if name in url.query:
-                url = url.set(password=str(url.query[name]))
+            if name in values:
+                url = url.set(password=values[name][-1])
                 url = url.difference_update_query([name])
         secrets.remember(url.password)
+        refuse_misread(url, what)
         return backends.with_driver(url)
     # make_url raises ValueError for a port that is no number.
     except (sa.exc.ArgumentError, ValueError):
@@ -121,25 +43,81 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
         raise UrlUnusable(what, str(missing)) from None
 
 
+def refuse_misread(url: sa.URL, what: str) -> None:
+    """Raise UrlUnusable where a part of a password was taken for something else.
+
+    The first ``@`` ends a login, even one in the arguments, and what follows would be
+    shown as host or as database.
+    """
+    words = [url.username, url.host, file_path(url), *url.query]
+    words += [value for found in url.normalized_query.values() for value in found]
+    if not "".join(filter(None, words)).isprintable():
+        raise UrlUnusable(what, "it has a control character or a line break in it")
+    shown = "".join([*place(url), file_path(url), *url.query])
+    in_a_path = url.get_backend_name() == backends.FILE_BASED and ":" not in shown
+    login = re.search(r"[?&].*", f"{url.username}:{url.password}", re.DOTALL)
+    slipped = SECRET.search(f"{login and login[0]} {shown}")
+    if ("@" in shown and not in_a_path) or slipped:
+        raise UrlUnusable(
+            what,
+            "it has an @ or a secret in the wrong place; write @ in a password as %40",
+        )
+
+
+def refused(url: sa.URL, *ours: str) -> list[str]:
+    """Return the arguments of a cell's *url* that only nova.conf may give.
+
+    Whoever may write ``cell_mappings`` must not get at the host on which this runs, so
+    *url* has only arguments that are known to be harmless, or that are in *ours* too,
+    which are the connections of nova.conf.
+    """
+    given = set()
+    for text in ours:
+        with suppress(sa.exc.ArgumentError, ValueError):
+            given |= set(sa.make_url(text).query.items())
+    allowed = backends.of(url).arguments
+    return [
+        name
+        for name, values in url.normalized_query.items()
+        if (name, url.query[name]) not in given
+        and not (name in allowed and all(map(allowed[name].fullmatch, values)))
+    ]
+
+
 def identity(url: sa.URL) -> tuple[str, ...]:
     """Return what tells one database from another, whatever user or driver asks."""
     backend = url.get_backend_name()
     if backend == backends.FILE_BASED:
         return (backend, str(Path(file_path(url)).resolve()))
     elsewhere = (url.query.get(name, "") for name in backends.PLACE_ARGUMENTS)
-    host = (url.host or "").lower()
+    host, port = place(url)
     return (
         backend,
         "127.0.0.1" if host == "localhost" else host,
-        str(url.port or backends.default_port(backend)),
+        port or str(backends.default_port(backend)),
         url.database or "",
         *map(str, elsewhere),
     )
 
 
+def place(url: sa.URL) -> tuple[str, str]:
+    """Return host and port; of libpq's arguments the same, which count for more."""
+    host, port = (
+        url.query.get(name) or found or ""
+        for name, found in (("host", url.host), ("port", url.port))
+    )
+    return joined(host).lower(), joined(port)
+
+
+def joined(value: object) -> str:
+    """Return an argument of a URL, which may be given several times, as one text."""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 def file_path(url: sa.URL) -> str:
     """Return the path of a database that is a file."""
-    return (url.database or "").removeprefix("file:")
+    path = url.database or ""
+    return unquote(path.removeprefix("file:")) if path.startswith("file:") else path
 
 
 def show(url: sa.URL) -> str:
@@ -147,5 +125,6 @@ def show(url: sa.URL) -> str:
     backend = url.get_backend_name()
     if backend == backends.FILE_BASED:
         return f"{backend} {file_path(url)}"
-    host = f"{url.host or 'default host'}:{url.port or backends.default_port(backend)}"
-    return f"{backend} {host}/{url.database or ''}"
+    host, port = place(url)
+    at = f"{host or 'default host'}:{port or backends.default_port(backend)}"
+    return f"{backend} {at}/{url.database or ''}"

@@ -8,12 +8,19 @@ from cellmap_migrations.backends.base import (
     DATABASE_ERRORS,
     Backend,
     DriverMissing,
-    Fault,
     driver_error,
 )
+from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.mysql import MySQL
 from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.backends.sqlite import SQLite
+from cellmap_migrations.backends.status import (
+    Node,
+    Replication,
+    RightMissing,
+    Unmeasurable,
+    Unmeasured,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +34,11 @@ __all__ = [
     "Backend",
     "DriverMissing",
     "Fault",
+    "Node",
+    "Replication",
+    "RightMissing",
+    "Unmeasurable",
+    "Unmeasured",
     "default_port",
     "driver_error",
     "of",
@@ -43,7 +55,7 @@ BACKENDS: Mapping[str, Backend] = {
 FILE_BASED = "sqlite"
 
 # URL arguments that say where a database is, beside host, port and name.
-PLACE_ARGUMENTS = ("unix_socket", "read_default_file", "host", "options")
+PLACE_ARGUMENTS = ("unix_socket", "read_default_file", "options")
 
 
 def of(url: sa.URL) -> Backend:

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 from oslo_db.sqlalchemy import engines
 
+from cellmap_migrations.backends.codes import Fault
+from cellmap_migrations.backends.status import Status
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Mapping, Sequence
 
 
 class DriverMissing(Exception):
     """No driver for the database of a URL."""
-
-
-class Fault(Enum):
-    """What an error of a database means for the work in hand."""
-
-    AGAIN = "the same transaction may succeed if it is run again"
-    DATA = "a row of it was refused"
-    LOGIN = "user or password is wrong"
-    RIGHTS = "the user lacks a privilege"
-    MISSING = "there is no such database"
-    OTHER = "anything else"
 
 
 class Backend(ABC):
@@ -36,12 +28,23 @@ class Backend(ABC):
     drivernames: ClassVar[Sequence[str]]
     quietly: ClassVar[Sequence[str]] = ()
     package: ClassVar[str]
+    # Arguments of a URL that a row of cell_mappings may have.
+    arguments: ClassVar[Mapping[str, re.Pattern[str]]]
+    # What the driver calls the seconds that a part of connecting may take.
+    timeouts: ClassVar[Sequence[str]] = ()
     again: ClassVar[frozenset[Any]]
     login: ClassVar[frozenset[Any]] = frozenset()
     rights: ClassVar[frozenset[Any]]
+    hidden: ClassVar[frozenset[Any]] = frozenset()
     missing: ClassVar[frozenset[Any]]
+    # Whether two threads get more done than one: their statements do not wait for each
+    # other, nor for this process.
+    works_by_itself: ClassVar[bool] = True
+    # How long a batch takes at the least, whatever the option of this name says.
+    batch_seconds: ClassVar[float] = 0.0
     # Only those that the driver does not call a DataError or an IntegrityError.
     data: ClassVar[frozenset[Any]] = frozenset()
+    status: ClassVar[Status] = Status()
 
     def installed(self, url: sa.URL) -> bool:
         """Say whether the driver that *url* names can be imported."""
@@ -62,12 +65,14 @@ class Backend(ABC):
             mysql_sql_mode="TRADITIONAL",
             connection_parameters=parameters,
             # nova.conf's max_retries is -1 in most deployments: for ever. The budget
-            # is connect_timeout, in connect.py.
+            # is connect_timeout, in connecting.py.
             max_retries=0,
             max_pool_size=4,
             connection_recycle_time=600,
         )
-        sa.event.listen(engine, "connect", self.session(read_only=read_only))
+        # First: SQLAlchemy asks a new session about itself, and may wait for it.
+        limit = self.session(read_only=read_only)
+        sa.event.listen(engine, "connect", limit, insert=True)
         return engine
 
     @abstractmethod
@@ -89,6 +94,10 @@ class Backend(ABC):
         Every backend yields the same sum for the same rows, in any order.
         """
 
+    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        """Return a cheaper sum of 64 bits of each *text*, the same on this backend."""
+        return self.checksum(text)
+
     def insert(
         self,
         connection: sa.Connection,
@@ -97,6 +106,22 @@ class Backend(ABC):
     ) -> None:
         """Insert *rows*, which have the same columns, by plain INSERTs."""
         connection.execute(sa.insert(table), rows)
+
+    @abstractmethod
+    def insert_lines(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        columns: Sequence[str],
+        lines: str,
+        constants: Mapping[str, Any],
+    ) -> None:
+        """Insert a row for each line, by plain INSERTs and without touching a row.
+
+        Lines are separated by newlines, their fields by tabs, in the order of
+        *columns*; there is no character in them that SQL would take for the end of a
+        text. *constants* are the same in every row.
+        """
 
     def fold(self, uuid: str) -> str:
         """Return what the server's unique key compares instead of *uuid*."""
@@ -108,12 +133,14 @@ class Backend(ABC):
         code = self.code(inner)
         if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
             return Fault.AGAIN
-        if code in self.login:
-            return Fault.LOGIN
-        if code in self.rights:
-            return Fault.RIGHTS
-        if code in self.missing:
-            return Fault.MISSING
+        for fault, codes in (
+            (Fault.LOGIN, self.login),
+            (Fault.RIGHTS, self.rights),
+            (Fault.HIDDEN, self.hidden),
+            (Fault.MISSING, self.missing),
+        ):
+            if code in codes:
+                return fault
         kinds = {kind.__name__ for kind in type(inner).__mro__}
         if code in self.data or kinds & DATA_ERRORS:
             return Fault.DATA

@@ -6,12 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.backends import arguments, codes
 from cellmap_migrations.backends.base import Backend
+from cellmap_migrations.backends.mysql_status import MySQLStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 UNSIGNED = sa.Numeric(20, 0)
+
+# Lines in a statement: some 0.8 MB, where a server may take no more than 4 MB.
+LINES = 5_000
+# What GROUP_CONCAT may return; MariaDB's default is 1 MiB, MySQL's 1 KiB.
+LONGEST_TEXT = 16 << 20
+# What only some servers know.
+NOT_EVERYWHERE = {
+    # For clients that are frozen. To idle_write_transaction_timeout a SELECT ... FOR
+    # UPDATE is no write.
+    "idle_transaction_timeout": 5,
+    # As on PostgreSQL, in MariaDB's seconds and in MySQL's milliseconds.
+    "max_statement_time": 30,
+    "max_execution_time": 30_000,
+    # Through a load balancer each connection may be to another node of Galera, which
+    # applies what others have committed some moments later, unless it is told to wait:
+    # before SELECT (1), and INSERT (4), whose table another node may just have created.
+    # Not before UPDATE and DELETE (2): they follow a SELECT on their connection, and
+    # certification refuses them where a row was changed since. Not before SHOW (8): the
+    # throttle asks a node how far behind it is.
+    "wsrep_sync_wait": 1 | 4,
+}
 
 
 class MySQL(Backend):
@@ -22,47 +45,18 @@ class MySQL(Backend):
     # "mysql" means mysqldb to SQLAlchemy; nova's own documentation writes pymysql.
     quietly = ("mariadb+pymysql",)
     package = "PyMySQL"
-    again = frozenset(
-        {
-            1020,  # record changed since it was read (MariaDB snapshot isolation)
-            1021,  # disk full
-            1040,  # too many connections
-            1041,  # out of memory
-            1047,  # WSREP has not yet prepared this node
-            1053,  # server shutdown in progress
-            1114,  # table is full, which InnoDB also says of a full disk
-            1129,  # host blocked after many broken connections
-            1158,  # communication errors, 1158 to 1161
-            1159,
-            1160,
-            1161,
-            1180,  # error during COMMIT: Galera's certification may end so
-            1203,  # max_user_connections
-            1205,  # lock wait timeout
-            1206,  # lock table full
-            1213,  # deadlock; Galera's certification failure, also at COMMIT
-            1290,  # the server is read only: a failover in progress
-            1317,  # query interrupted
-            1412,  # table definition changed in this transaction
-            1836,  # running in read-only mode
-            1927,  # connection was killed
-            1969,  # max_statement_time
-            2002,  # socket
-            2003,  # cannot connect
-            2006,  # server has gone away
-            2013,  # lost connection during query
-            2014,  # commands out of sync, after an interrupted answer
-            2055,  # lost connection, with the system's reason
-            3024,  # MySQL's max_execution_time
-            3101,  # group replication rolled the transaction back
-            4031,  # disconnected after inactivity
-        }
-    )
+    status = MySQLStatus()
+    arguments = arguments.MYSQL
+    timeouts = ("connect_timeout", "read_timeout", "write_timeout")
+    again = codes.MYSQL_AGAIN
     login = frozenset({1045, 1698})
-    rights = frozenset({1044, 1142, 1143, 1227, 1370, 1410})
+    rights = frozenset({1142, 1143, 1227, 1370, 1410})
+    hidden = frozenset({1044})
     missing = frozenset({1049})
     data = frozenset(
         {
+            1292,  # no time, such as 0000-00-00
+            1366,  # no text in the column's character set
             1644,  # SIGNAL in a trigger
             3819,  # MySQL's CHECK constraint
             4025,  # MariaDB's CHECK constraint
@@ -75,8 +69,16 @@ class MySQL(Backend):
         return url.update_query_dict({**limits, **url.query})
 
     def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Bound lock waits, and the life of a transaction whose client was frozen."""
-        statements = ["SET SESSION innodb_lock_wait_timeout = 1"]
+        """Bound lock waits, and the life of a transaction whose client was frozen.
+
+        A node of a Galera cluster first applies what others have committed by then.
+        """
+        statements = [
+            "SET SESSION innodb_lock_wait_timeout = 1",
+            # For a lock on a whole table, which a server waits for a day by default.
+            "SET SESSION lock_wait_timeout = 1",
+            f"SET SESSION group_concat_max_len = {LONGEST_TEXT}",
+        ]
         if read_only:
             statements.append("SET SESSION TRANSACTION READ ONLY")
 
@@ -84,8 +86,10 @@ class MySQL(Backend):
             with connection.cursor() as cursor:
                 for statement in statements:
                     cursor.execute(statement)
-                if "MariaDB" in connection.get_server_info():
-                    cursor.execute("SET SESSION idle_write_transaction_timeout = 5")
+                names = ", ".join(f"'{name}'" for name in NOT_EVERYWHERE)
+                cursor.execute(f"SHOW VARIABLES WHERE Variable_name IN ({names})")
+                for name, _before in cursor.fetchall():
+                    cursor.execute(f"SET SESSION {name} = {NOT_EVERYWHERE[name]}")
 
         return limit
 
@@ -93,6 +97,40 @@ class MySQL(Backend):
         """Add up the first 15 hex digits of each MD5."""
         digits = sa.func.conv(sa.func.left(sa.func.md5(text), 15), 16, 10)
         return sa.func.sum(sa.cast(digits, UNSIGNED))
+
+    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        """Add up products of two CRCs of each text, a fifth of the work of an MD5.
+
+        A product, because CRCs are linear: where two rows have swapped a value, the
+        changes of plain sums could cancel each other out.
+        """
+        return sa.func.sum(sa.func.crc32(text) * sa.func.crc32(sa.func.reverse(text)))
+
+    def insert_lines(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        columns: Sequence[str],
+        lines: str,
+        constants: Mapping[str, Any],
+    ) -> None:
+        """Make VALUES of the lines by replacing tabs and newlines.
+
+        PyMySQL takes 30 us to put a row of parameters into a statement, ten times as
+        long as the server takes for the rest. Not INSERT ... SELECT from one parameter
+        (JSON_TABLE): with innodb_autoinc_lock_mode = 1, MariaDB's default, that keeps
+        every other INSERT out of the table until it is done.
+        """
+        names = ", ".join([*columns, *constants])
+        same = "".join(f",'{value}'" for value in constants.values())
+        rows = lines.split("\n")
+        for start in range(0, len(rows), LINES):
+            some = f"'{same}),('".join(rows[start : start + LINES])
+            values = some.replace("\t", "','")
+            connection.exec_driver_sql(
+                f"INSERT INTO {table.name} ({names}) "  # noqa: S608 - no odd characters
+                f"VALUES ('{values}'{same})"
+            )
 
     def code(self, error: BaseException) -> Any:
         """Return the server's or client library's number."""

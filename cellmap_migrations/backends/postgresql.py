@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 
-from cellmap_migrations.backends.base import Backend, Fault, driver_error
+from cellmap_migrations.backends import arguments, codes, postgresql_answers
+from cellmap_migrations.backends.base import Backend, driver_error
+from cellmap_migrations.backends.codes import Fault
+from cellmap_migrations.backends.postgresql_status import PostgreSQLStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-def array_of(column: sa.ColumnElement[Any]) -> ARRAY[Any]:
-    """Return the type of an array of *column*'s values.
-
-    Without lengths: a cast to one truncates, where an INSERT refuses.
-    """
-    kind = sa.Text() if isinstance(column.type, sa.String) else column.type
-    return ARRAY(kind)
+def unbounded(column: sa.ColumnElement[Any]) -> Any:
+    """Return the type of *column* without a length: a cast to one truncates."""
+    return sa.Text() if isinstance(column.type, sa.String) else column.type
 
 
 class PostgreSQL(Backend):
@@ -28,30 +27,10 @@ class PostgreSQL(Backend):
     port = 5432
     drivernames = ("postgresql+psycopg",)
     package = "cellmap-migrations[postgresql]"
-    again = frozenset(
-        {
-            "08000",  # connection exceptions
-            "08001",
-            "08003",
-            "08004",
-            "08006",
-            "25006",  # read only: a failover in progress
-            "25P03",  # idle in transaction for too long
-            "40001",  # serialization failure
-            "40P01",  # deadlock
-            "53000",  # insufficient resources
-            "53100",  # disk full
-            "53200",  # out of memory
-            "53300",  # too many connections
-            "55P03",  # lock not available within lock_timeout
-            "57014",  # query canceled, or statement_timeout
-            "57P01",  # terminated by the administrator
-            "57P02",  # crash of another backend
-            "57P03",  # starting up, shutting down
-            "57P05",  # idle session for too long
-            "58030",  # input/output error
-        }
-    )
+    status = PostgreSQLStatus()
+    arguments = arguments.POSTGRESQL
+    timeouts = ("connect_timeout",)
+    again = codes.POSTGRESQL_AGAIN
     login = frozenset({"28000", "28P01"})
     rights = frozenset({"42501"})
     missing = frozenset({"3D000"})
@@ -69,8 +48,10 @@ class PostgreSQL(Backend):
         return url.update_query_dict({**limits, **url.query})
 
     def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Bound lock waits, and the life of a transaction whose client was frozen."""
+        """Bound lock waits, answers, and what a frozen client leaves open."""
         limits = [
+            # A day is taken for a month otherwise, where the two servers differ.
+            "SET datestyle = 'ISO, MDY'",
             "SET lock_timeout = '1s'",
             "SET statement_timeout = '30s'",
             "SET idle_in_transaction_session_timeout = '5s'",
@@ -80,6 +61,10 @@ class PostgreSQL(Backend):
         statements = "; ".join(limits)
 
         def limit(connection: Any, _: Any) -> None:
+            postgresql_answers.bound(connection)
+            connection.adapters.register_loader(
+                "timestamp", postgresql_answers.time_loader()
+            )
             # Outside a transaction, or a later rollback would take the limits back.
             before, connection.autocommit = connection.autocommit, True
             connection.execute(statements)
@@ -91,6 +76,13 @@ class PostgreSQL(Backend):
         """Add up the first 15 hex digits of each MD5."""
         digits = sa.func.concat("x0", sa.func.left(sa.func.md5(text), 15))
         return sa.func.sum(sa.cast(sa.cast(digits, BIT(64)), sa.BigInteger))
+
+    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+        """Add up the 64-bit hashes that hash partitions use (PostgreSQL 11).
+
+        Should two releases differ in it, all chunks do, and every row is compared.
+        """
+        return sa.func.sum(sa.func.hashtextextended(text, sa.literal_column("0")))
 
     def insert(
         self,
@@ -106,15 +98,40 @@ class PostgreSQL(Backend):
         the Flush that ends a pipeline disarms it again (PostgreSQL 15, psycopg 3.3).
         """
         columns = [table.c[name] for name in rows[0]]
-        arrays = [
-            sa.func.unnest(
-                sa.bindparam(
-                    column.name, [row[column.name] for row in rows], array_of(column)
-                )
-            )
-            for column in columns
-        ]
+        arrays = []
+        for column in columns:
+            values = [row[column.name] for row in rows]
+            kind = ARRAY(unbounded(column))
+            arrays.append(sa.func.unnest(sa.bindparam(column.name, values, kind)))
         connection.execute(sa.insert(table).from_select(columns, sa.select(*arrays)))
+
+    def insert_lines(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        columns: Sequence[str],
+        lines: str,
+        constants: Mapping[str, Any],
+    ) -> None:
+        """Let the server split the lines, which are one parameter.
+
+        Not COPY: the server waits for ever for the rest of one, locks held, when its
+        client is frozen in the middle; no timeout of its own ends that wait.
+        """
+        text = sa.bindparam("lines", lines, sa.Text())
+        line = sa.func.string_to_table(text, "\n").column_valued("line")
+        fields = [
+            sa.cast(sa.func.split_part(line, "\t", number), unbounded(table.c[name]))
+            for number, name in enumerate(columns, start=1)
+        ]
+        same = [
+            sa.literal(value, table.c[name].type) for name, value in constants.items()
+        ]
+        connection.execute(
+            sa.insert(table).from_select(
+                [*columns, *constants], sa.select(*fields, *same)
+            )
+        )
 
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means; without a SQLSTATE it is a failure to connect."""
