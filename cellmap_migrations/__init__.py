@@ -3,7 +3,25 @@
 A version script imports its names from here; everything else may change.
 """
 
-from cellmap_migrations.cell import Cell
-from cellmap_migrations.rules import deleted_or_soft_deleted
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.rules import deleted_or_soft_deleted
 
 __all__ = ["Cell", "deleted_or_soft_deleted"]
+
+HOMES = {"Cell": "cell", "deleted_or_soft_deleted": "rules"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for.
+
+    pytest imports this package in every run, for its plugin; that must cost nothing.
+    """
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

@@ -15,6 +15,7 @@ from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.unmap import unmap
 from cellmap_migrations.copying.walk import walk
 from cellmap_migrations.errors import MappingsInUse, SchemaTooOld
+from cellmap_migrations.throttling.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,11 +48,24 @@ class Cell:
         self.cells = {cell.id: cell for cell in cells}
         self.others = OtherCells(cells=self.cells, settings=settings, stopping=stopping)
         self.progress = progress.Display(mapping.name or mapping.uuid)
+        # The columns in which this run has seen no difference any more.
+        self.proved: set[str] = set()
         self.keep_alive: Callable[[], None] = lambda: None
+        self.throttle = Throttle(
+            settings=settings,
+            api=api,
+            # Another one for each attempt at the revisions.
+            keep_alive=lambda: self.keep_alive(),  # noqa: PLW0108
+            show=self.progress.paused,
+        )
 
     @cached_property
     def source(self) -> Database:
-        """The cell's database, opened read-only.
+        """The cell's database, as ``open`` returns it."""
+        return self.open()
+
+    def open(self) -> Database:
+        """Return the cell's database, opened read-only.
 
         Raises CellUrlUnusable, SameDatabase, Unreachable or PrivilegeMissing.
         """
@@ -61,14 +75,7 @@ class Cell:
         )
         if warning:
             progress.say(f"warning: cell {self.mapping}: {warning}")
-        return connecting.connect(
-            url,
-            what=f"cell {self.mapping}",
-            settings=self.settings,
-            stopping=self.stopping,
-            parameters=self.settings.base_parameters,
-            read_only=True,
-        )
+        return connecting.connect_cell(self.mapping, self.settings, self.stopping)
 
     def map_instances(self, revision: str, columns: Mapping[str, plans.Source]) -> None:
         """Give every instance of the cell its mapping, and prove that it has one.
@@ -80,9 +87,9 @@ class Cell:
         Resumes after the last committed batch. Raises RowsLeft, Unasked or Stopped,
         among others, and then the revision is not stamped.
         """
-        plan = plans.make(revision, columns, api=self.api, cell=self.source)
+        plan = plans.make(columns, api=self.api, cell=self.source)
         preflight.refuse_copy(self, plan)
-        tables.create_tables(self.api)
+        self.prepare()
         batches = Batches(self, revision)
         walk(self, plan, batches)
         proof.prove_mapped(batches, plan)
@@ -93,16 +100,26 @@ class Cell:
         """Make *column* of the cell's mappings agree with the cell, and prove it.
 
         Finds wrong values as well as missing ones, in one comparison if there are
-        none. Raises SchemaTooOld where the API schema has no such column; *before*
+        none, or without any if that which ended 0001, in the same run, found everything
+        equal. Raises SchemaTooOld where the API schema has no such column; *before*
         is the revision that can do without it.
         """
+        if column in self.proved:
+            return
+        plan = self.plan_column(revision, column, source, before=before)
+        preflight.refuse_copy(self, plan)
+        self.prepare()
+        proof.prove_column(Batches(self, revision), plan, Kind(column))
+
+    def plan_column(
+        self, revision: str, column: str, source: plans.Source, *, before: str
+    ) -> plans.Plan:
+        """Return the plan of a revision for *column*; raise SchemaTooOld without it."""
         columns = {**COMPARED, column: source}
-        plan = plans.make(revision, columns, api=self.api, cell=self.source)
+        plan = plans.make(columns, api=self.api, cell=self.source)
         if column not in plan.columns:
             raise SchemaTooOld([f"instance_mappings.{column}"], revision, before)
-        preflight.refuse_copy(self, plan)
-        tables.create_tables(self.api)
-        proof.prove_column(Batches(self, revision), plan, Kind(column))
+        return plan
 
     def forget(self, revision: str) -> None:
         """Let *revision* be done again from the start; nothing is taken back."""
@@ -117,16 +134,26 @@ class Cell:
         """
         if not self.settings.remove_mappings:
             raise MappingsInUse(str(self.mapping))
-        tables.create_tables(self.api)
+        self.prepare()
         unmap(self, Batches(self, revision))
 
-    def pause_or_stop(self) -> None:
-        """Raise Stopped where a run may end: between two batches."""
+    def prepare(self) -> None:
+        """Refuse what the throttle cannot measure; then create our tables."""
+        self.throttle.listen()
+        tables.create_tables(self.api)
+
+    def pause_or_stop(self, drain: Callable[[], object] = lambda: None) -> None:
+        """Wait for the throttle between two batches; raise Stopped or PausedTooLong.
+
+        *drain* ends the batches under way, before a pause.
+        """
         self.stopping.check_limits()
+        self.throttle.pause(drain)
         self.keep_alive()
 
     def close(self) -> None:
         """Close every connection that this cell opened."""
+        self.throttle.close()
         opened = [*self.others.opened.values(), self.__dict__.get("source")]
         for database in filter(None, opened):
             database.engine.dispose()

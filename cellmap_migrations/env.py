@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -52,24 +53,33 @@ def apply(cell: Cell, *, purged: bool) -> None:
             context.run_migrations(cell=cell)
 
 
-def load() -> Settings:
-    """Return the settings that ``-x`` and nova.conf give."""
+def load(arguments: list[str], *, read_only: bool) -> Settings:
+    """Return the settings that ``-x`` *arguments* and nova.conf give."""
     if context.is_offline_mode():
         raise OfflineRefused
-    return settings.load(arguments)
+    return replace(settings.load(arguments), read_only=read_only)
 
 
-arguments = list(context.get_x_argument())
-as_json = "output=json" in arguments
-if as_json or context.config.stdout is None:
-    context.config.stdout = StringIO()
-checks = version.command(context.config) == "check"
-code = running.run(
-    load,
-    check if checks else migrate,
-    cell=settings.last(arguments, "cell"),
-    as_json=as_json,
-)
-# Alembic's own check would go on to compare the stamp, which proves nothing.
-if code or checks:
-    raise SystemExit(code)
+def main() -> None:
+    """Do the command that ``alembic`` was given, for the cells that ``-x`` names."""
+    arguments = list(context.get_x_argument())
+    as_json = settings.last(arguments, "output") == "json"
+    if as_json or context.config.stdout is None:
+        context.config.stdout = StringIO()
+    checks = version.command(context.config) == "check"
+    code = running.run(
+        partial(load, arguments, read_only=checks),
+        check if checks else migrate,
+        cell=settings.last(arguments, "cell"),
+        as_json=as_json,
+    )
+    # Alembic's own check would go on to compare the stamp, which proves nothing.
+    if code or checks:
+        raise SystemExit(code)
+
+
+# ``cellmap`` has the cell already, and ends with its own exit code.
+if cell := context.config.attributes.get(version.CELL):
+    migrate(cell)
+else:
+    main()

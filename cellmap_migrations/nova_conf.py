@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 from oslo_config import cfg
@@ -48,6 +50,7 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
             args=arguments,
             project="nova",
             prog=prog,
+            version=version(),
             # The program's name decides which files are read beside nova.conf;
             # alembic's own would add /etc/nova/alembic.conf.
             default_config_files=cfg.find_config_files("nova", NOVA_MANAGE),
@@ -66,6 +69,21 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
         ) from None
     except cfg.Error as error:
         raise ConfigUnusable(secrets.mask(error)) from None
+    # What open() raises, and of a file that is not text.
+    except (OSError, ValueError) as error:
+        raise ConfigUnusable(
+            f"nova.conf, or a file named in its place, is not to be read as text: "
+            f"{secrets.mask(error)}; correct it, or name another one"
+        ) from None
+
+
+@cache
+def version() -> str:
+    """Return the version of the distribution that is installed, if one is."""
+    try:
+        return metadata.version("cellmap-migrations")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
@@ -86,6 +104,10 @@ def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
         raise ConfigUnusable(
             "a value in nova.conf refers with $ to an option that does not exist; "
             "write $$ for a dollar sign"
+        ) from None
+    except RecursionError:
+        raise ConfigUnusable(
+            "a value in nova.conf refers with $ to itself; write $$ for a dollar sign"
         ) from None
     except (cfg.ConfigFileValueError, ValueError) as error:
         raise ConfigUnusable(secrets.mask(error)) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from cellmap_migrations.errors import BadOption, UnknownOption
+from cellmap_migrations.throttle_options import THROTTLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -31,11 +32,19 @@ OPTIONS = [
     ),
     cfg.IntOpt(
         "batch_rows_max",
-        default=20_000,
+        default=10_000,
         min=1,
         # PostgreSQL takes 65,535 parameters in a statement.
         max=50_000,
         help="Most rows in a batch, however fast the database is.",
+    ),
+    cfg.IntOpt(
+        "writers",
+        default=2,
+        min=1,
+        max=8,
+        help="How many batches are written at the same time. They are committed one "
+        "after the other.",
     ),
     cfg.IntOpt(
         "grace_seconds",
@@ -79,6 +88,7 @@ OPTIONS = [
         help="How often a batch is tried that meets a deadlock, a lock or a lost "
         "connection. The pause between two attempts grows from 0.1 s to 5 s.",
     ),
+    *THROTTLE,
 ]
 
 
@@ -96,6 +106,12 @@ def refuse(values: Mapping[str, Any]) -> None:
         # Not a number is neither below a minimum nor above a maximum.
         if isinstance(value, float) and math.isnan(value):
             raise BadOption(option.dest, value, "it is not a number")
+    if (values["max_lag"] is None) != (not values["replicas"]):
+        raise BadOption(
+            "max_lag",
+            values["max_lag"],
+            "set max_lag and replicas together, which names them",
+        )
     least, most = values["batch_rows_min"], values["batch_rows_max"]
     if least > most:
         raise BadOption(
@@ -132,4 +148,5 @@ def wanted(name: str) -> str:
     words = "a whole number" if whole else "a number"
     limits = {"at least": "min", "at most": "max"}
     bounds = {say: getattr(option.type, name, None) for say, name in limits.items()}
-    return ", ".join([words, *(f"{say} {n:g}" for say, n in bounds.items() if n)])
+    known = [f"{say} {n:g}" for say, n in bounds.items() if n is not None]
+    return ", ".join([words, *known])

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cellmap_migrations.secrets import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,8 +29,8 @@ QUIET = 30.0
 NAME = 24
 
 
-# Is told the rows of a batch, and the id that it reached.
-Moved = Callable[[int, int], None]
+# Called with the rows of a batch and the id that it reached.
+Reached = Callable[[int, int], None]
 
 
 class Display:
@@ -37,29 +39,47 @@ class Display:
     def __init__(
         self, cell: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.cell, self.clock = cell, clock
+        self.cell = one_line(cell)
+        self.clock, self.printed = clock, clock()
         # rich draws nothing at all on a terminal that cannot move its cursor.
         self.terminal = (
             sys.stderr is not None
             and sys.stderr.isatty()
             and not Console(file=sys.stderr).is_dumb_terminal
         )
+        self.show_pause: Callable[[str], None] | None = None
+
+    def paused(self, reason: str) -> None:
+        """Show why nothing happens; no *reason* means that it goes on."""
+        if self.show_pause:
+            self.show_pause(reason)
+        elif reason:
+            self.line(f"{self.cell}: paused: {reason}")
+
+    def line(self, text: str) -> None:
+        """Print a line if the last one is old."""
+        if self.clock() - self.printed >= QUIET:
+            self.printed = self.clock()
+            say(text)
 
     @contextmanager
-    def walking(self, start: int, bound: int, verb: str = "mapping") -> Iterator[Moved]:
+    def walking(
+        self, start: int, bound: int, verb: str = "mapping"
+    ) -> Iterator[Reached]:
         """Yield a function to call with the rows of a batch and the id it reached."""
         if self.terminal:
-            with self.bar(start, bound, verb) as moved:
-                yield moved
+            with self.bar(start, bound, verb) as reached:
+                yield reached
         else:
             yield self.lines(start, bound, verb)
 
     @contextmanager
-    def bar(self, start: int, bound: int, verb: str) -> Iterator[Moved]:
+    def bar(self, start: int, bound: int, verb: str) -> Iterator[Reached]:
         """Draw a bar; its length is the walk's distance in ids."""
         total = Rate(self.clock)
         with Progress(
-            TextColumn("{task.description}"),
+            # A name may look like rich's markup.
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TextColumn("{task.fields[rows]}"),
@@ -68,32 +88,37 @@ class Display:
             expand=True,
             transient=True,
         ) as progress:
-            task = progress.add_task(
-                f"{verb} {self.cell[:NAME]}", total=max(bound - start, 1), rows=""
-            )
+            doing = f"{verb} {self.cell[:NAME]}"
+            task = progress.add_task(doing, total=max(bound - start, 1), rows="")
 
-            def moved(rows: int, upto_id: int) -> None:
+            def reached(rows: int, upto_id: int) -> None:
                 total.add(rows)
                 progress.update(task, completed=upto_id - start, rows=str(total))
 
-            yield moved
+            def paused(reason: str) -> None:
+                now = one_line(f"paused: {reason}") if reason else doing
+                progress.update(task, description=now, refresh=True)
 
-    def lines(self, start: int, bound: int, verb: str) -> Moved:
+            self.show_pause = paused
+            try:
+                yield reached
+            finally:
+                self.show_pause = None
+
+    def lines(self, start: int, bound: int, verb: str) -> Reached:
         """Return a function that prints a line when the last one is old."""
         total = Rate(self.clock)
-        printed = self.clock()
+        self.printed = self.clock()
 
-        def moved(rows: int, upto_id: int) -> None:
-            nonlocal printed
+        def reached(rows: int, upto_id: int) -> None:
             total.add(rows)
-            if self.clock() - printed < QUIET:
-                return
-            printed = self.clock()
             share = (upto_id - start) / max(bound - start, 1)
             left = total.elapsed * (1 - share) / share if share else 0.0
-            say(f"{verb} {self.cell}: {share:.0%}, {total}, about {left:.0f} s left")
+            self.line(
+                f"{verb} {self.cell}: {share:.0%}, {total}, about {left:.0f} s left"
+            )
 
-        return moved
+        return reached
 
 
 class Rate:
@@ -119,7 +144,7 @@ def say(line: str) -> None:
     """Write one line to stderr, if there is one."""
     if sys.stderr is not None:
         try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the output
+            print(one_line(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the output
         except (OSError, ValueError):
             # Closed by the caller, or a pipe that nobody reads: not a reason to stop.
             sys.stderr = None

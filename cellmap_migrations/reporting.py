@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.errors import SEVERITY, CellmapError
 from cellmap_migrations.outcomes import Outcome
-from cellmap_migrations.progress import say
+from cellmap_migrations.secrets import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +33,7 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+    ended: bool = False
     error: CellmapError | None = None
 
     @property
@@ -46,6 +45,21 @@ class Report:
     def code(self) -> int:
         """The exit code of this cell."""
         return self.error.code if self.error else 0
+
+    @property
+    def label(self) -> str:
+        """The name and uuid of the cell."""
+        return f"{self.name} ({self.cell})" if self.name else str(self.cell)
+
+    def names_itself(self) -> bool:
+        """Say whether the results begin with the name of the cell."""
+        return one_line(self.results[0]).startswith(one_line(f"cell {self.label}:"))
+
+    @property
+    def outcomes(self) -> str:
+        """The counts that are not 0, for a person."""
+        told = spell(self.counts)
+        return f"dry run: {told}" if told and "dry_run" in self.details else told
 
     def count(self, counts: Counter[str]) -> None:
         """Add a committed batch."""
@@ -60,6 +74,7 @@ class Report:
     def end(self, error: CellmapError | None = None) -> None:
         """Stop the clock."""
         self.seconds = time.monotonic() - self.started
+        self.ended = True
         self.error = error
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,48 +94,41 @@ class Report:
 
     def summary(self) -> str:
         """Return the line that tells a person what was done, or nothing."""
-        done = [f"{self.counts[name]:,} {name}" for name in COUNTS if self.counts[name]]
-        if not done:
+        if not self.outcomes:
             return ""
-        label = f"{self.name} ({self.cell})" if self.name else self.cell
-        took = f"{label}: {', '.join(done)} in {self.seconds:.1f} s"
+        took = f"{self.label}: {self.outcomes} in {self.seconds:.1f} s"
         # The rate of a few rows is that of start-up and of waiting.
         if self.rows < MANY:
             return took
         return f"{took} ({self.rows / self.seconds:,.0f} rows/s)"
 
 
+def spell(counts: Mapping[str, Any]) -> str:
+    """Return the counts that are not 0, for a person."""
+    return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS if counts[name])
+
+
+def ranked(errors: Iterable[CellmapError]) -> list[CellmapError]:
+    """Return *errors*, the gravest last."""
+    return sorted(errors, key=lambda error: SEVERITY.index(error.code))
+
+
+def gravest(errors: Iterable[CellmapError]) -> int:
+    """Return the exit code of the gravest of *errors*, or 0 without any."""
+    return next((error.code for error in reversed(ranked(errors))), 0)
+
+
 def worst(reports: Sequence[Report]) -> int:
     """Return the gravest exit code of several cells."""
-    return max((report.code for report in reports), key=SEVERITY.index, default=0)
+    return gravest(report.error for report in reports if report.error)
 
 
-def emit(reports: Sequence[Report], *, as_json: bool, together: bool) -> None:
-    """Print the result on stdout, and problems on stderr with the error last.
-
-    *together* is for ``cell=all``: its JSON is one object with a list of cells.
-    """
+def lines(reports: Sequence[Report]) -> list[str]:
+    """Return what a person is told of each cell."""
+    found = []
     for report in reports:
-        for line in report.listing:
-            say(line)
-    if as_json:
-        everything = [report.as_dict() for report in reports]
-        code = worst(reports)
-        result = {"cells": everything, "complete": code == 0, "exit_code": code}
-        write(json.dumps(result if together else everything[0]))
-    else:
-        for report in reports:
-            for line in filter(None, (report.summary(), *report.results)):
-                write(line)
-    for report in sorted(reports, key=lambda report: SEVERITY.index(report.code)):
-        if report.error:
-            say(f"error: {report.error}")
-
-
-def write(line: str) -> None:
-    """Write one line to stdout, if there is one."""
-    if sys.stdout is not None:
-        try:
-            print(line, flush=True)  # noqa: T201 - this is the output
-        except (OSError, ValueError):
-            sys.stdout = None
+        # What a check finds does not say where, and of one cell need not.
+        if len(reports) > 1 and report.results and not report.names_itself():
+            found.append(f"cell {report.label}:")
+        found += filter(None, (report.summary(), *report.results))
+    return found

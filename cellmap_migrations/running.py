@@ -3,51 +3,82 @@
 from __future__ import annotations
 
 import logging
-import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import connecting, databases, directory, secrets, urls
-from cellmap_migrations.backends import DATABASE_ERRORS
-from cellmap_migrations.bookkeeping import version
+from cellmap_migrations import connecting, directory, failures, secrets, urls
 from cellmap_migrations.cell import Cell
 from cellmap_migrations.errors import CellmapError, Stopped, UnknownCell
+from cellmap_migrations.one_cell import attempt
+from cellmap_migrations.printing import emit
 from cellmap_migrations.progress import say
-from cellmap_migrations.reporting import Report, emit, worst
+from cellmap_migrations.reporting import Report
 from cellmap_migrations.stopping import Interrupted, Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from cellmap_migrations.databases import Database
+    from cellmap_migrations.directory import CellMapping
     from cellmap_migrations.settings import Settings
 
+    Load = Callable[[], Settings]
     Work = Callable[[Cell], None]
 
 
-def run(
-    load: Callable[[], Settings], work: Work, *, cell: str | None, as_json: bool
-) -> int:
+def run(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int:
     """Do *work* for each cell that *cell* names, and print the result.
 
     *load* reads the settings; its errors are reported like those of the work. Returns
     the exit code, which is the gravest one of the cells.
     """
-    quieten()
-    stopping = Stopping()
+    if cell == directory.ALL:
+        reports, error = collect(load, work)
+        return emit(reports, as_json=as_json, together=True, error=error)
+    return emit([alone(load, work, cell=cell)], as_json=as_json, together=False)
+
+
+def collect(
+    load: Load, work: Work, stopping: Stopping | None = None
+) -> tuple[list[Report], CellmapError | None]:
+    """Do *work* for each cell that the settings name, and return how each one ended.
+
+    And what ended the run where no cell was at work, if anything did.
+    """
     reports: list[Report] = []
+    error = guard(lambda known: each(load(), work, known, reports), stopping)
+    if error and reports and not reports[-1].ended:
+        reports[-1].end(error)
+        error = None
+    return reports, error
+
+
+def alone(
+    load: Load, work: Work, *, cell: str | None, stopping: Stopping | None = None
+) -> Report:
+    """Do *work* for the one cell that *cell* names, and return how it ended."""
+    reports, error = collect(load, work, stopping)
+    [report] = reports or [Report(cell=secrets.mask(cell) if cell else None)]
+    if error and not report.error:
+        report.end(error)
+    return report
+
+
+def guard(
+    work: Callable[[Stopping], None], stopping: Stopping | None = None
+) -> CellmapError | None:
+    """Do *work* until a signal, or *stopping*, ends it; return how it failed."""
+    quieten()
+    stopping = stopping or Stopping()
     try:
         with stopping.listening():
-            each(load(), work, stopping, reports)
+            work(stopping)
     except Interrupted:
-        if not reports:
-            reports.append(Report(cell=secrets.mask(cell) if cell else None))
-        reports[-1].end(stopping.stopped())
+        return stopping.stopped()
     # An operator gets a line and an exit code also for what nobody thought of.
     except Exception as error:  # noqa: BLE001
-        reports.append(Report(cell=secrets.mask(cell) if cell else None))
-        reports[-1].end(explain(error, stopping))
-    emit(reports, as_json=as_json, together=cell == directory.ALL)
-    return worst(reports)
+        return failures.explain(error, stopping)
+    return None
 
 
 def quieten() -> None:
@@ -62,17 +93,11 @@ def each(
     """Do *work* for one cell after another; one that fails does not stop the rest."""
     if config.time_limit is not None:
         stopping.limit(config.time_limit)
-    api = open_api(config, stopping)
-    try:
+    with opened_api(config, stopping) as api:
         cells = directory.read(api)
-        try:
-            chosen = directory.find(cells, config)
-        except UnknownCell as error:
-            if config.missing != "skip":
-                raise
-            say(f"nothing to do: {error}")
+        chosen = find(cells, config)
+        if not chosen and config.cell != directory.ALL:
             reports.append(Report(cell=config.cell))
-            return
         for mapping in chosen:
             report = Report(cell=mapping.uuid, name=mapping.name)
             reports.append(report)
@@ -87,52 +112,38 @@ def each(
             report.end(attempt(cell, work))
             if isinstance(report.error, Stopped):
                 return
-    finally:
-        api.engine.dispose()
 
 
-def open_api(config: Settings, stopping: Stopping) -> Database:
-    """Return nova's API database."""
+def find(cells: Sequence[CellMapping], config: Settings) -> Sequence[CellMapping]:
+    """Return the cells that *config* names; none where a missing one may be skipped.
+
+    Raises what directory.find raises.
+    """
+    try:
+        return directory.find(cells, config)
+    except UnknownCell as error:
+        if config.missing != "skip":
+            raise
+        say(f"nothing to do: {error}")
+        return ()
+
+
+@contextmanager
+def opened_api(config: Settings, stopping: Stopping) -> Iterator[Database]:
+    """Yield nova's API database, and close it."""
     what = "[api_database] connection"
     url, warning = urls.parse(config.api_connection, what)
     if warning:
         say(f"warning: {what}: {warning}")
-    return connecting.connect(
+    api = connecting.connect(
         url,
         what="API database",
         settings=config,
         stopping=stopping,
         parameters=config.api_parameters,
+        read_only=config.read_only,
     )
-
-
-def attempt(cell: Cell, work: Work) -> CellmapError | None:
-    """Do *work*, and return how it failed, in an operator's terms."""
-    error: CellmapError | None = None
     try:
-        work(cell)
-        cell.report.revision = ", ".join(version.stamped(cell.api, cell.mapping.uuid))
-    except DATABASE_ERRORS as failure:
-        refused = databases.understand(failure, cell.api.what, cell.api.backend)
-        error = explain(refused, cell.stopping)
-    except Exception as failure:  # noqa: BLE001
-        error = explain(failure, cell.stopping)
+        yield api
     finally:
-        cell.close()
-    return error
-
-
-def explain(failure: Exception, stopping: Stopping) -> CellmapError:
-    """Return *failure* as it is, or print the traceback of what nobody foresaw.
-
-    That is a fault of this package; it must not show a password. After a signal it
-    is only what a driver makes of a connection that was left in the middle.
-    """
-    if stopping.signal:
-        return stopping.stopped()
-    if isinstance(failure, CellmapError):
-        return failure
-    for line in traceback.format_exception(failure):
-        for part in line.splitlines():
-            say(secrets.mask_line(part))
-    return CellmapError(f"internal error, please report it: {secrets.mask(failure)}")
+        api.engine.dispose()

@@ -1,7 +1,7 @@
 """Nova's tables, as far as this package reads or writes them.
 
 Column lists are the union over all releases since Liberty; which of them a database
-has is looked up with ``columns`` before they are used.
+has is looked up (``Database.columns``) before they are used.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ instances = sa.Table(
 INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden"}
 
 
-def columns(engine: sa.Engine, table: sa.Table) -> frozenset[str]:
-    """Return the names of the columns that *table* has there; none without it."""
-    with engine.connect() as connection:
-        inspector = sa.inspect(connection)
-        if not inspector.has_table(table.name):
-            return frozenset()
-        return frozenset(found["name"] for found in inspector.get_columns(table.name))
+def inspected(connection: sa.Connection) -> sa.Inspector:
+    """Return an inspector of what any node of a Galera cluster has committed.
+
+    A node waits for that before a SELECT, and not before the DESCRIBE of an inspection.
+    """
+    connection.execute(sa.select(1))
+    return sa.inspect(connection)

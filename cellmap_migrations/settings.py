@@ -13,7 +13,7 @@ from cellmap_migrations.errors import BadOption, NoApiDatabase
 from cellmap_migrations.options import GROUP, override, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from oslo_config import cfg
 
@@ -32,17 +32,25 @@ class Settings:
 
     cell: str | None
     missing: str
-    output: str
     remove_mappings: bool
+    # Whether the sessions of this run may not write, not even in the API database.
+    read_only: bool
     batch_seconds: float
     batch_rows_min: int
     batch_rows_max: int
+    writers: int
     grace_seconds: int
     on_reject: str
     time_limit: float | None
     max_rows: int | None
     connect_timeout: float
     attempts: int
+    max_lag: float | None
+    replicas: Sequence[str]
+    max_threads_running: int | None
+    sleep_ratio: float
+    pause_file: str | None
+    max_pause: float
     api_connection: str = field(repr=False)
     api_parameters: str = field(repr=False)
     base_connection: str | None = field(repr=False)
@@ -72,6 +80,8 @@ def load(arguments: Iterable[str]) -> Settings:
     ]
     chosen = {name: value for name, _, value in given if name not in FILE_OPTIONS}
     run = {name: run_option(name, chosen.pop(name, None)) for name in RUN_OPTIONS}
+    # Whoever prints has looked for it, since errors of this function are printed too.
+    del run["output"]
     conf = nova_conf.new_config()
     nova_conf.read(conf, files, prog=nova_conf.NOVA_MANAGE)
     override(conf, chosen, also={*RUN_OPTIONS, *FILE_OPTIONS})
@@ -83,8 +93,8 @@ def make(
     *,
     cell: str | None,
     missing: str = "fail",
-    output: str = "text",
     remove_mappings: str = "no",
+    read_only: bool = False,
 ) -> Settings:
     """Return the settings that *conf* holds, and the options of this run.
 
@@ -97,8 +107,8 @@ def make(
     return Settings(
         cell=cell,
         missing=missing,
-        output=output,
         remove_mappings=remove_mappings == "yes",
+        read_only=read_only,
         **values.pop(GROUP.name),
         **values,
     )

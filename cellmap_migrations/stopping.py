@@ -31,6 +31,16 @@ class Interrupted(BaseException):
     """
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Keep signals waiting, also in a process that is started in the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Stopping:
     """Knows whether the run should end, and why; also how it waits."""
 
@@ -64,6 +74,13 @@ class Stopping:
         self.signalled.wait(seconds)
         self.check()
 
+    def pause(self, seconds: float) -> None:
+        """Wait *seconds*; raise Stopped at a signal, or when the time limit passes."""
+        if self.deadline is not None:
+            seconds = min(seconds, max(self.deadline - self.clock(), 0.0))
+        self.wait(seconds)
+        self.check_limits()
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Turn SIGTERM, SIGINT and SIGHUP into Stopped while the block runs.
@@ -78,6 +95,8 @@ class Stopping:
             return
         before = {number: signal.signal(number, self.note) for number in SIGNALS}
         alarm = signal.signal(signal.SIGALRM, self.give_up)
+        # A parent holds them back until somebody listens.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             yield
         finally:
@@ -89,9 +108,23 @@ class Stopping:
     def note(self, number: int, _: Any) -> None:
         """Remember the signal, and give the batch in hand PATIENCE seconds."""
         if not self.signal:
-            self.signal = signal.Signals(number).name
-            self.signalled.set()
+            self.stop(signal.Signals(number).name)
             signal.setitimer(signal.ITIMER_REAL, PATIENCE, AND_AGAIN)
+
+    def stop(self, name: str) -> None:
+        """End the run after the batch in hand, as after the signal *name*."""
+        self.signal = name
+        self.signalled.set()
+
+    def left(self) -> float | None:
+        """Return the seconds that are left of the time limit; None without one."""
+        if self.deadline is None:
+            return None
+        return max(self.deadline - self.clock(), 0.0)
+
+    def take_time(self) -> None:
+        """Do not interrupt: the caller waits for others, and never for long."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def give_up(self, _: int, __: Any) -> None:
         """Leave whatever blocks: the server rolls back what was not committed."""
