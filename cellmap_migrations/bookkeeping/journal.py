@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases import Database
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Seconds of pause before a batch, and the last reason for it."""
+
+    seconds: float = 0.0
+    reason: str = ""
+
+
 def runner() -> str:
     """Return who this process is, as it stands in the journal: host:pid."""
     return f"{socket.gethostname()[:240]}:{os.getpid()}"
@@ -28,7 +37,7 @@ def runner() -> str:
 
 def exists(api: Database) -> bool:
     """Say whether anything was ever recorded in this API database."""
-    return sa.inspect(api.engine).has_table(journal.name)
+    return api.has_table(journal.name)
 
 
 def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
@@ -54,6 +63,7 @@ def append(
     seconds: float,
     stamp: datetime,
     above_id: int,
+    pause: Pause,
 ) -> None:
     """Insert a batch's entry in the transaction of *connection*.
 
@@ -73,6 +83,8 @@ def append(
             seconds=seconds,
             stamp=stamp,
             above_id=above_id,
+            paused=pause.seconds,
+            pause_reason=pause.reason[:255],
             runner=runner(),
         )
     )

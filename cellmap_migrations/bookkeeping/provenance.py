@@ -20,16 +20,20 @@ def inserted_by(
 
     Without a *revision*: of all that this package inserted there. Their ``updated_at``
     is a stamp of the journal: no other write of this package touches that column, and
-    every write of nova's does. Mappings that nova saved in the second of a stamp are
-    older, by their ids, than the first batch.
+    every write of nova's does. Mappings that nova saved in the second of a stamp were
+    there, as their ids tell, before the first batch of that second.
     """
     ours = [journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0]
     if revision:
         ours.append(journal.c.revision == revision)
-    stamps = sa.select(journal.c.stamp).where(*ours)
-    first = sa.select(sa.func.min(journal.c.above_id)).where(*ours).scalar_subquery()
+    above_id = sa.func.min(journal.c.above_id).label("above_id")
+    seconds = (
+        sa.select(journal.c.stamp, above_id).where(*ours).group_by(journal.c.stamp)
+    ).subquery()
     return sa.and_(
         instance_mappings.c.cell_id == cell.id,
-        instance_mappings.c.updated_at.in_(stamps),
-        instance_mappings.c.id > first,
+        sa.exists().where(
+            seconds.c.stamp == instance_mappings.c.updated_at,
+            seconds.c.above_id < instance_mappings.c.id,
+        ),
     )

@@ -47,6 +47,9 @@ journal = sa.Table(
     sa.Column("stamp", sa.DateTime, nullable=False),
     # instance_mappings.id: what the batch inserted has higher ids than this.
     sa.Column("above_id", sa.BigInteger, nullable=False),
+    # The pause before the batch, in seconds, and what it waited for.
+    sa.Column("paused", sa.Float, nullable=False),
+    sa.Column("pause_reason", sa.String(255), nullable=False),
     sa.Column("runner", sa.String(255), nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8",
@@ -72,7 +75,7 @@ def create_tables(api: Database) -> None:
     Two first runs may do so at the same moment.
     """
     for table in METADATA.sorted_tables:
-        if not sa.inspect(api.engine).has_table(table.name):
+        if not api.has_table(table.name):
             api.again(partial(create, api, table))
 
 
@@ -83,5 +86,5 @@ def create(api: Database, table: sa.Table) -> None:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
     # PostgreSQL's IF NOT EXISTS loses this race with a duplicate key in its catalog.
     except Exception:
-        if not sa.inspect(api.engine).has_table(table.name):
+        if not api.has_table(table.name):
             raise

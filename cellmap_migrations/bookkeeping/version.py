@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError, DatabaseNotAtHead
 
 from cellmap_migrations import secrets
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.databases import Database
     from cellmap_migrations.directory import CellMapping
+
+# The attribute of Alembic's Config with the cell that a program already has.
+CELL = "cell"
 
 
 @contextmanager
@@ -61,6 +66,32 @@ def proved(
         raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
 
 
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raise AlembicRefused for what Alembic refuses in the block."""
+    try:
+        yield
+    except CommandError as error:
+        raise AlembicRefused(secrets.mask(error)) from error
+
+
+def steps(config: Config, revision: str, heads: Collection[str]) -> list[Any]:
+    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
+    with understood():
+        script = ScriptDirectory.from_config(config)
+        # What alembic.command.upgrade calls; its public relatives know no "+1".
+        found: list[Any] = script._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
+    return found
+
+
+def all_stamped(api: Database) -> dict[str, str]:
+    """Return the revision of each cell that has one, by the uuid of the cell."""
+    if not api.has_table(versions.name):
+        return {}
+    rows = api.read(sa.select(versions.c.cell_uuid, versions.c.version_num))
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
 def command(config: Config) -> str:
     """Return which command of ``alembic`` runs, or nothing for a call in process."""
     chosen = getattr(config.cmd_opts, "cmd", None)
@@ -86,12 +117,10 @@ def refuse_removal(context: Any, cell: Any) -> None:
         return
     heads = stamped(cell.api, cell.mapping.uuid)
     # What alembic.command.downgrade calls; its public relatives know no "-3".
-    try:
+    with understood():
         steps = context.script._downgrade_revs(  # noqa: SLF001
             context.config.cmd_opts.revision, heads
         )
-    except CommandError as error:
-        raise AlembicRefused(secrets.mask(error)) from error
     for step in steps:
         if getattr(step.revision.module, "removes_mappings", False):
             raise MappingsInUse(str(cell.mapping))
@@ -99,12 +128,33 @@ def refuse_removal(context: Any, cell: Any) -> None:
 
 def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:
     """Return the cell's revision as a fresh connection reads it: none or one."""
-    if not sa.inspect(api.engine).has_table(versions.name):
+    return api.again(lambda: stamped_now(api, cell_uuid))
+
+
+def stamped_now(api: Database, cell_uuid: str) -> tuple[str, ...]:
+    """Read the cell's revision once."""
+    if not api.has_table_now(versions.name):
         return ()
-    rows = api.read(
+    rows = api.read_once(
         sa.select(versions.c.version_num).where(versions.c.cell_uuid == cell_uuid)
     )
     return tuple(str(row[0]) for row in rows)
+
+
+def recorded(api: Database, cell_uuid: str) -> str | None:
+    """Return the cell's revision, or None without one."""
+    return next(iter(stamped(api, cell_uuid)), None)
+
+
+def recorded_now(api: Database, cell_uuid: str) -> str | None:
+    """Return the same, asked once."""
+    return next(iter(stamped_now(api, cell_uuid)), None)
+
+
+def head() -> str:
+    """Return the last revision that there is."""
+    scripts = ScriptDirectory(str(Path(__file__).parents[1]))
+    return str(scripts.get_current_head())
 
 
 def forget(api: Database, cell_uuid: str) -> None:
