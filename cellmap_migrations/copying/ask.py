@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations import connecting, directory, schema
+from cellmap_migrations import connecting
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.outcomes import Copy, Found
@@ -40,7 +41,7 @@ def found(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
 
 def building(api: Database, uuids: Sequence[str]) -> frozenset[str]:
     """Return which of the instances nova still has a build request for."""
-    if not uuids or not schema.columns(api.engine, build_requests):
+    if not uuids or not api.columns_now(build_requests):
         return frozenset()
     rows = api.read_once(
         sa.select(build_requests.c.instance_uuid).where(
@@ -59,13 +60,16 @@ class OtherCells:
     settings: Settings
     stopping: Stopping
     opened: dict[int, Database | None] = field(default_factory=dict)
+    # Batches that are written at the same time may ask for the same cell.
+    opening: Lock = field(default_factory=Lock)
 
     def copies(self, cell_id: int, uuids: Sequence[str]) -> dict[str, Copy]:
         """Return what the cell with ``cell_mappings.id`` *cell_id* has of each uuid."""
         if cell_id not in self.cells:
             # Only possible where foreign keys are not enforced, as in SQLite.
             return dict.fromkeys(uuids, Copy.ABSENT)
-        database = self.open(cell_id)
+        with self.opening:
+            database = self.open(cell_id)
         if database is None:
             return dict.fromkeys(uuids, Copy.UNKNOWN)
         try:
@@ -90,14 +94,10 @@ class OtherCells:
         """Return the cell's database, or None if it cannot be reached."""
         if cell_id not in self.opened:
             try:
-                url, _ = directory.resolve(self.cells[cell_id], self.settings)
-                self.opened[cell_id] = connecting.connect(
-                    url,
-                    what=f"cell {self.cells[cell_id]}",
-                    settings=self.settings,
-                    stopping=self.stopping,
-                    parameters=self.settings.base_parameters,
-                    read_only=True,
+                self.opened[cell_id] = connecting.connect_cell(
+                    self.cells[cell_id],
+                    self.settings,
+                    self.stopping,
                     patience=min(PATIENCE, self.settings.connect_timeout),
                 )
             except CellmapError:
@@ -110,7 +110,7 @@ class OtherCells:
         database: Database, uuids: Sequence[str]
     ) -> sa.Select[tuple[str, int, bool]]:
         """Return the SELECT of the states of *uuids* in a cell of any release."""
-        has_hidden = "hidden" in schema.columns(database.engine, instances)
+        has_hidden = "hidden" in database.columns(instances)
         return sa.select(
             instances.c.uuid,
             sa.func.coalesce(instances.c.deleted, 0),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.bookkeeping.tables import MENDED, REMOVED
+from cellmap_migrations.bookkeeping.journal import Pause
+from cellmap_migrations.bookkeeping.tables import COUNTS, MENDED, REMOVED
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import AnotherRun
 from cellmap_migrations.outcomes import WRITTEN
@@ -31,6 +33,24 @@ HIGHEST = sa.select(sa.func.max(instance_mappings.c.id))
 Work = Callable[[sa.Connection, "datetime"], Counter[str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a batch stands in the journal: its number, and the ids that it covers.
+
+    There may have been a *pause* before it.
+    """
+
+    number: int
+    after_id: int
+    upto_id: int
+    pause: Pause = field(default_factory=Pause, compare=False)
+
+    def next(self, upto_id: int, pause: Pause) -> Place:
+        """Return the place behind this one, after a *pause*."""
+        number = self.number + 1
+        return Place(number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause)
+
+
 class Batches:
     """Knows the last batch of a revision in a cell, and commits the next one."""
 
@@ -45,6 +65,11 @@ class Batches:
         """Return the last entry of the revision in the journal."""
         return journal.last(self.cell.api, self.cell.mapping.uuid, self.revision)
 
+    def next(self, upto_id: int, pause: Pause) -> Place:
+        """Return the place of the batch after the last one, and after a *pause*."""
+        last = Place(number=self.number, after_id=0, upto_id=self.upto_id)
+        return last.next(upto_id, pause)
+
     def do(self, work: Work) -> Counter[str]:
         """Do one batch that needs no look beforehand and moves no checkpoint."""
         return self.perform(lambda: work, self.upto_id)
@@ -57,57 +82,84 @@ class Batches:
         are done again, from the look on, after an error that may pass. A batch that
         changes nothing and moves no checkpoint is not recorded.
         """
-        counts: Counter[str] = Counter()
+        place = self.next(upto_id, self.cell.throttle.take())
         tried = False
 
-        def attempt() -> bool:
-            nonlocal counts, tried
+        def attempt() -> tuple[Counter[str], bool]:
+            nonlocal tried
             # After a lost answer to COMMIT only the journal knows how it ended.
-            if tried and self.committed(upto_id):
-                return True
+            if tried and (counts := self.committed(place)) is not None:
+                return counts, True
             tried = True
-            started, stamp = time.monotonic(), utcnow()
-            work = prepare()
-            with self.cell.api.engine.begin() as connection:
-                above_id = connection.scalar(HIGHEST) or 0
-                counts = work(connection, stamp)
-                # A row refused again was counted when the walk came by.
-                if upto_id == self.upto_id and not CHANGES & (+counts).keys():
-                    return False
-                journal.append(
-                    connection,
-                    cell_uuid=self.cell.mapping.uuid,
-                    revision=self.revision,
-                    batch=self.number + 1,
-                    after_id=self.upto_id,
-                    upto_id=upto_id,
-                    counts=counts,
-                    seconds=time.monotonic() - started,
-                    stamp=stamp,
-                    above_id=above_id,
-                )
-            return True
+            return self.commit(place, prepare)
 
-        if self.cell.api.again(attempt):
-            self.number += 1
-            self.upto_id = upto_id
-        self.cell.report.count(counts)
+        recorded = False
+        try:
+            counts, recorded = self.cell.api.again(attempt)
+        finally:
+            if not recorded:
+                self.cell.throttle.give_back([place.pause])
+        if recorded:
+            self.advance(place, counts)
+        else:
+            self.cell.report.count(counts)
         return counts
+
+    def commit(
+        self,
+        place: Place,
+        prepare: Callable[[], Work],
+        turn: Callable[[], object] = lambda: None,
+    ) -> tuple[Counter[str], bool]:
+        """Try once to commit a batch; return its counts, and whether it is recorded.
+
+        *turn* returns when every batch before this one is committed, and raises if
+        one is not.
+        """
+        started, stamp = time.monotonic(), utcnow()
+        work = prepare()
+        with self.cell.api.engine.begin() as connection:
+            above_id = connection.scalar(HIGHEST) or 0
+            counts = work(connection, stamp)
+            # A row refused again was counted when the walk came by.
+            if place.upto_id == place.after_id and not CHANGES & (+counts).keys():
+                return counts, False
+            turn()
+            journal.append(
+                connection,
+                cell_uuid=self.cell.mapping.uuid,
+                revision=self.revision,
+                batch=place.number,
+                after_id=place.after_id,
+                upto_id=place.upto_id,
+                counts=counts,
+                seconds=time.monotonic() - started,
+                stamp=stamp,
+                above_id=above_id,
+                pause=place.pause,
+            )
+        return counts, True
+
+    def advance(self, place: Place, counts: Counter[str]) -> None:
+        """Go on after a batch that is committed."""
+        self.number, self.upto_id = place.number, place.upto_id
+        self.cell.report.count(counts)
 
     def rewind(self) -> None:
         """Let the next run walk from the start; the stamps of the past stay known."""
         if self.upto_id:
             self.perform(lambda: lambda _connection, _stamp: Counter(), 0)
 
-    def committed(self, upto_id: int | None = None) -> bool:
-        """Say whether the batch in hand, up to *upto_id*, is in the journal.
+    def committed(self, place: Place | None = None) -> Counter[str] | None:
+        """Return the counts of the batch in hand if it is in the journal at *place*.
 
-        Raises AnotherRun if another run's batch is there in its place.
+        Raises AnotherRun if another run's batch is there in its stead.
         """
         last = self.last()
         if last is None or last.batch <= self.number:
-            return False
-        ours = (self.number + 1, upto_id, journal.runner())
-        if (last.batch, last.upto_id, last.runner) != ours:
+            return None
+        if last.runner != journal.runner() or place != Place(
+            number=last.batch, after_id=last.after_id, upto_id=last.upto_id
+        ):
             raise AnotherRun(str(self.cell.mapping), last.batch, last.runner)
-        return True
+        return Counter({name: getattr(last, name) for name in COUNTS})

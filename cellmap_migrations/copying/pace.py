@@ -26,13 +26,17 @@ class Pace:
     def learn(self, rows: int, seconds: float) -> None:
         """Take in a batch of *rows* that took *seconds*.
 
-        The rate is smoothed, so that one fast batch does not count for much. A slow
-        one shrinks the next at once; growth is half as much again at the most.
+        The rate is smoothed, so that one fast batch does not count for much. A batch
+        that took too long shrinks the next at once, and is all that is remembered:
+        older, faster ones would let it grow into the slow server again. It weighs no
+        more than one of the wanted time, or a stall would be felt for long. Growth is
+        half as much again at the most.
         """
-        self.rows = self.rows * MEMORY + rows
-        self.spent = self.spent * MEMORY + max(seconds, 1e-6)
-        wanted = self.rows / self.spent * self.seconds
+        seconds = max(seconds, 1e-6)
         if seconds > self.seconds:
-            wanted = min(wanted, rows / seconds * self.seconds)
-        wanted = min(wanted, self.size * GROWTH)
+            self.rows, self.spent = rows / seconds * self.seconds, self.seconds
+        else:
+            self.rows = self.rows * MEMORY + rows
+            self.spent = self.spent * MEMORY + seconds
+        wanted = min(self.rows / self.spent * self.seconds, self.size * GROWTH)
         self.size = int(min(max(wanted, self.least), self.most))

@@ -25,36 +25,30 @@ ALWAYS = frozenset({"id", "instance_uuid", "cell_id", "project_id", "updated_at"
 class Plan:
     """The columns of ``instance_mappings`` to write, and the SQL that yields each."""
 
-    revision: str
     columns: Mapping[str, sa.ColumnElement[Any]]
     hidden: sa.ColumnElement[Any]
-    mappings_have: frozenset[str]
 
 
-def make(
-    revision: str, columns: Mapping[str, Source], *, api: Database, cell: Database
-) -> Plan:
+def make(columns: Mapping[str, Source], *, api: Database, cell: Database) -> Plan:
     """Return the plan for the columns that this API schema has.
 
     Raises NotAnApiDatabase or NotACellDatabase when one has not even the oldest
     columns (Liberty's).
     """
-    mappings_have = schema.columns(api.engine, schema.instance_mappings)
+    mappings_have = api.columns(schema.instance_mappings)
     if lacking := ALWAYS - mappings_have:
         raise NotAnApiDatabase(
             api.what, [f"instance_mappings.{name}" for name in sorted(lacking)]
         )
-    instances_have = schema.columns(cell.engine, instances)
+    instances_have = cell.columns(instances)
     if lacking := schema.INSTANCES_ALWAYS - instances_have:
         missing = [f"instances.{name}" for name in sorted(lacking)]
         raise NotACellDatabase(cell.what, missing)
     return Plan(
-        revision=revision,
         columns={
             name: instances.c[source] if isinstance(source, str) else source(instances)
             for name, source in columns.items()
             if name in mappings_have
         },
         hidden=instances.c.hidden if "hidden" in instances_have else sa.false(),
-        mappings_have=mappings_have,
     )

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.journal import Pause
 from cellmap_migrations.copying import read
+from cellmap_migrations.copying.memory import return_large_blocks
 from cellmap_migrations.copying.pace import Pace
+from cellmap_migrations.copying.pipeline import Pipeline
 from cellmap_migrations.copying.settle import settle
-from cellmap_migrations.errors import Stopped
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.batches import Batches
+    from cellmap_migrations.copying.pages import Page
     from cellmap_migrations.copying.plans import Plan
 
 
@@ -22,33 +27,30 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
     By id, because ``created_at`` may be NULL and is not unique. Raises Stopped at a
     signal or a limit; what was committed stays, and the next run goes on after it.
     """
+    return_large_blocks()
     settings = cell.settings
     bound = read.highest_id(cell.source)
     pace = Pace(
-        settings.batch_seconds,
+        max(settings.batch_seconds, cell.api.backend.batch_seconds),
         least=settings.batch_rows_min,
         most=settings.batch_rows_max,
     )
-    with cell.progress.walking(batches.upto_id, bound) as moved:
-        while batches.upto_id < bound:
-            cell.pause_or_stop()
-            size = min(pace.size, rows_allowed(cell))
-            rows = read.after(
-                cell.source, plan, batches.upto_id, bound=bound, rows=size
-            )
-            if not rows:
-                return
+    with cell.progress.walking(batches.upto_id, bound) as reached:
+        pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
+        while (refused := pipeline.run()) is not None:
             started = time.monotonic()
-            settle(batches, plan, rows, bound if len(rows) < size else rows[-1].id)
-            pace.learn(len(rows), time.monotonic() - started)
-            moved(len(rows), batches.upto_id)
+            by_itself(batches, plan, refused)
+            pace.learn(refused.rows, time.monotonic() - started)
+            reached(refused.rows, refused.upto_id)
 
 
-def rows_allowed(cell: Cell) -> int:
-    """Return how many more rows this run may look at; raise Stopped at the limit."""
-    limit = cell.settings.max_rows
-    if limit is None:
-        return cell.settings.batch_rows_max
-    if cell.report.rows >= limit:
-        raise Stopped(f"{limit} rows done (max_rows)")
-    return limit - cell.report.rows
+def by_itself(batches: Batches, plan: Plan, page: Page) -> None:
+    """Commit a page that was refused, unless only the answer to its COMMIT was lost."""
+    place = batches.next(page.upto_id, Pause())
+    counts = batches.committed(place)
+    if counts is not None:
+        batches.advance(place, counts)
+        return
+    source = batches.cell.source
+    rows = read.between(source, plan, page.after_id, page.upto_id, sa.true())
+    settle(batches, plan, rows, page.upto_id)

@@ -17,10 +17,35 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.backends import Backend
+    from cellmap_migrations.copying.pages import Page
     from cellmap_migrations.outcomes import Verdict
 
 # How many uuids one statement may name.
 UUIDS = 1_000
+
+
+def write_page(
+    connection: sa.Connection,
+    stamp: datetime,
+    *,
+    backend: Backend,
+    page: Page,
+    columns: Sequence[str],
+    already: int,
+    verdicts: Sequence[Verdict],
+    cell_id: int,
+) -> Counter[str]:
+    """Insert the lines of *page*, do what *verdicts* say of its rest, and count.
+
+    *already* lines were left out of it, because they are mapped to this cell.
+    """
+    counts = Counter({Outcome.MAPPED.value: page.plain, Outcome.ALREADY.value: already})
+    if page.plain:
+        same = {"cell_id": cell_id, "updated_at": stamp}
+        backend.insert_lines(connection, instance_mappings, columns, page.lines, same)
+    return counts + write(
+        connection, stamp, backend=backend, verdicts=verdicts, cell_id=cell_id
+    )
 
 
 def write(
@@ -99,7 +124,7 @@ def assign(
             .values(cell_id=cell_id, **also)
         )
         if result.rowcount != len(some):
-            raise Changed
+            raise Changed("others keep changing the mappings of this batch")
 
 
 def remove(
