@@ -1,0 +1,1 @@
+"""Leave the cloud room: pause between two batches while a signal says so."""
