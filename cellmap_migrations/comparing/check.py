@@ -20,7 +20,7 @@ def check(cell: Cell) -> None:
     nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
     instances that are mapped to a cell that is down.
     """
-    plan = plans.make("check", COMPARED, api=cell.api, cell=cell.source)
+    plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):
         tally.add(page)

@@ -77,21 +77,8 @@ def differences(
     *compared* are the columns to compare for instances that are mapped to this cell.
     uuids are compared to the byte, whatever the servers take for equal.
     """
-    ours, theirs = sides(
-        cell=cell.source,
-        api=cell.api,
-        cell_id=cell.mapping.id,
-        plan=plan,
-        compared=compared,
-    )
-    pages = differing(
-        ours,
-        theirs,
-        display=cell.progress,
-        stopping=cell.stopping,
-        look_again=SECOND_LOOK,
-    )
-    for uuids in pages:
+    ours, theirs = sides(cell, plan, compared)
+    for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
         cell.keep_alive()
         yield cell.api.again(partial(examine, cell, plan, uuids, compared))
 

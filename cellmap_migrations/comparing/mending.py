@@ -63,6 +63,7 @@ class Mending:
             left, before = Tally(), self.done.total()
             for page in differences(self.cell, self.plan, self.compared):
                 left.add(self.page(page))
+                self.cell.throttle.pause()
             written = self.done.total() - before
             if not written:
                 return left

@@ -105,7 +105,7 @@ def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequenc
 def present(cell: Cell, uuids: Sequence[str]) -> list[str]:
     """Return the uuids of the instances that the cell has, in either spelling."""
     asked = {*uuids, *(uuid.lower() for uuid in uuids)}
-    rows = cell.source.read_once(
+    rows = cell.source.read_soon(
         sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
     )
     return [row[0] for row in rows]

@@ -20,6 +20,8 @@ from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.settings import Settings
 
 REPAIR = "repair"
 
@@ -38,21 +40,18 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     With *dry_run* only say it; nothing at all is written. Raises RowsLeft for what an
     operator has to decide, or Unasked.
     """
-    plan = plans.make(REPAIR, COMPARED, api=cell.api, cell=cell.source)
+    plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
     preflight.refuse_copy(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
     compared = list(plan.columns)
-    stale = stale_markers(cell)
     if dry_run:
         done, left = Tally(), Tally()
         for page in differences(cell, plan, compared):
             done.add(each for each in page if each.kind in kinds)
             left.add(each for each in page if each.kind not in kinds)
-        markers = cell.api.read(
-            sa.select(sa.func.count()).select_from(instance_mappings).where(*stale)
-        )[0][0]
+        markers = count_markers(cell.api, cell.settings)
     else:
-        tables.create_tables(cell.api)
+        cell.prepare()
         batches = Batches(cell, REPAIR)
         mending = Mending(batches, plan, kinds=kinds, compared=compared, strangers=True)
         left = mending.run()
@@ -76,9 +75,9 @@ def tell(cell: Cell, done: Tally, left: Tally, markers: int, verb: str) -> None:
     }
 
 
-def stale_markers(cell: Cell) -> tuple[sa.ColumnElement[bool], ...]:
+def stale_markers(settings: Settings) -> tuple[sa.ColumnElement[bool], ...]:
     """Return SQL that is true of nova's markers that no run is using."""
-    before = utcnow() - timedelta(seconds=cell.settings.grace_seconds)
+    before = utcnow() - timedelta(seconds=settings.grace_seconds)
     touched = sa.func.coalesce(
         instance_mappings.c.updated_at, instance_mappings.c.created_at
     )
@@ -89,10 +88,16 @@ def stale_markers(cell: Cell) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
+def count_markers(api: Database, settings: Settings) -> int:
+    """Return how many of nova's markers there are that no run is using."""
+    count = sa.select(sa.func.count()).select_from(instance_mappings)
+    return int(api.read(count.where(*stale_markers(settings)))[0][0])
+
+
 def remove_markers(batches: Batches) -> int:
     """Delete nova's stale markers, and return how many there were."""
-    stale = stale_markers(batches.cell)
-    count = sa.select(sa.func.count()).select_from(instance_mappings).where(*stale)
-    if not batches.cell.api.read(count)[0][0]:
+    settings = batches.cell.settings
+    if not count_markers(batches.cell.api, settings):
         return 0
+    stale = stale_markers(settings)
     return batches.do(partial(write.remove, where=stale))[tables.REMOVED]

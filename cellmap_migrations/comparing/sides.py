@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,11 @@ from cellmap_migrations.schema import PLACEHOLDER, instance_mappings, instances
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.plans import Plan
     from cellmap_migrations.databases import Database
+
+Checksum = Callable[[sa.ColumnElement[str]], sa.ColumnElement[Any]]
 
 # A chunk is all rows whose uuid begins with the same characters. They are told apart
 # in lower case and by equality only, because databases disagree about everything
@@ -30,6 +34,9 @@ class Side:
     uuid: sa.ColumnElement[str]
     texts: Sequence[sa.ColumnElement[str]]
     belongs: sa.ColumnElement[bool]
+    checksum: Checksum
+    # The same, where every row of a range of ids is read.
+    scanned: sa.ColumnElement[bool]
     # Rows that make up a range: those an index leads to, whether they belong or not.
     counted: sa.ColumnElement[bool]
 
@@ -42,36 +49,42 @@ class Side:
         return sa.func.lower(sa.func.substr(self.uuid, first, length))
 
 
-def sides(
-    *,
-    cell: Database,
-    api: Database,
-    cell_id: int,
-    plan: Plan,
-    compared: Sequence[str],
-) -> tuple[Side, Side]:
+def sides(cell: Cell, plan: Plan, compared: Sequence[str]) -> tuple[Side, Side]:
     """Return the cell's side and the mappings' side, with the *compared* columns."""
+    alike = type(cell.source.backend) is type(cell.api.backend)
+    belongs = sa.and_(
+        sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
+        instances.c.uuid != PLACEHOLDER,
+    )
+    ours = instance_mappings.c.cell_id
     return (
         Side(
-            database=cell,
+            database=cell.source,
+            checksum=checksum(cell.source, alike=alike),
             id=instances.c.id,
             uuid=instances.c.uuid,
             texts=[text(plan.columns[name]) for name in compared],
-            belongs=sa.and_(
-                sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
-                instances.c.uuid != PLACEHOLDER,
-            ),
+            belongs=belongs,
+            scanned=belongs,
             counted=sa.true(),
         ),
         Side(
-            database=api,
+            database=cell.api,
+            checksum=checksum(cell.api, alike=alike),
             id=instance_mappings.c.id,
             uuid=instance_mappings.c.instance_uuid,
             texts=[text(instance_mappings.c[name]) for name in compared],
-            belongs=instance_mappings.c.cell_id == cell_id,
-            counted=instance_mappings.c.cell_id == cell_id,
+            belongs=ours == cell.mapping.id,
+            # A sum, so that no index is used: MariaDB would fetch each row by itself.
+            scanned=ours + 0 == cell.mapping.id,
+            counted=ours == cell.mapping.id,
         ),
     )
+
+
+def checksum(database: Database, *, alike: bool) -> Checksum:
+    """Return the aggregate for chunks; the cheap one where both sides are alike."""
+    return database.backend.own_checksum if alike else database.backend.checksum
 
 
 def text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:

@@ -33,25 +33,30 @@ class Tally:
         """Return how many there are, leaving out the kinds *without*."""
         return sum(n for kind, n in self.counts.items() if kind not in without)
 
+    def found(self) -> list[Kind]:
+        """Return the kinds there are, in an order that is always the same."""
+        return [kind for kind in Kind if self.counts[kind]]
+
     def __str__(self) -> str:
-        return ", ".join(f"{n:,} {kind.value}" for kind, n in self.counts.items())
+        return ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in self.found())
 
     def lines(self) -> list[str]:
         """Return a line for each kind: its count and some uuids."""
         return [
             f"{kind.value:<18}{self.counts[kind]:>9,}  "
-            + " ".join(difference.uuid for difference in found)
-            for kind, found in self.examples.items()
+            + " ".join(difference.uuid for difference in self.examples[kind])
+            for kind in self.found()
         ]
 
     def listing(self, kinds: Collection[Kind] = tuple(Kind)) -> list[str]:
         """Return a line for each example of *kinds*, with the reason."""
         lines = []
-        for kind, found in self.examples.items():
+        for kind in self.found():
             if kind not in kinds:
                 continue
-            lines += [f"{kind.value:<18}{each.uuid}  {each.why}" for each in found]
-            if (more := self.counts[kind] - len(found)) > 0:
+            shown = self.examples[kind]
+            lines += [f"{kind.value:<18}{each.uuid}  {each.why}" for each in shown]
+            if (more := self.counts[kind] - len(shown)) > 0:
                 lines.append(f"{kind.value:<18}and {more:,} more")
         return lines
 
@@ -60,7 +65,7 @@ class Tally:
         return {
             kind.value: {
                 "count": self.counts[kind],
-                "uuids": [difference.uuid for difference in found],
+                "uuids": [difference.uuid for difference in self.examples[kind]],
             }
-            for kind, found in self.examples.items()
+            for kind in self.found()
         }
