@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from cellmap_migrations.cli import common
 from cellmap_migrations.comparing import check
 
 if TYPE_CHECKING:
     import argparse
 
-    from cellmap_migrations import Cell
+    from oslo_config import cfg
 
 SUMMARY = "Compare a cell with its mappings; exit code 3 if they differ."
 EXAMPLE = "Example: cellmap check --cell cell1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: every comparison is the whole one."""
+    """Add nothing of its own: every comparison is the whole one."""
+    common.add_cell(parser)
+    common.add_output(parser)
 
 
-def work(cell: Cell, _: Any) -> None:
-    """Check one cell."""
-    check.check(cell)
+def run(conf: cfg.ConfigOpts) -> int:
+    """Check one cell, or each of them."""
+    return common.run(conf, check.check, conf.command.cell, read_only=True)

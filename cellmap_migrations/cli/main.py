@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from oslo_config import cfg
 
-from cellmap_migrations import nova_conf, running, settings
-from cellmap_migrations.cli import check, config_path, repair, reset
+from cellmap_migrations import nova_conf, secrets
+from cellmap_migrations.cli import (
+    cells,
+    check,
+    config_path,
+    downgrade,
+    journal,
+    repair,
+    reset,
+    status,
+    upgrade,
+)
 from cellmap_migrations.errors import CellmapError
-from cellmap_migrations.progress import say
+from cellmap_migrations.printing import emit
+from cellmap_migrations.reporting import Report
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
-
-    from cellmap_migrations import Cell
-    from cellmap_migrations.settings import Settings
 
 
 class Command(Protocol):
-    """A module of this folder; its name is the command's."""
+    """A module of this folder."""
 
     SUMMARY: str
     EXAMPLE: str
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what only this command takes."""
+        """Add what the command takes."""
 
-    def work(self, cell: Cell, command: cfg.ConfigOpts.SubCommandAttr) -> None:
-        """Do it for one cell."""
+    def run(self, conf: cfg.ConfigOpts) -> int:
+        """Do it, and return the exit code."""
 
 
-COMMANDS: dict[str, Command] = {"check": check, "repair": repair, "reset": reset}
+COMMANDS: dict[str, Command] = {
+    "upgrade": upgrade,
+    "status": status,
+    "journal": journal,
+    "cells": cells,
+    "check": check,
+    "repair": repair,
+    "downgrade": downgrade,
+    "reset": reset,
+    "config-path": config_path,
+}
 
 
 def add_commands(subparsers: Any) -> None:
@@ -45,15 +63,7 @@ def add_commands(subparsers: Any) -> None:
             description=command.SUMMARY,
             epilog=command.EXAMPLE,
         )
-        parser.add_argument(
-            "--cell",
-            required=True,
-            help="uuid or name of the cell, local for the one that nova.conf points "
-            "at, or all",
-        )
-        parser.add_argument("--output", choices=("text", "json"), default="text")
         command.arguments(parser)
-    subparsers.add_parser(config_path.NAME, help=config_path.SUMMARY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,18 +76,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         nova_conf.read(conf, given, prog="cellmap")
     except CellmapError as error:
-        say(f"error: {error}")
-        return error.code
-    if conf.command.name == config_path.NAME:
-        return config_path.run()
-    command = COMMANDS[conf.command.name]
+        return refused(error, given)
+    return COMMANDS[conf.command.name].run(conf)
 
-    def load() -> Settings:
-        return settings.make(conf, cell=conf.command.cell, output=conf.command.output)
 
-    return running.run(
-        load,
-        lambda cell: command.work(cell, conf.command),
-        cell=conf.command.cell,
-        as_json=conf.command.output == "json",
-    )
+def refused(error: CellmapError, given: Sequence[str]) -> int:
+    """Print why a command line could not be read to its end; return the exit code."""
+    asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    asked.add_argument("--cell", action="append", default=[])
+    for name in ("--output", "--canary", "--executor", "--scheduler"):
+        asked.add_argument(name)
+    known, _ = asked.parse_known_args(given)
+    as_json = known.output == "json"
+    if upgrade.together(known):
+        return emit([], as_json=as_json, together=True, error=error)
+    report = Report(cell=next(map(secrets.mask, known.cell), None))
+    report.end(error)
+    return emit([report], as_json=as_json, together=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
+from cellmap_migrations.cli import common
 from cellmap_migrations.comparing import repair
 
 if TYPE_CHECKING:
     import argparse
 
-    from cellmap_migrations import Cell
+    from oslo_config import cfg
 
 SUMMARY = "Mend what differs between a cell and its mappings, where that is safe."
 EXAMPLE = "Example: cellmap repair --cell cell1 --dry-run"
@@ -20,8 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what would be done"
     )
+    common.add_cell(parser)
+    common.add_output(parser)
 
 
-def work(cell: Cell, command: Any) -> None:
-    """Repair one cell."""
-    repair.repair(cell, dry_run=command.dry_run)
+def run(conf: cfg.ConfigOpts) -> int:
+    """Repair one cell, or each of them."""
+    work = partial(repair.repair, dry_run=conf.command.dry_run)
+    return common.run(conf, work, conf.command.cell)

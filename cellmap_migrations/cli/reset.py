@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping import journal, version
+from cellmap_migrations.cli import common
 
 if TYPE_CHECKING:
     import argparse
 
+    from oslo_config import cfg
+
     from cellmap_migrations import Cell
 
 SUMMARY = "Forget how far a cell is: the next upgrade walks all of it again."
-EXAMPLE = "Example: cellmap reset --cell cell1 && alembic -x cell=cell1 upgrade head"
+EXAMPLE = "Example: cellmap reset --cell cell1 && cellmap upgrade --cell cell1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing."""
+    """Add nothing of its own."""
+    common.add_cell(parser)
+    common.add_output(parser)
 
 
-def work(cell: Cell, _: Any) -> None:
+def run(conf: cfg.ConfigOpts) -> int:
+    """Reset one cell, or each of them."""
+    return common.run(conf, reset, conf.command.cell)
+
+
+def reset(cell: Cell) -> None:
     """Reset one cell."""
     version.forget(cell.api, cell.mapping.uuid)
     for revision in journal.revisions(cell.api, cell.mapping.uuid):

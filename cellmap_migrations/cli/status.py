@@ -1,0 +1,120 @@
+"""``cellmap status``: how far the cells are."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from cellmap_migrations import directory, table
+from cellmap_migrations.bookkeeping import history, version
+from cellmap_migrations.bookkeeping.history import History
+from cellmap_migrations.bookkeeping.tables import COUNTS
+from cellmap_migrations.cli import common, reach, through_alembic
+from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.errors import CellmapError
+from cellmap_migrations.reporting import spell
+
+if TYPE_CHECKING:
+    import argparse
+
+    from oslo_config import cfg
+
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.stopping import Stopping
+
+SUMMARY = "Show how far each cell is, and how fast it moves."
+EXAMPLE = "Example: cellmap status --output json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the cell; without one, all are shown."""
+    common.add_cell(parser, default=directory.ALL)
+    common.add_output(parser)
+
+
+def run(conf: cfg.ConfigOpts) -> int:
+    """Show it, from the journal: it also answers while a cell is down."""
+    return common.show(conf, look, lines)
+
+
+def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
+    """Return what the journal has of each cell, and whether its database answers."""
+    cells = directory.find(directory.read(api), settings)
+    stamped, histories = version.all_stamped(api), history.of_cells(api)
+    highest = reach.highest_ids(cells, settings, stopping)
+    return {
+        "cells": [
+            {
+                "cell": cell.uuid,
+                "name": cell.name,
+                **progress(
+                    histories.get(cell.uuid, History()),
+                    stamped.get(cell.uuid),
+                    highest[cell.id],
+                ),
+            }
+            for cell in cells
+        ]
+    }
+
+
+def progress(
+    past: History, revision: str | None, highest: int | CellmapError
+) -> dict[str, Any]:
+    """Return what is known of one cell; *highest* is its last id, or why not."""
+    last = past.last
+    error = highest if isinstance(highest, CellmapError) else None
+    bound = highest if isinstance(highest, int) else None
+    behind = through_alembic.behind("head", revision)
+    active = behind and past.active(utcnow())
+    left = last.seconds_left(bound) if last and active and bound else None
+    return {
+        "revision": revision,
+        "state": state(behind=behind, active=active),
+        "reachable": error is None,
+        "answer": reach.spell(error),
+        "reason": str(error) if error else "",
+        "batches": past.batches,
+        "rows": past.rows,
+        **{name: past.counts[name] for name in COUNTS},
+        "rows_per_second": last.rows_per_second if last else 0,
+        "seconds_left": left and round(left),
+        "last_batch": last and f"{last.last_batch.isoformat()}Z",
+        "runner": last and last.runner,
+    }
+
+
+def state(*, behind: bool, active: bool) -> str:
+    """Return the state of a cell in a word."""
+    if not behind:
+        return "complete"
+    return "active" if active else "behind"
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Return the table for a person."""
+    heading = (
+        *("CELL", "REVISION", "STATE", "DATABASE", "BATCHES", "ROWS", "OUTCOMES"),
+        *("ROWS/S", "LEFT", "LAST BATCH"),
+    )
+    return table.lines(
+        heading,
+        [
+            (
+                cell["name"] or cell["cell"],
+                cell["revision"] or "-",
+                cell["state"],
+                cell["answer"],
+                cell["batches"],
+                cell["rows"],
+                spell(cell) or "-",
+                cell["rows_per_second"],
+                str(timedelta(seconds=cell["seconds_left"] or 0))
+                if cell["seconds_left"] is not None
+                else "-",
+                cell["last_batch"] or "-",
+            )
+            for cell in found["cells"]
+        ],
+    )

@@ -1,0 +1,93 @@
+"""``cellmap upgrade``: bring cells to a revision."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cellmap_migrations.cli import common, executors, through_alembic
+from cellmap_migrations.directory import ALL
+from cellmap_migrations.errors import BadOption
+from cellmap_migrations.fleet import several
+
+if TYPE_CHECKING:
+    import argparse
+
+    from oslo_config import cfg
+
+SUMMARY = "Map the instances of cells, and prove that all of them are mapped."
+EXAMPLE = "Example: cellmap upgrade --cell all --canary cell1 --jobs 4"
+# A number of jobs has fewer digits.
+LONGEST = 10
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the cells, how many at a time, and the limits."""
+    parser.add_argument(
+        "revision",
+        nargs="?",
+        default="head",
+        metavar="REVISION",
+        help="revision to upgrade to, as alembic takes it (default: head)",
+    )
+    parser.add_argument(
+        "--cell",
+        action="append",
+        default=[],
+        help="uuid or name of a cell, local for the one that nova.conf points at, or "
+        "all; may be repeated",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=jobs,
+        default=1,
+        metavar="N",
+        help="how many cells to upgrade at the same time (default: 1)",
+    )
+    executors.arguments(parser)
+    parser.add_argument(
+        "--canary",
+        metavar="CELL",
+        help="upgrade this cell first, and the others only if that ends with 0",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only count what would become of the instances; write nothing at all",
+    )
+    common.add_limits(parser)
+    common.add_missing(parser)
+    common.add_output(parser)
+
+
+def run(conf: cfg.ConfigOpts) -> int:
+    """Upgrade one cell as alembic does; of several, those that are behind."""
+    command = conf.command
+    do = through_alembic.look if command.dry_run else through_alembic.upgrade
+    work = partial(do, revision=command.revision)
+    if not together(command):
+        return common.run(conf, work, next(iter(command.cell), None))
+    task = several.Task(
+        load=lambda: executors.load(conf),
+        start=partial(executors.start, conf, work),
+        done=lambda stamped: not through_alembic.behind(command.revision, stamped),
+        selectors=command.cell,
+        canary=command.canary,
+    )
+    return several.run(task, as_json=command.output == "json")
+
+
+def together(command: argparse.Namespace) -> bool:
+    """Say whether a command line asks for a summary, as of several cells."""
+    cells, dask = command.cell, command.executor == executors.DASK
+    fleet = dask or (command.canary, command.scheduler) != (None, None)
+    return ALL in cells or len(cells) > 1 or bool(cells and fleet)
+
+
+def jobs(text: str) -> int:
+    """Return how many cells to upgrade at a time; raise BadOption."""
+    # int() takes no more than some thousand digits.
+    number = int(text) if text.isdecimal() and len(text) < LONGEST else 0
+    if number < 1:
+        raise BadOption("jobs", text, "write a whole number, at least 1")
+    return number
