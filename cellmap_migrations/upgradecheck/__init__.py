@@ -1,0 +1,1 @@
+"""``cellmap-status upgrade check``, built on oslo.upgradecheck."""
