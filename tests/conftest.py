@@ -1,16 +1,21 @@
 """Servers for the whole run, and clouds for single tests."""
 
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import pytest
 
+from cellmap_migrations.testing import BACKENDS, plugin
+from cellmap_migrations.testing.servers import NotInstalled, Server, kind_of_server
+from tests.controller import Controller
 from tests.nova.cloud import Cloud
-from tests.nova.servers import BACKENDS, Server
+from tests.wheel import Installed
 
 
 class MakeCloud(Protocol):
@@ -22,8 +27,21 @@ class MakeCloud(Protocol):
         """Put the cells on *cell_backend* if it is not to be the API database's."""
 
 
+MakeController: TypeAlias = Callable[[Cloud], Controller]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a quick run choose its databases."""
+    """Let a quick run choose its databases, and a long one cause more faults."""
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="cause faults as often as docs/reliability.rst says",
+    )
+    parser.addoption(
+        "--seed",
+        type=int,
+        help="choose at random what a test chose that failed and showed this number",
+    )
     parser.addoption(
         "--backend",
         action="append",
@@ -41,8 +59,8 @@ def chosen(config: pytest.Config) -> list[str]:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say what is tested on; a server that is not installed ends the run here."""
     try:
-        versions = [BACKENDS[name].version() for name in chosen(config)]
-    except FileNotFoundError as error:
+        versions = [kind_of_server(name).version() for name in chosen(config)]
+    except NotInstalled as error:
         raise pytest.UsageError(str(error)) from error
     return f"databases: {', '.join(versions)}"
 
@@ -77,84 +95,53 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    """Run MariaDB as long as the tests run."""
-    yield from serve("mysql")
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """What random choices begin with; a test shows it when it fails."""
+    asked = request.config.getoption("--seed")
+    return random.randrange(10_000) if asked is None else int(asked)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Server]:
-    """Run PostgreSQL as long as the tests run."""
-    yield from serve("postgresql")
-
-
-@pytest.fixture(scope="session")
-def sqlite_server() -> Iterator[Server]:
-    """Keep a folder of SQLite databases as long as the tests run."""
-    yield from serve("sqlite")
-
-
-def serve(name: str) -> Iterator[Server]:
-    """Start a server and, at the end, remove it with its data."""
-    # Not pytest's own folder: only root may enter that, and servers refuse root.
-    folder = Path(tempfile.mkdtemp(prefix="nova-"))
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        server = BACKENDS[name](folder)
-        stack.callback(server.close)
-        server.start()
-        yield server
+def installed() -> Iterator[Installed]:
+    """Build the wheel and install it, as long as the tests run."""
+    # Not pytest's own folder: only root may enter that.
+    folder = Path(tempfile.mkdtemp(prefix="wheel-"))
+    folder.chmod(0o755)
+    yield Installed(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest) -> Callable[[str], Server]:
+def server(cellmap_server: Callable[[str], Server]) -> Callable[[str], Server]:
     """Give the server of a backend, started when it is first asked for."""
-
-    def start(name: str) -> Server:
-        found: Any = request.getfixturevalue(f"{name}_server")
-        assert isinstance(found, Server)
-        return found
-
-    return start
+    return cellmap_server
 
 
 @pytest.fixture
-def clouds() -> Iterator[list[Cloud]]:
-    """Close the clouds that a test appends here."""
-    made: list[Cloud] = []
-    yield made
-    for cloud in made:
-        cloud.close()
-
-
-@pytest.fixture
-def make_cloud(
-    tmp_path: Path,
-    server: Callable[[str], Server],
-    backend: str,
-    clouds: list[Cloud],
-) -> MakeCloud:
+def make_cloud(make_cellmap_cloud: plugin.MakeCloud, backend: str) -> MakeCloud:
     """Make clouds on the backend; they are gone after the test."""
-
-    def make(*, release: str = "34", cell_backend: str | None = None) -> Cloud:
-        cloud = Cloud(
-            tmp_path,
-            server,
-            backend=backend,
-            cell_backend=cell_backend,
-            release=release,
-        )
-        clouds.append(cloud)
-        return cloud
-
-    return make
+    return partial(make_cellmap_cloud, Cloud, backend=backend)
 
 
 @pytest.fixture
-def cloud(
-    tmp_path: Path, server: Callable[[str], Server], clouds: list[Cloud]
-) -> Cloud:
+def make_controller(installed: Installed) -> Iterator[MakeController]:
+    """Make hosts that look like controllers of a cloud; they are gone afterwards."""
+    with ExitStack() as stack:
+
+        def make(cloud: Cloud) -> Controller:
+            # Not pytest's own folder: only root may enter that.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="host-"))
+            controller = Controller(
+                Path(folder), cloud.config_file, installed.bin / "cellmap"
+            )
+            stack.callback(controller.close)
+            return controller
+
+        yield make
+
+
+@pytest.fixture
+def cloud(make_cellmap_cloud: plugin.MakeCloud) -> Cloud:
     """A cloud for a test to which the kind of database does not matter."""
-    clouds.append(Cloud(tmp_path, server, backend="sqlite"))
-    return clouds[-1]
+    return make_cellmap_cloud(Cloud, backend="sqlite")

@@ -7,15 +7,13 @@ migrations on the three databases. Tests need only the file.
 import json
 import subprocess
 import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from tests.nova.schema import api_tables, cell_tables
-from tests.nova.servers import BACKENDS, Server, plain_engine
+from cellmap_migrations.testing import BACKENDS
+from cellmap_migrations.testing.schema import api_tables, cell_tables
+from cellmap_migrations.testing.servers import Server, plain_engine, serving
 
 # Table name -> columns, in order, and indexes, each as one line of text.
 Facts: TypeAlias = dict[str, dict[str, dict[str, str]]]
@@ -76,10 +74,10 @@ def options(inspector: sa.Inspector, table: str) -> dict[str, str]:
     }
 
 
-def nova_facts(server: Server, nova_manage: str, folder: Path) -> Facts:
+def nova_facts(server: Server, nova_manage: str) -> Facts:
     """Let nova build both of its schemas and return what they are."""
     api, cell = (server.create_database(f"nova_{name}") for name in ("api", "cell"))
-    config = folder / "nova.conf"
+    config = server.folder / "nova.conf"
     config.write_text(
         f"[api_database]\nconnection = {nova_url(api)}\n"
         f"[database]\nconnection = {nova_url(cell)}\n"
@@ -101,12 +99,9 @@ def nova_url(url: sa.URL) -> str:
 def main(nova_manage: str) -> None:
     """Print the facts of all backends as JSON."""
     found = {}
-    for backend, kind_of_server in BACKENDS.items():
-        with tempfile.TemporaryDirectory(prefix="nova-") as name, ExitStack() as stack:
-            server = kind_of_server(Path(name))
-            stack.callback(server.close)
-            server.start()
-            found[backend] = nova_facts(server, nova_manage, Path(name))
+    for backend in BACKENDS:
+        with serving(backend) as server:
+            found[backend] = nova_facts(server, nova_manage)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 

@@ -1,36 +1,73 @@
-"""Alembic inside the process of the tests: a run costs a twentieth of a process."""
+"""Commands inside the process of the tests: a run costs a twentieth of a process."""
 
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 
-from alembic.config import main
+from alembic import config as alembic
 
-from cellmap_migrations import secrets
+from cellmap_migrations import cell as cells
+from cellmap_migrations import directory, running, secrets, settings
+from cellmap_migrations.cli import main as console
+from cellmap_migrations.reporting import Report
+from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Extra, Finished, x_options
 from tests.nova.cloud import ROOT, Cloud
-from tests.nova.process import Extra, Finished, x_options
 
 
 def alembic_inside(
     cloud: Cloud, *arguments: str, cell: str | None = None, x: Extra | None = None
 ) -> Finished:
     """Do what Cloud.alembic does, but see nothing of how a process starts and ends."""
+    ours: Extra = {"config_file": str(cloud.config_file), "cell": cell}
+    options = x_options(ours, x or {})
+    return inside(alembic.main, ["-c", str(ROOT / "alembic.ini"), *options, *arguments])
+
+
+def cellmap_inside(cloud: Cloud, command: str, *arguments: str) -> Finished:
+    """Do what Cloud.cellmap does, in the process of the tests."""
+    files = ["--config-file", str(cloud.config_file)]
+    return inside(console.main, [*files, command, *arguments])
+
+
+def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Finished:
+    """Call *main* with *arguments*, and return how it ended and what it printed."""
     # What was learned in another run would mask what leaks in this one.
     secrets.KNOWN.clear()
-    ours: Extra = {"config_file": str(cloud.config_file), "cell": cell}
-    path, out, err, code = list(sys.path), StringIO(), StringIO(), 0
+    path, out, err = list(sys.path), StringIO(), StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            main(
-                argv=[
-                    "-c",
-                    str(ROOT / "alembic.ini"),
-                    *x_options(ours, x or {}),
-                    *arguments,
-                ]
-            )
+            code = main(arguments) or 0
     except SystemExit as end:
         code = int(end.code or 0)
     finally:
         sys.path[:] = path
     return Finished(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+def last_line(finished: Finished) -> str:
+    """Return the final error; what was slow may have said something before it."""
+    return finished.err.splitlines()[-1]
+
+
+@contextmanager
+def opened(cloud: Cloud, cell: Cell) -> Iterator[cells.Cell]:
+    """Yield what a version script is handed for *cell*."""
+    chosen = [f"config_file={cloud.config_file}", f"cell={cell.uuid}"]
+    config, stopping = settings.load(chosen), Stopping()
+    with running.opened_api(config, stopping) as api:
+        mappings = directory.read(api)
+        inside = cells.Cell(
+            directory.find(mappings, config)[0],
+            api=api,
+            cells=mappings,
+            settings=config,
+            stopping=stopping,
+            report=Report(),
+        )
+        try:
+            yield inside
+        finally:
+            inside.close()

@@ -1,18 +1,26 @@
-"""A cloud that nova-manage itself built."""
+"""A cloud that nova itself built, with its own commands."""
 
-import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from tests.nova.cloud import ROOT, Cloud, text
-from tests.nova.process import Finished
-
-# `make test` installs it: nova's own dependencies must not meet the project's.
-NOVA_MANAGE = ROOT / ".venv-nova" / "bin" / "nova-manage"
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.servers import Server
+from tests.nova.asking import Nova
+from tests.nova.cloud import Cloud, text
 
 
 class NovaCloud(Cloud):
-    """An API database, cell0 and cells with every table that nova has."""
+    """An API database, cell0 and cells with every table that nova has, on MariaDB."""
+
+    def __init__(
+        self, folder: Path, server: Callable[[str], Server], nova: Nova
+    ) -> None:
+        self.nova = nova
+        super().__init__(folder, server, backend="mysql", release=nova.release.schema)
+        self.configure(DEFAULT={"transport_url": "fake:///"})
 
     def create_database(self, name: str, backend: str, tables: sa.MetaData) -> sa.URL:
         """Create a database and let nova fill it with its tables."""
@@ -32,13 +40,24 @@ class NovaCloud(Cloud):
         if table != "alembic_version":
             super().insert(table, **columns)
 
-    def manage(self, *arguments: str, check: bool = False) -> Finished:
-        """Run nova-manage on this cloud's nova.conf."""
-        if not NOVA_MANAGE.exists():
-            message = f"{NOVA_MANAGE} is missing; run make test, which installs nova"
-            raise FileNotFoundError(message)
-        command = [str(NOVA_MANAGE), "--config-file", str(self.config_file), *arguments]
-        run = subprocess.run(command, check=False, capture_output=True, text=True)
-        if check and run.returncode:
-            raise AssertionError(run.stdout + run.stderr)
-        return Finished(code=run.returncode, out=run.stdout, err=run.stderr)
+    def manage(
+        self, *arguments: str, check: bool = False, cell: str | None = None
+    ) -> Finished:
+        """Run nova-manage, if need be with the configuration of one cell."""
+        return self.program("nova-manage", *arguments, check=check, cell=cell)
+
+    def program(
+        self, name: str, *arguments: str, check: bool = False, cell: str | None = None
+    ) -> Finished:
+        """Run a program of nova's on this cloud's nova.conf."""
+        urls = {found.name: text(found.url) for found in self.cells}
+        url = {"OS_DATABASE__CONNECTION": urls[cell]} if cell else {}
+        files = ["--config-file", str(self.config_file)]
+        finished = self.nova.run(name, *files, *arguments, env=url)
+        if check and finished.code:
+            raise AssertionError(finished.out + finished.err)
+        return finished
+
+    def ask(self, verb: str, about: object = None) -> Any:
+        """Return what nova's own code answers; see tests/nova/answering.py."""
+        return self.nova.call(verb, about, "--config-file", str(self.config_file))

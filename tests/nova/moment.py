@@ -1,8 +1,8 @@
 """Run alembic, and send this very process a signal at one moment of its work.
 
 ``python -m tests.nova.moment`` takes alembic's arguments. ``MOMENT`` in the
-environment says when, as in ``after INSERT INTO instance_mappings #2``, and
-``MOMENT_SIGNAL`` says which signal. ``COMMIT`` is that of a batch.
+environment says when, as in ``after INSERT INTO instance_mappings #2``, or ``#2,5`` for
+two signals, and ``MOMENT_SIGNAL`` says which one. ``COMMIT`` is that of a batch.
 """
 
 import os
@@ -15,7 +15,7 @@ from alembic.config import main
 from sqlalchemy.engine.default import DefaultDialect
 
 NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
-MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<count>\d+)")
+MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<counts>[\d,]+)")
 
 
 class Moment:
@@ -25,7 +25,7 @@ class Moment:
         found = MOMENT.fullmatch(text)
         assert found, text
         self.when, self.what = found["when"], found["what"]
-        self.left = int(found["count"])
+        self.count, self.due = 0, {*map(int, found["counts"].split(","))}
         self.number = number
         self.last = ""
 
@@ -35,9 +35,10 @@ class Moment:
         if when == "after":
             self.last = text
         if when == self.when and self.what in text:
-            self.left -= 1
-            if self.left == 0:
-                os.kill(os.getpid(), self.number)
+            self.count += 1
+            if self.count in self.due:
+                # To this thread: a signal to the process lets it run on for a moment.
+                signal.raise_signal(self.number)
 
 
 def watch(moment: Moment) -> None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tests.nova.servers import Server
+from cellmap_migrations.testing.servers import Server
 
 MARIADB = """
 SELECT p.id,
        TIMESTAMPDIFF(MICROSECOND, t.trx_started, SYSDATE(6)) / 1e6,
        COALESCE(t.trx_state = 'LOCK WAIT', 0)
+       OR p.state = 'Waiting for table metadata lock'
   FROM information_schema.processlist p
   LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
  WHERE p.db = %(name)s AND p.id <> CONNECTION_ID()

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from tests.nova.cell import Cell
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.rows import now
 from tests.nova.cloud import Cloud
-from tests.nova.rows import now
+from tests.nova.waiting import meanwhile
 
 
 class Traffic:
@@ -30,17 +31,18 @@ class Traffic:
         self.failed: list[BaseException] = []
         self.stop = threading.Event()
 
+    @property
+    def booted(self) -> int:
+        """How many servers were booted so far, whatever became of them."""
+        lists = (self.live, self.deleted, self.soft_deleted, self.archived)
+        return sum(map(len, lists))
+
     @contextmanager
     def flowing(self) -> Iterator[None]:
         """Let the traffic flow while the block runs; it must not fail."""
-        thread = threading.Thread(target=self.flow)
-        thread.start()
-        try:
+        with meanwhile(self.flow, self.stop):
             yield
-        finally:
-            self.stop.set()
-            thread.join()
-        assert self.failed == []
+        assert self.failed == [], self.failed
 
     def flow(self) -> None:
         """Do one thing after another."""

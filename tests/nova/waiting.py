@@ -1,14 +1,16 @@
 """Wait for a condition, and not for a time."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 
 SECONDS = 30.0
 PAUSE = 0.005
 
 
 def wait_for(
-    condition: Callable[[], bool], what: str, *, seconds: float = SECONDS
+    condition: Callable[[], object], what: str, *, seconds: float = SECONDS
 ) -> None:
     """Return as soon as *condition* holds; fail the test if it never does."""
     deadline = time.monotonic() + seconds
@@ -17,3 +19,15 @@ def wait_for(
             message = f"not within {seconds:g} s: {what}"
             raise AssertionError(message)
         time.sleep(PAUSE)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object], stop: Event) -> Iterator[None]:
+    """Do *work* in a thread while the block runs, and then until it heeds *stop*."""
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

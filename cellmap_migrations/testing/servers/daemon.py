@@ -13,7 +13,7 @@ from typing import Any
 
 from mirakuru import ExecutorError, TCPExecutor
 
-from tests.nova.servers.base import HOST
+from cellmap_migrations.testing.servers.base import HOST, NotInstalled
 
 START_SECONDS = 60
 
@@ -106,13 +106,25 @@ def run(command: Sequence[str], folder: Path, *, account: str) -> None:
         raise RuntimeError(message)
 
 
-def find(program: str, *folders: str) -> str:
-    """Return the path of a server's program, which is seldom on PATH."""
+def find(program: str, *folders: str, package: str) -> str:
+    """Return the path of a server's program, which is seldom on PATH.
+
+    Raises NotInstalled with the Debian *package* that has it.
+    """
     path = os.pathsep.join([*folders, os.environ.get("PATH", os.defpath)])
     found = shutil.which(program, path=path)
     if found is None:
-        message = f"{program} is not installed; run 'make servers' or choose --backend"
-        raise FileNotFoundError(message)
+        install = f"apt-get install --no-install-recommends {package}"
+        raise NotInstalled(f"{program} is not installed; on Debian: {install}")
+    return found
+
+
+def find_file(*paths: str) -> str:
+    """Return the first of *paths* that is there, such as a library."""
+    found = next((path for path in paths if Path(path).exists()), None)
+    if found is None:
+        message = f"{paths[0]} is not installed; run 'make servers'"
+        raise NotInstalled(message)
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.nova.servers.base import Server, build
+from cellmap_migrations.testing.servers.base import Server, build
 
 
 class SQLite(Server):

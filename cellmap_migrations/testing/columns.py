@@ -11,6 +11,14 @@ RELEASES = ("liberty", "rocky", "stein", "34")
 Column: TypeAlias = sa.Column[Any]
 
 
+def age_of(release: str) -> int:
+    """Return the place of a release in RELEASES; raise ValueError for another one."""
+    if release not in RELEASES:
+        known = ", ".join(RELEASES)
+        raise ValueError(f"no tables of nova {release!r}; there are those of {known}")
+    return RELEASES.index(release)
+
+
 def table(name: str, metadata: sa.MetaData, *parts: sa.schema.SchemaItem) -> sa.Table:
     """Add a table with the storage options that all of nova's have."""
     return sa.Table(name, metadata, *parts, mysql_engine="InnoDB", mysql_charset="utf8")

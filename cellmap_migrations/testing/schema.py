@@ -4,10 +4,11 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from tests.nova.columns import (
+from cellmap_migrations.testing.columns import (
     RELEASES,
     Column,
     address,
+    age_of,
     boolean,
     integer,
     key,
@@ -18,7 +19,7 @@ from tests.nova.columns import (
     text,
     times,
 )
-from tests.nova.instances import instance_columns, instance_keys
+from cellmap_migrations.testing.instances import instance_columns, instance_keys
 
 __all__ = ["API_HEAD", "RELEASES", "api_tables", "cell_tables"]
 
@@ -29,7 +30,7 @@ API_HEAD = "cdeec0c85668"
 @cache
 def api_tables(release: str) -> sa.MetaData:
     """Return the tables of the API database as they were in *release*."""
-    age = RELEASES.index(release)
+    age = age_of(release)
     metadata = sa.MetaData()
     cell_mappings(metadata, age)
     host_mappings(metadata)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
-from tests.nova.servers import SECRETS
+from cellmap_migrations.testing.servers import SECRETS
 
 TIMEOUT = 120
 
@@ -44,10 +44,16 @@ class Running:
     ) -> None:
         # Files and not pipes: nobody has to read for the command to go on.
         self.files = temporary_file(), temporary_file()
-        self.process = subprocess.Popen(
+        self.process = self.begin(command, environment(env or {}), cwd)
+
+    def begin(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None
+    ) -> Any:
+        """Start the process; return what has the interface of Popen."""
+        return subprocess.Popen(
             command,
             cwd=cwd,
-            env=environment(env or {}),
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=self.files[0],
             stderr=self.files[1],
@@ -58,11 +64,11 @@ class Running:
     @property
     def pid(self) -> int:
         """The process id."""
-        return self.process.pid
+        return int(self.process.pid)
 
     def running(self) -> bool:
         """Say whether the command has not ended yet."""
-        return self.process.poll() is None
+        return bool(self.process.poll() is None)
 
     def signal(self, number: Signals) -> None:
         """Send a signal, if there is somebody to receive it."""

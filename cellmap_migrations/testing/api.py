@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tests.nova.rows import LONG_AGO, PROJECT, USER, Mapped, known
-from tests.nova.schema import API_HEAD, api_tables
-from tests.nova.servers import plain_engine
+from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, Mapped, known
+from cellmap_migrations.testing.schema import API_HEAD, api_tables
+from cellmap_migrations.testing.servers import plain_engine
 
 
 class Api:

@@ -12,6 +12,10 @@ PASSWORD = "{}%@:/{{{}".format(*SECRETS)
 HOST = "127.0.0.1"
 
 
+class NotInstalled(Exception):
+    """A library or a program that a server needs is missing; says how to install it."""
+
+
 class Server(ABC):
     """A database server of this test run, in *folder*; only we connect to it."""
 

@@ -1,21 +1,27 @@
 """One cell of a test cloud, and what nova does to the instances in it."""
 
+from __future__ import annotations
+
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from tests.nova.api import Api
-from tests.nova.rows import LONG_AGO, instance, known, now
-from tests.nova.schema import cell_tables
-from tests.nova.servers import plain_engine
+from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.testing.kinds import BUILDERS
+from cellmap_migrations.testing.rows import LONG_AGO, instance, known, now
+from cellmap_migrations.testing.schema import cell_tables
+from cellmap_migrations.testing.servers import plain_engine
+
+if TYPE_CHECKING:
+    from cellmap_migrations.testing.cloud import Cloud
 
 
 class Cell:
     """A row of ``cell_mappings`` and the database behind it."""
 
     def __init__(
-        self, api: Api, uuid: str, name: str | None, url: sa.URL, release: str
+        self, api: Cloud, uuid: str, name: str | None, url: sa.URL, release: str
     ) -> None:
         self.api = api
         self.uuid = uuid
@@ -59,6 +65,14 @@ class Cell:
             if deleted is True:
                 self.change(connection, row["uuid"], deleted=self.instances.c.id)
         return str(row["uuid"])
+
+    def add_kind(self, outcome: str, other: Cell) -> str:
+        """Add a server that an upgrade of this cell counts as *outcome*.
+
+        *other* is a cell of the same cloud: the server may be mapped there, and have
+        a copy there. Returns its uuid; raises ValueError for what is no outcome.
+        """
+        return BUILDERS[Outcome(outcome)](self, other)
 
     def update(self, uuid: str, **columns: object) -> None:
         """Change columns of a server, in a transaction of its own."""

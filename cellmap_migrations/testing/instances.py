@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
-from tests.nova.columns import (
+from cellmap_migrations.testing.columns import (
     RELEASES,
     Column,
     address,
+    age_of,
     boolean,
     integer,
     key,
@@ -18,7 +19,7 @@ from tests.nova.columns import (
 
 def instance_columns(release: str, *, locked_by: str) -> list[Column]:
     """Return the columns of ``instances`` and of ``shadow_instances``."""
-    age = RELEASES.index(release)
+    age = age_of(release)
     liberty, latest = age < RELEASES.index("rocky"), age >= RELEASES.index("34")
     return [
         *times("created_at", "updated_at", "deleted_at"),
@@ -65,7 +66,7 @@ def instance_columns(release: str, *, locked_by: str) -> list[Column]:
 
 def instance_keys(release: str) -> list[sa.Index | sa.UniqueConstraint]:
     """Return the indexes of ``instances``; ``shadow_instances`` has none."""
-    age = RELEASES.index(release)
+    age = age_of(release)
     keys = [
         ("reservation_id",),
         ("terminated_at", "launched_at"),

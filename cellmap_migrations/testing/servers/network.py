@@ -3,13 +3,13 @@
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP, Signals
+from signal import SIGCONT, SIGKILL, SIGSTOP, Signals
 from typing import ClassVar
 
 import sqlalchemy as sa
 
-from tests.nova.servers.base import HOST, PASSWORD, Server
-from tests.nova.servers.daemon import Daemon, free_port, give
+from cellmap_migrations.testing.servers.base import HOST, PASSWORD, Server
+from cellmap_migrations.testing.servers.daemon import Daemon, free_port, give
 
 
 class NetworkServer(Server):
@@ -69,12 +69,20 @@ class NetworkServer(Server):
         """Serve: start, thaw, or nothing when it serves already."""
         self.thaw()
         if not self.daemon.running():
+            # It may have died by itself, and its workers not yet.
+            self.daemon.kill()
             self.daemon.start()
 
     def stop(self) -> None:
         """Shut down as an operator would; databases stay for the next start."""
         self.engine.dispose()
         self.daemon.stop()
+
+    def crash(self) -> None:
+        """End every process of the server at once."""
+        self.engine.dispose()
+        self.daemon.signal_all(SIGKILL)
+        self.daemon.kill()
 
     def freeze(self) -> None:
         """Stop every process of the server: connections hang and do not break."""

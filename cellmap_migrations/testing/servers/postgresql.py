@@ -9,13 +9,16 @@ from typing import ClassVar
 import sqlalchemy as sa
 from pytest_postgresql.janitor import DatabaseJanitor
 
-from tests.nova.servers.base import HOST, PASSWORD, build, plain_engine
-from tests.nova.servers.daemon import find, give, run
-from tests.nova.servers.network import NetworkServer
+from cellmap_migrations.testing.servers.base import HOST, PASSWORD, build, plain_engine
+from cellmap_migrations.testing.servers.daemon import find, give, run
+from cellmap_migrations.testing.servers.network import NetworkServer
 
 
 class PostgreSQL(NetworkServer):
-    """PostgreSQL with its own defaults for durability and isolation."""
+    """PostgreSQL with its own defaults, but for what only a machine's crash can show.
+
+    Whatever is committed outlives the server's process, and is not on the disk yet.
+    """
 
     driver: ClassVar = "postgresql+psycopg"
     account: ClassVar = "postgres"
@@ -26,7 +29,7 @@ class PostgreSQL(NetworkServer):
     @classmethod
     def version(cls) -> str:
         """Say which server would run, without starting it; raise if none can."""
-        line = subprocess.check_output([find("postgres", *folders()), "--version"])
+        line = subprocess.check_output([program("postgres"), "--version"])
         return f"PostgreSQL {line.decode().split()[2]}"
 
     def install(self) -> None:
@@ -36,7 +39,7 @@ class PostgreSQL(NetworkServer):
         password.write_text(PASSWORD)
         give(password, self.account)
         install = [
-            find("initdb", *folders()),
+            program("initdb"),
             f"--pgdata={self.folder}/data",
             "--username=admin",
             f"--pwfile={password}",
@@ -50,7 +53,7 @@ class PostgreSQL(NetworkServer):
     def command(self) -> list[str]:
         """Return the command that serves the folder in the foreground."""
         return [
-            find("postgres", *folders()),
+            program("postgres"),
             "-D",
             f"{self.folder}/data",
             "-p",
@@ -58,6 +61,7 @@ class PostgreSQL(NetworkServer):
             f"--listen_addresses={HOST}",
             "--unix_socket_directories=",
             "--max_connections=200",
+            "--fsync=off",
         ]
 
     @cached_property
@@ -119,10 +123,8 @@ class PostgreSQL(NetworkServer):
             self.execute(create, password=PASSWORD)
 
 
-def folders() -> list[str]:
-    """Return where Debian keeps the programs of each release, newest first."""
+def program(name: str) -> str:
+    """Return the path of a program of the newest release; Debian keeps them apart."""
     found = Path("/usr/lib/postgresql").glob("*/bin")
-    return [
-        str(path)
-        for path in sorted(found, key=lambda path: int(path.parent.name), reverse=True)
-    ]
+    newest = sorted(found, key=lambda path: int(path.parent.name), reverse=True)
+    return find(name, *map(str, newest), package="postgresql")

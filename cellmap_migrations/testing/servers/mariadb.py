@@ -8,20 +8,28 @@ from typing import ClassVar
 
 import sqlalchemy as sa
 
-from tests.nova.servers.base import HOST, PASSWORD, build
-from tests.nova.servers.daemon import find, run
-from tests.nova.servers.network import NetworkServer
+from cellmap_migrations.testing.servers.base import HOST, PASSWORD, build
+from cellmap_migrations.testing.servers.daemon import find, run
+from cellmap_migrations.testing.servers.network import NetworkServer
 
 SBIN = ("/usr/sbin", "/usr/local/sbin")
-# Run at each start. Names are not resolved, so 127.0.0.1 is the host of accounts.
-ACCOUNTS = f"""
+# Names are not resolved, so 127.0.0.1 is the host of accounts.
+ACCOUNTS = f"""FLUSH PRIVILEGES;
 CREATE OR REPLACE USER admin@'{HOST}' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO admin@'{HOST}' WITH GRANT OPTION;
 """
 
 
+def program(name: str) -> str:
+    """Return the path of a program of the server."""
+    return find(name, *SBIN, package="mariadb-server")
+
+
 class MariaDB(NetworkServer):
-    """MariaDB with Debian's defaults for durability and isolation."""
+    """MariaDB with Debian's defaults, but for what only a machine's crash can show.
+
+    Whatever is committed outlives the server's process, and is not on the disk yet.
+    """
 
     driver: ClassVar = "mysql+pymysql"
     account: ClassVar = "mysql"
@@ -36,18 +44,19 @@ class MariaDB(NetworkServer):
     @classmethod
     def version(cls) -> str:
         """Say which server would run, without starting it; raise if none can."""
-        line = subprocess.check_output([find("mariadbd", *SBIN), "--version"])
+        line = subprocess.check_output([program("mariadbd"), "--version"])
         return f"MariaDB {line.decode().split('Ver ')[1].split('-')[0]}"
 
     def install(self) -> None:
         """Create the system tables and the administrator's account."""
         (self.folder / "accounts.sql").write_text(ACCOUNTS)
         install = [
-            find("mariadb-install-db"),
+            program("mariadb-install-db"),
             "--no-defaults",
             f"--datadir={self.folder}/data",
             "--auth-root-authentication-method=socket",
             "--skip-test-db",
+            f"--extra-file={self.folder}/accounts.sql",
             "--skip-name-resolve",
         ]
         run(install, self.folder, account=self.account)
@@ -55,18 +64,22 @@ class MariaDB(NetworkServer):
     def command(self) -> list[str]:
         """Return the command that serves the folder in the foreground."""
         return [
-            find("mariadbd", *SBIN),
+            program("mariadbd"),
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            # A server that starts deletes the temporary tables of all others there.
+            f"--tmpdir={self.folder}",
             f"--bind-address={HOST}",
             f"--port={self.port}",
             f"--socket={self.folder}/socket",
             f"--pid-file={self.folder}/pid",
-            f"--init-file={self.folder}/accounts.sql",
             "--skip-name-resolve",
             "--skip-log-bin",
             "--performance-schema=OFF",
             "--innodb-buffer-pool-size=512M",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-flush-method=nosync",
+            "--sync-frm=OFF",
             "--max-connections=200",
             # Debian's, which --no-defaults leaves out.
             "--character-set-server=utf8mb4",

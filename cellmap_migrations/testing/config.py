@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import sqlalchemy as sa
+
 
 class Config:
     """An ini file as oslo.config reads it, written anew at each change."""
@@ -31,3 +33,8 @@ class Config:
 def escape(value: object) -> str:
     """Spell a value so that oslo.config does not take ``$`` for a reference."""
     return str(value).replace("$", "$$")
+
+
+def text(url: sa.URL) -> str:
+    """Spell a URL as it is stored and configured, with its password."""
+    return url.render_as_string(hide_password=False)

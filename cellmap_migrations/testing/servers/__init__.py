@@ -1,0 +1,54 @@
+"""The kinds of database server, each behind the same small interface."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cellmap_migrations.testing import BACKENDS
+from cellmap_migrations.testing.servers.base import (
+    PASSWORD,
+    SECRETS,
+    NotInstalled,
+    Server,
+    plain_engine,
+)
+
+__all__ = [
+    "PASSWORD",
+    "SECRETS",
+    "NotInstalled",
+    "Server",
+    "kind_of_server",
+    "plain_engine",
+    "serving",
+]
+
+
+def kind_of_server(backend: str) -> type[Server]:
+    """Import the server of a backend; raise NotInstalled if a library is missing."""
+    module, name, extras = BACKENDS[backend]
+    try:
+        found: type[Server] = getattr(import_module(f"{__name__}.{module}"), name)
+    except ImportError as error:
+        # psycopg without libpq explains itself in many lines.
+        reason = str(error).splitlines()[0]
+        install = f"pip install 'cellmap-migrations[{extras}]'"
+        raise NotInstalled(f"no {backend} server: {reason}; {install}") from error
+    return found
+
+
+@contextmanager
+def serving(backend: str) -> Iterator[Server]:
+    """Run a server until the block ends, then remove it with its data.
+
+    Raises NotInstalled if a library or the server's program is missing.
+    """
+    # Not pytest's own folder: only root may enter that, and servers refuse root.
+    with (
+        TemporaryDirectory(prefix="nova-") as folder,
+        closing(kind_of_server(backend)(Path(folder))) as server,
+    ):
+        server.start()
+        yield server
