@@ -1,0 +1,1 @@
+"""Everything around a run breaks, and the next run makes it right."""

@@ -1,0 +1,100 @@
+"""A copy by way of a Galera cluster, which is disturbed and then has to be complete."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Extra, Running
+from tests.books import HEAD, assert_books_balance, total, walked
+from tests.nova.cloud import Cloud, text
+from tests.nova.galera import Cluster
+from tests.nova.inside import cellmap_inside
+
+BATCHES = 40
+OURS = ("cellmap_journal", "cellmap_version")
+TABLES = ("instance_mappings", *OURS)
+SECONDS = 900.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """The upgrade of a cell of *uuids*; its faults are at moments that *seed* gives."""
+
+    cluster: Cluster
+    cloud: Cloud
+    cell: Cell
+    uuids: list[str]
+    times: int = 1
+    seed: int = 0
+
+    def x(self, batches: int = BATCHES) -> dict[str, str]:
+        """Return options for a copy in so many batches."""
+        rows = str(len(self.uuids) // batches)
+        return {"batch_rows_min": rows, "batch_rows_max": rows}
+
+    def start(self) -> Running:
+        """Start a run that nothing is done to yet."""
+        return self.cloud.start("upgrade", "head", cell="cell1", x=self.x())
+
+    def moments(self) -> Iterator[random.Random]:
+        """Begin anew with the cluster whole, as often as the fault is to be caused."""
+        chosen = random.Random(self.seed)
+        for _ in range(self.times):
+            self.forget()
+            yield chosen
+
+    def forget(self) -> None:
+        """Let nothing be copied, on any node, and lead connections to all of them."""
+        self.cluster.start()
+        known = set(sa.inspect(self.cloud.engine).get_table_names())
+        for name in known.intersection(TABLES):
+            self.cloud.execute(sa.table(name).delete())
+        self.by_way_of(self.cluster.proxy.spread)
+        self.cell_by_way_of(self.cluster.proxy.spread)
+        self.cluster.catch_up()
+
+    def by_way_of(self, port: int) -> None:
+        """Reach the API database at another port from now on."""
+        url = self.cloud.url.set(port=port)
+        self.cloud.configure(api_database={"connection": text(url)})
+
+    def cell_by_way_of(self, port: int) -> None:
+        """Reach the cell at another port from now on."""
+        cells = self.cloud.tables["cell_mappings"]
+        connection = text(self.cell.url.set(port=port))
+        self.cloud.execute(cells.update().values(database_connection=connection))
+
+    def frozen(self, what: str, *batches: int, x: Extra | None = None) -> Running:
+        """Start a run that freezes at *what* of these batches; return at the first."""
+        numbers = ",".join(map(str, batches))
+        return self.cloud.start_frozen(
+            f"{what} #{numbers}", cell="cell1", x={**self.x(), **(x or {})}
+        )
+
+    def finish(self, *runs: Running) -> list[int]:
+        """Return how the runs ended, and another one if they are to be repeated."""
+        codes = [run.wait(SECONDS).code for run in runs]
+        if 0 not in codes:
+            codes.append(self.start().wait(SECONDS).code)
+        assert {0} <= set(codes) <= {0, 75}, (
+            self.seed,
+            codes,
+            [run.err for run in runs],
+        )
+        self.assert_complete()
+        return codes
+
+    def assert_complete(self) -> None:
+        """Check that each row is there once, and that all nodes have the same."""
+        self.cluster.start()
+        assert self.cloud.mapped_uuids(self.cell) == set(self.uuids), self.seed
+        assert total(walked(self.cloud, self.cell), "rows_read") == len(self.uuids)
+        assert self.cloud.versions() == {self.cell.uuid: HEAD}
+        assert_books_balance(self.cloud, self.cell)
+        checked = cellmap_inside(self.cloud, "check", "--cell", "cell1")
+        assert (self.seed, checked.code, checked.err) == (self.seed, 0, "")
+        database = str(self.cloud.url.database)
+        assert len(self.cluster.checksums(database, TABLES)) == 1, self.seed
