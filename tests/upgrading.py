@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.nova.cell import Cell
+from cellmap_migrations.testing.cell import Cell
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
 
