@@ -1,25 +1,24 @@
 """Time a command, and see how much memory it took at most."""
 
 import re
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-
+from cellmap_migrations.testing.process import Running
 from tests.nova.cloud import Cloud
-from tests.nova.process import Finished
 
-# Runs a program as `python -m` does, and prints its peak memory afterwards.
+# Longer than anything that is measured here, in seconds.
+TIMEOUT = 7200
+# Runs a module as `python -m` does, and says what its memory was at most. Not
+# getrusage(): the peak there is at first that of the process that started this one.
 WRAPPER = """
-import resource, runpy, sys
+import pathlib, runpy, sys
 sys.argv = sys.argv[1:]
 try:
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 finally:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak {peak} KiB", file=sys.stderr)
+    print(pathlib.Path("/proc/self/status").read_text(), file=sys.stderr)
 """
 
 
@@ -29,34 +28,44 @@ class Measured:
 
     seconds: float
     peak: float
-    finished: Finished
 
 
-def alembic(cloud: Cloud, *arguments: str, cell: str) -> Measured:
-    """Run alembic on a cell, to its end."""
-    x = ["-x", f"config_file={cloud.config_file}", "-x", f"cell={cell}"]
-    return module(cloud, ["alembic", "-c", "alembic.ini", *x, *arguments])
+def alembic(cloud: Cloud, *arguments: str) -> Measured:
+    """Run alembic on the first cell, to its good end."""
+    return module(cloud, ["alembic", *options(cloud), *arguments])
 
 
-def module(cloud: Cloud, command: Sequence[str]) -> Measured:
-    """Run a Python module in a process of its own, to its end."""
+def options(cloud: Cloud) -> list[str]:
+    """Return what names the cell to alembic."""
+    x = ["-x", f"config_file={cloud.config_file}", "-x", f"cell={cloud.cells[0].uuid}"]
+    return ["-c", "alembic.ini", *x]
+
+
+def module(cloud: Cloud, arguments: Sequence[str]) -> Measured:
+    """Run a Python module in a process of its own, to its good end."""
     started = time.monotonic()
-    finished = cloud.run("-c", WRAPPER, *command).wait(timeout=3600)
+    finished = cloud.run("-c", WRAPPER, *arguments).wait(timeout=TIMEOUT)
     seconds = time.monotonic() - started
-    peak = re.search(r"peak (\d+) KiB", finished.err)
-    assert peak, finished.err
-    return Measured(seconds=seconds, peak=int(peak[1]) / 1024, finished=finished)
+    peak = re.search(r"VmHWM:\s+(\d+) kB", finished.err)
+    if finished.code != 0 or not peak:
+        raise RuntimeError(f"{arguments}: {finished}")
+    return Measured(seconds=seconds, peak=int(peak[1]) / 1024)
 
 
-def statement(engine: sa.Engine, sql: str) -> float:
-    """Run one statement in the server, commit it, and return its seconds."""
+def command(
+    arguments: Sequence[str],
+    *,
+    code: int = 0,
+    env: Mapping[str, str | None] | None = None,
+) -> float:
+    """Run a program to the end that is its good one; return its seconds."""
     started = time.monotonic()
-    with engine.begin() as connection:
-        connection.execute(sa.text(sql))
-    return time.monotonic() - started
-
-
-def say(line: str) -> None:
-    """Print a result."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    running = Running(arguments, env=env)
+    try:
+        finished = running.wait(timeout=TIMEOUT)
+    finally:
+        running.close()
+    seconds = time.monotonic() - started
+    if finished.code != code:
+        raise RuntimeError(f"{arguments[0]}: {finished}")
+    return seconds

@@ -1,0 +1,68 @@
+"""Measure everything, and print one table.
+
+``python -m benchmarks [--rows N] [--backend NAME]... [--write PATH]``; see --help.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import again, booting, copying, memory, report, server_side
+from benchmarks.cloud import cloud
+from benchmarks.ratio import Ratio
+from benchmarks.servers import SERVERS, serving, settings
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    option = parser.add_argument
+    option("--rows", type=int, default=100_000, help="instances of the cell")
+    option("--nova-rows", type=int, default=5_000, help="instances that nova maps")
+    option("--repeats", type=int, default=3, help="the median of so many counts")
+    option("--memory-rows", type=int, nargs="*", default=[], help="sizes of cells")
+    option("--backend", action="append", choices=list(SERVERS), help="default: all")
+    option("--write", type=Path, help="a JSON file for the results")
+    return parser.parse_args()
+
+
+def measure(
+    chosen: argparse.Namespace, backend: str, found: dict[str, dict[str, str]]
+) -> Iterator[Ratio]:
+    """Yield what is measured on one database; its settings go to *found*."""
+    with serving(backend) as server:
+        found[backend] = settings(server, backend)
+        with cloud(server, backend, chosen.rows) as bench:
+            source = server_side.source(bench)
+            ours, ratios = copying.copy(bench, source, chosen.repeats)
+            yield from ratios
+            nothing = again.nothing_to_do(bench, chosen.repeats)
+            yield nothing
+            yield again.check(bench, source, chosen.repeats)
+            if backend == "sqlite":
+                return
+            yield again.resumed(bench, ours, nothing)
+            yield from booting.felt(bench, chosen.repeats)
+        if backend == "mysql":
+            yield copying.beside_nova(ours, chosen.rows, server, chosen.nova_rows)
+        yield from memory.peaks(server, backend, chosen.memory_rows)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    chosen = arguments()
+    backends = chosen.backend or list(SERVERS)
+    facts = report.versions(backends)
+    ratios: list[Ratio] = []
+    found: dict[str, dict[str, str]] = {}
+    for backend in backends:
+        for ratio in measure(chosen, backend, found):
+            report.progress(ratio)
+            ratios.append(ratio)
+    report.show(ratios, facts)
+    if chosen.write:
+        report.write(chosen.write, ratios, facts, found)
+
+
+if __name__ == "__main__":
+    main()
