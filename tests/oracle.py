@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tests.nova.rows import CELL0
+from cellmap_migrations.testing.rows import CELL0
 
 GRACE = timedelta(seconds=600)
 

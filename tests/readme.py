@@ -1,28 +1,37 @@
-"""What README.rst shows: its blocks and its tables."""
+"""What README.rst and the pages of docs/ show: their blocks and their tables."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.rst"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.rst"
+DOCS = ROOT / "docs"
+# As the index has them.
+NAMES = re.findall(r"^   ([a-z-]+)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
+PAGES = [README, *(DOCS / f"{name}.rst" for name in NAMES)]
 RULER = re.compile(r"=+( +=+)+")
 
 
 def blocks(language: str) -> list[str]:
     """Return the code blocks in a language, without their indentation."""
     pattern = rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)"
-    found = re.findall(pattern, README.read_text(), re.MULTILINE)
+    found = [
+        block
+        for page in PAGES
+        for block in re.findall(pattern, page.read_text(), re.MULTILINE)
+    ]
     return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
 
 
 def commands() -> list[str]:
-    """Return every command of the page, in its order."""
+    """Return every command of the pages, in their order."""
     lines = [line for block in blocks("console") for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
-def table(heading: str) -> dict[str, str]:
+def table(heading: str, page: Path = README) -> dict[str, str]:
     """Return the first two columns of the table whose first heading is *heading*."""
-    lines = README.read_text().splitlines()
+    lines = page.read_text().splitlines()
     top = next(
         number
         for number, line in enumerate(lines)

@@ -8,11 +8,11 @@ from typing import TypeAlias
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud
-from tests.nova.process import Finished
-from tests.nova.rows import PROJECT, USER, now
 
 Mutation: TypeAlias = Callable[[Cloud, Cell, str], dict[str, set[str]]]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from cellmap_migrations.testing.process import Extra, Finished
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside
-from tests.nova.process import Extra, Finished
 
 
 def current(cloud: Cloud, x: Extra | None = None) -> Finished:

@@ -3,10 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.servers import PASSWORD
 from tests.conftest import MakeCloud
 from tests.nova.cloud import text
 from tests.nova.inside import alembic_inside
-from tests.nova.servers import PASSWORD
 
 # SQLite has neither users nor passwords.
 WITH_ACCOUNTS = pytest.mark.only_on("mysql", "postgresql")

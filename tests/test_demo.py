@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cellmap_migrations.testing.process import Finished, Running
 from tests.nova.cloud import ROOT
-from tests.nova.process import Finished, Running
 
 
 def demo(folder: Path, *, ini: str = "alembic.ini") -> Finished:

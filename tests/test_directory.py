@@ -3,12 +3,12 @@
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside
-from tests.nova.process import Finished
-from tests.nova.rows import CELL0
 
 
 def upgrade(cloud: Cloud, cell: str, **x: str) -> Finished:

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
-from tests.nova.process import Finished
-from tests.nova.rows import now
 
 REMOVE = {"remove_mappings": "yes"}
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.nova.cell import Cell
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Extra, Finished
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
-from tests.nova.process import Extra, Finished
 
 UNKNOWN = "11111111-2222-3333-4444-555555555555"
 
@@ -45,7 +45,8 @@ def test_no_cell_is_answered_with_the_list(cloud: Cloud, cell: Cell) -> None:
     nameless = cloud.add_cell(None)
 
     assert upgrade(cloud) == refused(
-        "error: no cell was given; add -x cell= with a uuid, a name, local or all. "
+        "error: no cell was given; add -x cell=, or --cell for cellmap, with a uuid, "
+        "a name, local or all. "
         f"Cells: cell1 ({cell.uuid}); {nameless.uuid}",
     )
     assert untouched(cloud)
@@ -73,6 +74,18 @@ def test_ambiguous_name_is_answered_with_the_uuids(cloud: Cloud, cell: Cell) -> 
     assert upgrade(cloud, "cell1") == refused(
         "error: 2 cells are called 'cell1'; give one of their uuids: "
         f"{cell.uuid}, {twin.uuid}",
+    )
+
+
+def test_two_local_cells_are_two_cells_in_one_database(
+    cloud: Cloud, cell: Cell
+) -> None:
+    twin = cloud.add_cell("twin", database=cell)
+
+    assert upgrade(cloud, "local") == refused(
+        f"error: cell cell1 ({cell.uuid}) and cell twin ({twin.uuid}) resolve to one "
+        f"database, sqlite {cell.url.database}; each cell has its own, so correct "
+        "database_connection first",
     )
 
 
@@ -126,6 +139,22 @@ def test_bad_value_is_an_error_that_names_the_option(
     assert name in line
     assert " cannot be used: " in line
     assert untouched(cloud)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("grace_seconds", "write a whole number, at least 0"),
+        ("time_limit", "write a number, at least 0"),
+        ("writers", "write a whole number, at least 1, at most 8"),
+    ],
+)
+def test_bad_value_is_told_the_limits(
+    cloud: Cloud, cell: Cell, name: str, words: str
+) -> None:
+    _, line = upgrade(cloud, cell.uuid, {name: "-1"})
+
+    assert line.endswith(words)
 
 
 def test_bad_value_in_nova_conf_is_an_error_that_names_the_option(

@@ -7,15 +7,10 @@ import sqlalchemy as sa
 
 from tests.conftest import MakeCloud
 from tests.nova.cloud import ROOT, Cloud, text
-from tests.nova.process import Finished
+from tests.nova.inside import last_line
 
 # What most deployments set: never give up.
 PATIENT_CONF = {"max_retries": -1, "retry_interval": 10}
-
-
-def last_line(finished: Finished) -> str:
-    """Return the final error."""
-    return finished.err.splitlines()[-1]
 
 
 def elsewhere(url: sa.URL) -> sa.URL:

@@ -2,9 +2,11 @@
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from cellmap_migrations.comparing import orphans
 from cellmap_migrations.copying.unmap import is_ours
 from cellmap_migrations.outcomes import (
     Circumstances,
@@ -13,7 +15,7 @@ from cellmap_migrations.outcomes import (
     Outcome,
     decide,
 )
-from tests.nova.rows import LONG_AGO
+from cellmap_migrations.testing.rows import LONG_AGO
 
 GRACE = 600
 
@@ -64,3 +66,19 @@ def test_mapping_older_than_its_stamp_by_the_grace_is_ours(
     )
 
     assert is_ours(row, GRACE) is ours
+
+
+@pytest.mark.parametrize(
+    ("age", "settled"),
+    [(GRACE - 1, False), (GRACE, True)],
+    ids=["younger", "exactly"],
+)
+def test_mapping_without_an_instance_is_left_to_nova_until_the_grace_is_over(
+    monkeypatch: pytest.MonkeyPatch, age: int, *, settled: bool
+) -> None:
+    now = LONG_AGO + timedelta(seconds=age)
+    monkeypatch.setattr(orphans, "utcnow", lambda: now)
+    cell: Any = SimpleNamespace(settings=SimpleNamespace(grace_seconds=GRACE))
+    row = SimpleNamespace(instance_uuid="a", created_at=None, updated_at=LONG_AGO)
+
+    assert orphans.settled(cell, row, frozenset()) is settled

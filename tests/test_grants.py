@@ -1,4 +1,4 @@
-"""The grants that README.rst shows are enough for every command."""
+"""The grants that docs/privileges.rst shows are enough for every command."""
 
 import re
 import sys
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.servers import PASSWORD, Server, plain_engine
+from cellmap_migrations.testing.servers.network import NetworkServer
 from tests import readme
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud, text
-from tests.nova.servers import PASSWORD, Server, plain_engine
-from tests.nova.servers.network import NetworkServer
 
 USER = "cellmap"
 
@@ -51,7 +51,7 @@ def test_missing_grant_is_named(cloud: Cloud, table: str) -> None:
     finished = cloud.alembic("upgrade", "head", cell="cell1")
 
     assert finished.code == 77
-    assert "README, section Grants" in finished.err.splitlines()[-1]
+    assert "docs/privileges.rst" in finished.err.splitlines()[-1]
 
 
 def restrict(cloud: Cloud, cell: Cell) -> None:

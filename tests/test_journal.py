@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from cellmap_migrations.testing.rows import CELL0, now
 from tests.conftest import MakeCloud
 from tests.nova import poison
-from tests.nova.rows import CELL0, now
 from tests.upgrading import OUTCOMES, complete, stopped, upgrade
 
 SMALL = {"batch_rows_min": "7", "batch_rows_max": "7"}

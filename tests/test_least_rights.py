@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.servers import plain_engine
 from tests.books import HEAD
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
-from tests.nova.servers import plain_engine
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 MARIADB = (

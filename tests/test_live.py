@@ -1,12 +1,11 @@
 """Upgrade, check and repair while servers are booted, deleted and archived."""
 
-import random
 import time
 
 import pytest
 
+from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud
 from tests.nova.traffic import Traffic
 
@@ -28,9 +27,8 @@ def wrong_cell(cloud: Cloud) -> tuple[Cell, list[str]]:
 
 @pytest.mark.only_on("mysql", "postgresql")
 def test_nothing_is_harmed_and_nothing_is_falsely_reported_on_a_live_cloud(
-    make_cloud: MakeCloud,
+    make_cloud: MakeCloud, seed: int
 ) -> None:
-    seed = random.randrange(10_000)
     cloud = make_cloud()
     cell, servers = wrong_cell(cloud)
     cloud.configure(cellmap={"batch_rows_max": 200})

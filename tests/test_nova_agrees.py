@@ -1,17 +1,17 @@
 """After an upgrade nova's own commands find what they should, and nothing to do."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
-from tests.nova.cell import Cell
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import CELL0, now
+from cellmap_migrations.testing.servers import Server
+from tests.nova.asking import NEWEST, Nova
 from tests.nova.cloud import Cloud
 from tests.nova.manage import NovaCloud
-from tests.nova.process import Finished
-from tests.nova.rows import CELL0, now
-from tests.nova.servers import Server
 
 PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
 
@@ -48,33 +48,20 @@ def every_kind(cloud: Cloud, cell: Cell, other: Cell) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def nova_server(
-    request: pytest.FixtureRequest,
-) -> Callable[[str], Server]:
-    """Give MariaDB, which is what nova supports best."""
-
-    def start(_: str) -> Server:
-        found = request.getfixturevalue("mysql_server")
-        assert isinstance(found, Server)
-        return found
-
-    return start
-
-
-@pytest.fixture(scope="module")
 def upgraded(
-    tmp_path_factory: pytest.TempPathFactory, nova_server: Callable[[str], Server]
+    tmp_path_factory: pytest.TempPathFactory, cellmap_server: Callable[[str], Server]
 ) -> Iterator[tuple[NovaCloud, Cell, Finished, dict[str, int]]]:
     """Let nova build a cloud, and upgrade its first cell."""
     folder = tmp_path_factory.mktemp("nova")
-    cloud = NovaCloud(folder, nova_server, backend="mysql")
-    cloud.configure(DEFAULT={"transport_url": "fake:///"})
+    nova = Nova(NEWEST)
+    cloud = NovaCloud(folder, cellmap_server, nova)
     cloud.add_cell("cell0", uuid=CELL0)
     cell, other = cloud.add_cell("cell1"), cloud.add_cell("cell2")
     expected = every_kind(cloud, cell, other)
     finished = cloud.alembic("upgrade", "head", cell="cell1")
     yield cloud, cell, finished, expected
     cloud.close()
+    nova.close()
 
 
 Upgraded = tuple[NovaCloud, Cell, Finished, dict[str, int]]
@@ -90,13 +77,9 @@ def test_only_the_conflict_keeps_the_cell_from_its_stamp(upgraded: Upgraded) -> 
 def test_verify_instance_answers_as_it_should(upgraded: Upgraded) -> None:
     cloud, _, __, expected = upgraded
 
-    def verify(uuid: str) -> int:
-        return cloud.manage("cell_v2", "verify_instance", "--uuid", uuid).code
+    found = cloud.ask("verify", [*expected])
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        found = dict(zip(expected, pool.map(verify, expected), strict=True))
-
-    assert found == expected
+    assert dict(zip(expected, found, strict=True)) == expected
 
 
 def test_nova_finds_nothing_left_to_map_but_its_placeholder(upgraded: Upgraded) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from cellmap_migrations.testing.schema import RELEASES, api_tables, cell_tables
 from tests.conftest import MakeCloud
 from tests.nova.dump import Facts, facts
-from tests.nova.schema import RELEASES, api_tables, cell_tables
 
 NOVA34 = Path(__file__).parent / "nova" / "nova34.json"
 ADDED = {

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cellmap_migrations.comparing import differences
 from cellmap_migrations.copying import judge
+from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
-from tests.nova.rows import PROJECT, USER, now
 from tests.oracle import Row, World, exit_code, outcome, uuid_of
 from tests.upgrading import upgrade
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from cellmap_migrations.testing.rows import CELL0, LONG_AGO, PROJECT, USER, now
 from tests.conftest import MakeCloud
-from tests.nova.rows import CELL0, LONG_AGO, PROJECT, USER, now
 from tests.upgrading import complete, upgrade
 
 # Columns of instances, and the queued_for_delete that follows from them.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud
 from tests.upgrading import Ended, complete, stopped, upgrade
 
@@ -84,6 +84,25 @@ def test_mapping_moves_from_a_deleted_copy_to_the_live_one(
 
     assert complete(moved=1) == ended
     assert {uuid} == cloud.mapped_uuids(cell)
+
+
+@pytest.mark.parametrize(
+    ("task_state", "flag"),
+    [(None, True), ("restoring", False)],
+    ids=["soft-deleted", "being restored"],
+)
+def test_mapping_that_moves_has_the_flag_of_its_instance_unless_that_is_restored(
+    two_cells: TwoCells, task_state: str | None, *, flag: bool
+) -> None:
+    cloud, cell, other = two_cells
+    uuid = cell.add_instance(vm_state="soft-delete", task_state=task_state)
+    cloud.map(uuid, other, queued_for_delete=False)
+
+    ended = upgrade(cloud, cell)
+
+    assert complete(moved=1) == ended
+    after = cloud.mappings()[uuid]
+    assert (cell.id, flag) == (after.cell_id, after.queued_for_delete)
 
 
 def test_mapping_stays_with_a_hidden_copy(two_cells: TwoCells) -> None:

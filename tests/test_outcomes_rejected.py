@@ -38,7 +38,7 @@ def test_live_instance_without_project_or_user_is_rejected(
     )
     assert ended.err.splitlines()[-1] == (
         f"error: cell cell1 ({cell.uuid}): 2 rejected left as they are and listed "
-        "above; everything else is mapped. Decide about them, then run again"
+        "above; nothing else is in the way. Decide about them, then run again"
     )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
 from tests.nova.cloud import Cloud, text
 from tests.upgrading import Ended, stopped, upgrade
 

@@ -59,3 +59,36 @@ def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
 
 def test_first_batch_is_small() -> None:
     assert Pace(0.5, least=1, most=20_000).size == START
+
+
+class SlowHour:
+    """A server on a fake clock: a tenth of its rate from one second to another."""
+
+    def __init__(self, rate: float, begin: float, end: float) -> None:
+        self.rate, self.begin, self.end, self.now = rate, begin, end, 0.0
+
+    def write(self, rows: int) -> float:
+        """Return the seconds that a batch takes, and let them pass."""
+        slow = self.begin <= self.now < self.end
+        seconds = rows / (self.rate / 10 if slow else self.rate)
+        self.now += seconds
+        return seconds
+
+
+def test_slow_hour_costs_one_long_batch_and_is_forgotten_after_some_more() -> None:
+    server, pace = SlowHour(20_000, begin=60, end=3660), Pace(0.5, least=1, most=10**6)
+
+    batches = []
+    while server.now < 3720:
+        rows, began = pace.size, server.now
+        pace.learn(rows, server.write(rows))
+        batches.append((began, rows, server.now - began))
+
+    before = [rows for began, rows, _ in batches if 30 < began < 60]
+    during = [(rows, took) for began, rows, took in batches if 60 <= began < 3660]
+    after = [rows for began, rows, _ in batches if began >= 3660]
+    assert all(9_900 <= rows <= 10_000 for rows in before)
+    # The batch that met it, and no other, is long.
+    assert [took > 0.51 for _, took in during] == [True] + [False] * (len(during) - 1)
+    assert min(after[:2]) <= 1_500
+    assert next(number for number, rows in enumerate(after) if rows > 9_000) <= 20

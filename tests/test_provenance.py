@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from cellmap_migrations.bookkeeping.tables import journal
-from tests.nova.cell import Cell
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import now
 from tests.nova.cloud import Cloud
-from tests.nova.process import Finished
-from tests.nova.rows import now
 
 
 def add_upgraded(cloud: Cloud, name: str, stamp: datetime) -> tuple[Cell, str]:

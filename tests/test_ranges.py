@@ -1,5 +1,7 @@
 """Ranges of ids hold about as many rows as the time for the last one allowed."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from cellmap_migrations import backends
@@ -8,7 +10,9 @@ from cellmap_migrations.comparing.sides import Side
 from cellmap_migrations.databases import Database
 from cellmap_migrations.schema import instance_mappings
 from cellmap_migrations.stopping import Stopping
+from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
+from tests.nova.inside import alembic_inside
 
 OURS, THEIRS = 1, 2
 
@@ -27,7 +31,9 @@ def api_side(cloud: Cloud) -> Side:
         id=instance_mappings.c.id,
         uuid=instance_mappings.c.instance_uuid,
         texts=(),
+        checksum=backends.of(cloud.url).checksum,
         belongs=ours,
+        scanned=ours,
         counted=ours,
     )
 
@@ -57,3 +63,21 @@ def test_range_does_not_grow_over_the_rows_of_other_cells(cloud: Cloud) -> None:
     counts = [row[0][0] for row in rows]
     assert max(counts) <= FIRST_RANGE
     assert sum(counts) == 2 * FIRST_RANGE + 1
+
+
+def test_hole_of_two_milliards_of_ids_is_jumped_over(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    for number in (1, 2**31 - 2):
+        cloud.map(cell.add_instance(id=number), cell, id=number)
+    statements = []
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement)
+
+    checked = alembic_inside(cloud, "check", cell="cell1")
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+    assert checked.code == 0, checked.err
+    assert len([text for text in statements if "FROM instance" in text]) < 50

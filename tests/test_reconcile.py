@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from cellmap_migrations.testing.rows import USER
 from tests.conftest import MakeCloud
-from tests.nova.rows import USER
 
 
 def test_wrong_false_flags_of_migration_061_become_true(make_cloud: MakeCloud) -> None:

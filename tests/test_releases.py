@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, Mapped, known
+from cellmap_migrations.testing.schema import RELEASES
 from tests.conftest import MakeCloud
-from tests.nova.cell import Cell
-from tests.nova.rows import LONG_AGO, PROJECT, USER, Mapped, known
-from tests.nova.schema import RELEASES
 from tests.upgrading import complete, stopped, upgrade
 
 KINDS = ("sqlite", "mysql", "postgresql")

@@ -3,10 +3,10 @@
 import json
 from datetime import timedelta
 
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import LONG_AGO, now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
-from tests.nova.process import Finished
-from tests.nova.rows import LONG_AGO, now
 from tests.test_check import differences
 
 

@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cellmap_migrations.testing.process import Finished
 from tests.conftest import MakeCloud
 from tests.nova.cloud import ROOT, Cloud, text
-from tests.nova.process import Finished
+from tests.nova.inside import last_line
 
 # SQLite has neither users nor passwords.
 WITH_ACCOUNTS = pytest.mark.only_on("mysql", "postgresql")
-
-
-def last_line(finished: Finished) -> str:
-    """Return the final error."""
-    return finished.err.splitlines()[-1]
 
 
 @WITH_ACCOUNTS
@@ -43,6 +39,18 @@ def test_wrong_password_of_a_cell_database(make_cloud: MakeCloud) -> None:
     assert finished.code == 77
     assert last_line(finished).startswith(f"error: cell lost ({lost.uuid}) (")
     assert cloud.our_tables() == set()
+
+
+@pytest.mark.only_on("mysql")
+def test_database_that_is_not_there_may_be_a_wrong_name(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    nowhere = text(cloud.url.set(database="nosuch"))
+    cloud.configure(api_database={"connection": nowhere})
+
+    finished = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert finished.code == 77
+    assert last_line(finished).endswith("or correct the database's name")
 
 
 def test_missing_privilege_is_named(make_cloud: MakeCloud, backend: str) -> None:
@@ -75,6 +83,7 @@ def test_privilege_to_insert_is_named(make_cloud: MakeCloud, backend: str) -> No
     assert re.search("INSERT command denied|permission denied for", finished.err)
 
 
+@pytest.mark.only_on("sqlite")
 def test_cell_is_read_with_no_more_than_select(
     make_cloud: MakeCloud, backend: str
 ) -> None:

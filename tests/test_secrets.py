@@ -64,6 +64,28 @@ def test_text_without_a_secret_keeps_its_words(text: str) -> None:
     assert text.split() == secrets.mask(text).split()
 
 
+def test_nothing_is_left_of_a_password_that_begins_with_another_one() -> None:
+    secrets.remember("hunter")
+    secrets.remember("hunter2plugh")
+
+    assert secrets.mask("refused: hunter2plugh, hunter") == "refused: ***, ***"
+
+
+def test_password_of_one_letter_is_masked_as_a_word_only() -> None:
+    secrets.remember("a")
+
+    denied = "Access denied for nova (using password: {})"
+    assert secrets.mask(denied.format("a")) == denied.format("***")
+
+
+def test_argument_of_an_unknown_url_is_masked() -> None:
+    shown = "/nova?{}=***&charset=utf8"
+
+    for name in secrets.ARGUMENTS:
+        masked = secrets.mask(f"/nova?{name}=hunter2&charset=utf8")
+        assert masked == shown.format(name)
+
+
 def test_empty_password_masks_nothing() -> None:
     secrets.remember("")
     secrets.remember(None)

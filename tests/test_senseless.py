@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from cellmap_migrations.testing.rows import CELL0, USER
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside
-from tests.nova.rows import CELL0, USER
 from tests.test_repair import named, repair
 
 

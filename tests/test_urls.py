@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmap_migrations.urls import expand, identity, parse
+from cellmap_migrations.templates import expand
+from cellmap_migrations.urls import identity, parse
 
 BASE = "mysql+pymysql://Nova:s3%40kret@DB.example:3307/nova?charset=utf8#part"
 BARE = "mysql+pymysql://db/nova"
@@ -21,6 +22,7 @@ CASES = [
     pytest.param(BASE, "/{path}_cell1", "/nova_cell1", id="suffix"),
     pytest.param(BASE, "{username!r}", "'Nova'", id="conversion"),
     pytest.param(BASE, "{port:>6}", "  3307", id="format"),
+    pytest.param(BASE, "{port:>999}", f"{3307:>999}", id="width of three digits"),
     pytest.param(BASE, "p{{x}}", "p{x}", id="doubled braces, no variable"),
     pytest.param(BASE, "p{x", "p{x", id="open brace"),
     pytest.param(BASE, "p}x", "p}x", id="closing brace"),
@@ -52,6 +54,10 @@ REFUSED = [
     pytest.param(MANY, "{port}", "cannot fill", id="ports of several hosts"),
     pytest.param(BASE, "{path}{", "cannot fill", id="unbalanced"),
     pytest.param(BASE, "{path.nosuch}", "cannot fill", id="attribute"),
+    pytest.param(BASE, "{scheme:>99999999999}", "asks for more", id="width"),
+    pytest.param(BASE, "{scheme:>1000}", "asks for more", id="width of four digits"),
+    pytest.param(BASE, "{port:>{port}{port}}", "asks for more", id="own width"),
+    pytest.param(BASE, "{port:>99999999999}}", "asks for more", id="width, then error"),
 ]
 
 
@@ -105,6 +111,7 @@ def test_any_text_expands_or_is_refused(stored: str) -> None:
 SAME = [
     ("mysql+pymysql://u:p@db/nova", "mysql+mysqldb://root@DB:3306/nova?charset=utf8"),
     ("postgresql://u@db/nova", "postgresql+psycopg://u:p@db:5432/nova"),
+    ("postgresql://x:9/nova?host=db&port=5432", "postgresql://db/nova"),
     ("mysql+pymysql://localhost/n", "mysql+pymysql://127.0.0.1:3306/n"),
     ("mysql+pymysql://db/n", "mariadb+pymysql://db/n"),
     ("sqlite:////tmp/a/../x.db", "sqlite:////tmp/x.db"),
@@ -114,6 +121,7 @@ DIFFERENT = [
     ("mysql+pymysql://db/nova", "mysql+pymysql://db/nova_cell0"),
     ("mysql+pymysql://db/nova", "mysql+pymysql://db:3307/nova"),
     ("mysql+pymysql://db1/nova", "mysql+pymysql://db2/nova"),
+    ("postgresql://db/nova?port=5432", "postgresql://db/nova?port=5433"),
     ("mysql+pymysql:///n?unix_socket=/a", "mysql+pymysql:///n?unix_socket=/b"),
     ("sqlite:////tmp/x.db", "sqlite:////tmp/y.db"),
 ]

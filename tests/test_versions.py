@@ -113,7 +113,7 @@ def test_downgrade_asks_for_a_word_before_it_removes_mappings(
     assert finished.err == (
         f"error: a downgrade of cell cell1 ({cell.uuid}) removes mappings, and on a "
         "live cloud their instances answer 404 from then on; add -x "
-        "remove_mappings=yes to do it\n"
+        "remove_mappings=yes, or --remove-mappings to cellmap, to do it\n"
     )
     assert before == cloud.mappings()
     assert cloud.versions() == {cell.uuid: "0001"}
