@@ -3,26 +3,62 @@
 VENV := .venv
 BIN := $(VENV)/bin
 NOVA := .venv-nova
+STEIN := .venv-nova-19
 
-.PHONY: demo test lint servers clean
+.PHONY: demo test upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
 # Two installations at once would fight for the same locks.
 .NOTPARALLEL:
 
 demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
-test: servers $(VENV)/.test $(NOVA)/.done
+test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-	$(MAKE) lint
+	$(MAKE) lint docs
+
+# Clouds that two releases of nova build, upgraded and then asked about by nova.
+upgrade-job: servers $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/upgrade_job
+
+# The tables of docs/side-by-side.rst, measured again.
+side-by-side: servers $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
+	WRITE_TABLES=1 $(BIN)/python -m pytest tests/upgrade_job -k side_by_side
+
+# The table of docs/reliability.rst, measured again: faults in earnest.
+reliability: servers $(VENV)/.test
+	WRITE_TABLES=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --thorough \
+		tests/faults
+
+# The pages of docs/ as a web site in docs/_build.
+docs: $(VENV)/.test
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --quiet docs docs/_build
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# MariaDB and PostgreSQL, whose programs the tests start themselves.
+# About an hour alone on the machine. README.rst shows the chart.
+bench: peers
+	$(BIN)/python -m benchmarks --rows 1000000 --memory-rows 100000 1000000 4000000 \
+		--write benchmarks/results.json
+	$(BIN)/python -m benchmarks.chart benchmarks/results.json benchmarks/results.svg
+
+# Some minutes; the start of a process counts for much in so small a cell.
+bench-quick: peers
+	$(BIN)/python -m benchmarks --rows 100000 --repeats 1 --nova-rows 1000
+
+# What is measured beside this project.
+peers: servers $(VENV)/.bench $(NOVA)/.done
+	tools/install-packages percona-toolkit
+
+# MariaDB, Galera, HAProxy and PostgreSQL, whose programs the tests start themselves.
 servers:
-	tools/install-packages mariadb-server postgresql
+	tools/install-packages mariadb-server galera-4 haproxy postgresql
+
+# What a host has that packages and deployment tools work on, for the tests of contrib/.
+hosts:
+	tools/install-packages dash debconf systemd util-linux
 
 $(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
 	tools/install-venv $(VENV) base
@@ -30,9 +66,16 @@ $(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
 $(VENV)/.test: pyproject.toml tools/install-venv tools/install-packages
 	tools/install-venv $(VENV) test
 
-$(NOVA)/.done: tools/install-nova
-	tools/install-nova $(NOVA)
+$(VENV)/.bench: pyproject.toml tools/install-venv tools/install-packages
+	tools/install-venv $(VENV) bench
+
+$(NOVA)/.done: tools/install-nova | $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(NOVA) 34.0.0
+
+$(STEIN)/.done: tools/install-nova tools/nova-19.txt | $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(STEIN) 19.3.2
 
 clean:
-	rm -rf $(VENV) $(NOVA) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(NOVA) $(STEIN) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
+		docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
