@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -76,9 +77,7 @@ class Cluster:
     def catch_up(self) -> None:
         """Return when every node has applied what any of them has committed."""
         for node in self.nodes:
-            with plain_engine(node.url("mysql", "admin")).connect() as connection:
-                connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 1")
-                connection.exec_driver_sql("SELECT 1")
+            wait_for(partial(in_step, node), "a node in step", seconds=MINUTES)
 
     def writer(self, url: sa.URL) -> Galera:
         """Return the node on which somebody has written to a database, and not ended.
@@ -127,6 +126,21 @@ class Cluster:
     def close(self) -> None:
         """End all of them."""
         self.closing.close()
+
+
+def in_step(node: Galera) -> bool:
+    """Let a node apply all that the others have committed; say whether it could.
+
+    One that was cut off calls itself synced until it notices.
+    """
+    with plain_engine(node.url("mysql", "admin")).connect() as connection:
+        try:
+            connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 1")
+            connection.exec_driver_sql("SELECT 1")
+        except sa.exc.OperationalError:
+            connection.invalidate()
+            return False
+    return True
 
 
 def longest(node: Galera, url: sa.URL) -> float:
