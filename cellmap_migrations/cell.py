@@ -156,4 +156,4 @@ class Cell:
         self.throttle.close()
         opened = [*self.others.opened.values(), self.__dict__.get("source")]
         for database in filter(None, opened):
-            database.engine.dispose()
+            database.close()

@@ -8,7 +8,8 @@ import tenacity
 
 from cellmap_migrations import backends, directory, urls
 from cellmap_migrations.attempts import hurried, refusing
-from cellmap_migrations.databases import Database, message, understand
+from cellmap_migrations.databases import Database
+from cellmap_migrations.driver_errors import message, understand
 from cellmap_migrations.errors import Unreachable
 
 if TYPE_CHECKING:

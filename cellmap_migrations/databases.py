@@ -6,24 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import sqlalchemy as sa
 import tenacity
 
-from cellmap_migrations import backends, schema, secrets, threads
-from cellmap_migrations.backends import DATABASE_ERRORS, driver_error
-from cellmap_migrations.errors import (
-    CellmapError,
-    DatabaseHidden,
-    DatabaseMissing,
-    DatabaseRefused,
-    LoginRefused,
-    PrivilegeMissing,
-    StillFailing,
-)
+from cellmap_migrations import backends, schema, threads
+from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations.driver_errors import message, understand
+from cellmap_migrations.errors import StillFailing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import sqlalchemy as sa
 
     from cellmap_migrations.stopping import Stopping
 
@@ -36,13 +28,6 @@ class Changed(Exception):
 
 # Seconds for a look at a cell while mappings are locked.
 SOON = 1.5
-
-FAULTS = {
-    backends.Fault.LOGIN: LoginRefused,
-    backends.Fault.RIGHTS: PrivilegeMissing,
-    backends.Fault.HIDDEN: DatabaseHidden,
-    backends.Fault.MISSING: DatabaseMissing,
-}
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5)
 
@@ -153,18 +138,10 @@ class Database:
             and self.backend.fault(error) is backends.Fault.AGAIN
         )
 
+    def close(self) -> None:
+        """Close every connection, and one that a thread still waits on after that.
 
-def message(error: BaseException | None) -> str:
-    """Return what the driver said, masked: no SQL, no parameters, no passwords."""
-    inner = driver_error(error) if error else None
-    return secrets.mask(inner) or type(inner).__name__
-
-
-def understand(
-    error: BaseException, what: str, backend: backends.Backend
-) -> CellmapError:
-    """Return *error* in an operator's terms."""
-    fault = backend.fault(error)
-    if fault is backends.Fault.AGAIN:
-        return StillFailing(what, 1, message(error))
-    return FAULTS.get(fault, DatabaseRefused)(what, message(error))
+        The pool would leave that to the end of the process.
+        """
+        sa.event.listen(self.engine, "checkin", lambda _, record: record.close())
+        self.engine.dispose()

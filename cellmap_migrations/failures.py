@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import databases, secrets
+from cellmap_migrations import driver_errors, secrets
 from cellmap_migrations.backends import DATABASE_ERRORS
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.progress import say
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def understand(failure: Exception, database: Database) -> CellmapError:
     """Return *failure*, of *database* or any other, in an operator's terms."""
     if isinstance(failure, DATABASE_ERRORS):
-        failure = databases.understand(failure, database.what, database.backend)
+        failure = driver_errors.understand(failure, database.what, database.backend)
     return explain(failure, database.stopping)
 
 

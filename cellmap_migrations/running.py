@@ -146,4 +146,4 @@ def opened_api(config: Settings, stopping: Stopping) -> Iterator[Database]:
     try:
         yield api
     finally:
-        api.engine.dispose()
+        api.close()

@@ -1,12 +1,16 @@
 """Where a connection leads, and that nobody sees its password."""
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.servers import PASSWORD
 from tests.conftest import MakeCloud
 from tests.nova.cloud import text
-from tests.nova.inside import alembic_inside
+from tests.nova.inside import alembic_inside, opened
+from tests.nova.waiting import wait_for
 
 # SQLite has neither users nor passwords.
 WITH_ACCOUNTS = pytest.mark.only_on("mysql", "postgresql")
@@ -103,3 +107,32 @@ def test_internal_error_shows_a_traceback_without_the_password(
     assert finished.code == 70
     assert "Traceback" in finished.err
     assert finished.err.splitlines()[-1].startswith("error: internal error, please ")
+
+
+@pytest.fixture
+def no_garbage_collected() -> Iterator[None]:
+    """Let nothing be closed because nobody refers to it any more."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@WITH_ACCOUNTS
+@pytest.mark.usefixtures("no_garbage_collected")
+def test_connection_that_is_in_use_at_the_end_is_closed_after_it(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+
+    def numbers() -> set[int]:
+        return {session.number for session in cloud.sessions().all()}
+
+    others = numbers()
+    with opened(cloud, cell) as there:
+        in_use = there.api.engine.connect()
+    assert numbers() - others
+
+    in_use.close()
+
+    wait_for(lambda: not numbers() - others, "a connection that is closed")

@@ -27,11 +27,6 @@ from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
 from tests.nova.waiting import wait_for
 
-# Seen once here, on a busy machine; which of the runs or tests left it is not known.
-pytestmark = pytest.mark.filterwarnings(
-    "default:.*was deleted while still open:ResourceWarning"
-)
-
 EACH_ROW = {"batch_rows_min": "1", "batch_rows_max": "1"}
 # Seconds. A driver waits longer for an answer: who has ended by then was interrupted.
 LATEST = 25.0

@@ -18,7 +18,7 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.settle import settle
-from cellmap_migrations.databases import message
+from cellmap_migrations.driver_errors import message
 from cellmap_migrations.errors import Unsettled
 from cellmap_migrations.outcomes import LEFT, WRITTEN
 

@@ -10,7 +10,7 @@ from cellmap_migrations import directory
 from cellmap_migrations.backends import DATABASE_ERRORS, Fault
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.judge import judge
-from cellmap_migrations.databases import message
+from cellmap_migrations.driver_errors import message
 from cellmap_migrations.outcomes import Outcome
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from cellmap_migrations.backends import RightMissing, Unmeasured
-from cellmap_migrations.databases import message
+from cellmap_migrations.driver_errors import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.backends import Unmeasurable, Unmeasured
-from cellmap_migrations.databases import message
+from cellmap_migrations.driver_errors import message
 from cellmap_migrations.progress import say
 from cellmap_migrations.throttling.asking import ask
 from cellmap_migrations.throttling.signal import Signal

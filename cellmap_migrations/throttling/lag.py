@@ -57,7 +57,7 @@ class ReplicaLag(Signal):
     def close(self) -> None:
         """Close the replica's own database."""
         if self.database is not self.api:
-            self.database.engine.dispose()
+            self.database.close()
 
 
 def place(settings: Settings, api: Database, name: str) -> Database:
