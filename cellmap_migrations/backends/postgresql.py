@@ -118,7 +118,7 @@ class PostgreSQL(Backend):
         Not COPY: the server waits for ever for the rest of one, locks held, when its
         client is frozen in the middle; no timeout of its own ends that wait.
         """
-        text = sa.bindparam("lines", lines, sa.Text())
+        text = sa.bindparam("lines", type_=sa.Text())
         line = sa.func.string_to_table(text, "\n").column_valued("line")
         fields = [
             sa.cast(sa.func.split_part(line, "\t", number), unbounded(table.c[name]))
@@ -127,11 +127,12 @@ class PostgreSQL(Backend):
         same = [
             sa.literal(value, table.c[name].type) for name, value in constants.items()
         ]
-        connection.execute(
-            sa.insert(table).from_select(
-                [*columns, *constants], sa.select(*fields, *same)
-            )
+        insert = sa.insert(table).from_select(
+            [*columns, *constants], sa.select(*fields, *same)
         )
+        # Not in the statement: that is in cycles, and would keep the lines in memory
+        # until Python collects those.
+        connection.execute(insert, {"lines": lines})
 
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means; without a SQLSTATE it is a failure to connect."""
