@@ -37,7 +37,7 @@ class Settings:
     read_only: bool
     batch_seconds: float
     batch_rows_min: int
-    batch_rows_max: int
+    batch_rows_max: int | None
     writers: int
     grace_seconds: int
     on_reject: str

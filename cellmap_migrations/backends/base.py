@@ -42,6 +42,8 @@ class Backend(ABC):
     works_by_itself: ClassVar[bool] = True
     # How long a batch takes at the least, whatever the option of this name says.
     batch_seconds: ClassVar[float] = 0.0
+    # Most rows in a batch, unless an option says how many.
+    batch_rows: ClassVar[int] = 10_000
     # Only those that the driver does not call a DataError or an IntegrityError.
     data: ClassVar[frozenset[Any]] = frozenset()
     status: ClassVar[Status] = Status()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cellmap_migrations.cell import Cell
 
 # The weight of everything before the last batch, and the largest step upwards.
 MEMORY = 0.75
@@ -40,3 +44,14 @@ class Pace:
             self.spent = self.spent * MEMORY + seconds
         wanted = min(self.rows / self.spent * self.seconds, self.size * GROWTH)
         self.size = int(min(max(wanted, self.least), self.most))
+
+
+def pace_of(cell: Cell) -> Pace:
+    """Return the pace at which batches of *cell* begin, and its limits."""
+    settings, backend = cell.settings, cell.api.backend
+    least = settings.batch_rows_min
+    return Pace(
+        max(settings.batch_seconds, backend.batch_seconds),
+        least=least,
+        most=settings.batch_rows_max or max(backend.batch_rows, least),
+    )

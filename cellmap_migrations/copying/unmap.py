@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.copying import write
-from cellmap_migrations.copying.pace import Pace
+from cellmap_migrations.copying.pace import pace_of
 from cellmap_migrations.progress import say
 from cellmap_migrations.schema import instance_mappings
 
@@ -26,11 +26,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
     What is deleted is not found again, so a killed run simply goes on. The walk
     starts anew afterwards.
     """
-    pace = Pace(
-        cell.settings.batch_seconds,
-        least=cell.settings.batch_rows_min,
-        most=cell.settings.batch_rows_max,
-    )
+    pace = pace_of(cell)
     ours = inserted_by(cell.mapping, batches.revision)
     reached, left = 0, 0
     while True:

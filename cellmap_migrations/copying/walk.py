@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.journal import Pause
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.memory import return_large_blocks
-from cellmap_migrations.copying.pace import Pace
+from cellmap_migrations.copying.pace import pace_of
 from cellmap_migrations.copying.pipeline import Pipeline
 from cellmap_migrations.copying.settle import settle
 
@@ -28,13 +28,8 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
     signal or a limit; what was committed stays, and the next run goes on after it.
     """
     return_large_blocks()
-    settings = cell.settings
     bound = read.highest_id(cell.source)
-    pace = Pace(
-        max(settings.batch_seconds, cell.api.backend.batch_seconds),
-        least=settings.batch_rows_min,
-        most=settings.batch_rows_max,
-    )
+    pace = pace_of(cell)
     with cell.progress.walking(batches.upto_id, bound) as reached:
         pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
         while (refused := pipeline.run()) is not None:
