@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import Pause
 from cellmap_migrations.copying import read
-from cellmap_migrations.copying.memory import return_large_blocks
 from cellmap_migrations.copying.pace import pace_of
 from cellmap_migrations.copying.pipeline import Pipeline
 from cellmap_migrations.copying.settle import settle
@@ -27,7 +26,6 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
     By id, because ``created_at`` may be NULL and is not unique. Raises Stopped at a
     signal or a limit; what was committed stays, and the next run goes on after it.
     """
-    return_large_blocks()
     bound = read.highest_id(cell.source)
     pace = pace_of(cell)
     with cell.progress.walking(batches.upto_id, bound) as reached:
