@@ -38,13 +38,13 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-# About an hour alone on the machine. README.rst shows the chart.
+# Half an hour or a whole one, alone on the machine. README.rst shows the chart.
 bench: peers
 	$(BIN)/python -m benchmarks --rows 1000000 --memory-rows 100000 1000000 4000000 \
 		--write benchmarks/results.json
 	$(BIN)/python -m benchmarks.chart benchmarks/results.json benchmarks/results.svg
 
-# Some minutes; the start of a process counts for much in so small a cell.
+# Two minutes; the start of a process counts for much in so small a cell.
 bench-quick: peers
 	$(BIN)/python -m benchmarks --rows 100000 --repeats 1 --nova-rows 1000
 
