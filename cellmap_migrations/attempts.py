@@ -43,10 +43,11 @@ def reason(error: Exception) -> str:
 def hurried(database: Database, seconds: float) -> Iterator[None]:
     """Let no attempt to connect last longer than what is left of *seconds*.
 
-    A proxy whose database is gone accepts, and then says nothing. The connections made
-    in the block go with it, since their timeouts are for connecting and not for work.
+    A proxy whose database is gone accepts, and then says nothing. Connections with such
+    a timeout go with the block, since it is for connecting and not for work.
     """
     deadline = time.monotonic() + seconds
+    shortened: list[str] = []
 
     def connect(
         dialect: sa.Dialect, _: Any, arguments: Any, parameters: dict[str, Any]
@@ -58,6 +59,7 @@ def hurried(database: Database, seconds: float) -> Iterator[None]:
             for name in database.backend.timeouts
             if str(parameters[name]).isdigit()
         }
+        shortened.extend(name for name in hurry if hurry[name] != int(parameters[name]))
         with refusing(database.what, but=database.errors):
             return dialect.connect(*arguments, **{**parameters, **hurry})
 
@@ -66,4 +68,5 @@ def hurried(database: Database, seconds: float) -> Iterator[None]:
         yield
     finally:
         sa.event.remove(database.engine, "do_connect", connect)
-        database.engine.dispose()
+        if shortened:
+            database.engine.dispose()

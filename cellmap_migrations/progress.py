@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.secrets import one_line
 
@@ -41,11 +33,8 @@ class Display:
     ) -> None:
         self.cell = one_line(cell)
         self.clock, self.printed = clock, clock()
-        # rich draws nothing at all on a terminal that cannot move its cursor.
         self.terminal = (
-            sys.stderr is not None
-            and sys.stderr.isatty()
-            and not Console(file=sys.stderr).is_dumb_terminal
+            sys.stderr is not None and sys.stderr.isatty() and bars().possible()
         )
         self.show_pause: Callable[[str], None] | None = None
 
@@ -77,27 +66,16 @@ class Display:
     def bar(self, start: int, bound: int, verb: str) -> Iterator[Reached]:
         """Draw a bar; its length is the walk's distance in ids."""
         total = Rate(self.clock)
-        with Progress(
-            # A name may look like rich's markup.
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rows]}"),
-            TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
-            expand=True,
-            transient=True,
-        ) as progress:
-            doing = f"{verb} {self.cell[:NAME]}"
-            task = progress.add_task(doing, total=max(bound - start, 1), rows="")
+        doing = f"{verb} {self.cell[:NAME]}"
+        with bars().drawn(doing, max(bound - start, 1)) as update:
 
             def reached(rows: int, upto_id: int) -> None:
                 total.add(rows)
-                progress.update(task, completed=upto_id - start, rows=str(total))
+                update(completed=upto_id - start, rows=str(total))
 
             def paused(reason: str) -> None:
                 now = one_line(f"paused: {reason}") if reason else doing
-                progress.update(task, description=now, refresh=True)
+                update(description=now, refresh=True)
 
             self.show_pause = paused
             try:
@@ -119,6 +97,14 @@ class Display:
             )
 
         return reached
+
+
+def bars() -> Any:
+    """Return the module that draws bars.
+
+    What it imports takes as long as connecting, and most runs have no terminal.
+    """
+    return importlib.import_module("cellmap_migrations.bar")
 
 
 class Rate:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations import running, settings
+from cellmap_migrations.stopping import Stopping
 from cellmap_migrations.testing.servers import PASSWORD
 from tests.conftest import MakeCloud
 from tests.nova.cloud import text
@@ -136,3 +138,16 @@ def test_connection_that_is_in_use_at_the_end_is_closed_after_it(
     in_use.close()
 
     wait_for(lambda: not numbers() - others, "a connection that is closed")
+
+
+@WITH_ACCOUNTS
+@pytest.mark.parametrize(("connect_timeout", "kept"), [(60, 1), (4, 0)])
+def test_connection_is_kept_unless_its_timeouts_were_short_for_connecting(
+    make_cloud: MakeCloud, connect_timeout: int, kept: int
+) -> None:
+    cloud = make_cloud()
+    chosen = [f"config_file={cloud.config_file}", f"connect_timeout={connect_timeout}"]
+    config = settings.load(["cell=cell1", *chosen])
+
+    with running.opened_api(config, Stopping()) as api:
+        assert api.engine.pool.checkedin() == kept  # type: ignore[attr-defined]
