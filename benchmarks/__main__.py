@@ -41,7 +41,7 @@ def measure(
             yield again.check(bench, source, chosen.repeats)
             if backend == "sqlite":
                 return
-            yield again.resumed(bench, ours, nothing)
+            yield again.resumed(bench, chosen.repeats, nothing)
             yield from booting.felt(bench, chosen.repeats)
         if backend == "mysql":
             yield copying.beside_nova(ours, chosen.rows, server, chosen.nova_rows)

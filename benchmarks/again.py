@@ -6,7 +6,7 @@ from statistics import median
 import sqlalchemy as sa
 
 from benchmarks.cloud import Bench
-from benchmarks.measure import Measured, alembic, module, options
+from benchmarks.measure import alembic, module, options
 from benchmarks.ratio import Ratio
 from benchmarks.server_side import anti_join
 
@@ -53,12 +53,16 @@ def check(bench: Bench, source: str, repeats: int) -> Ratio:
     )
 
 
-def resumed(bench: Bench, undisturbed: list[Measured], nothing: Ratio) -> Ratio:
-    """Kill a run half way and resume it, beside those that nobody killed.
+def resumed(bench: Bench, repeats: int, nothing: Ratio) -> Ratio:
+    """Kill a run half way and resume it, in turn with runs that nobody kills.
 
-    As often as those. It may take a second start and one batch longer.
+    It may take a second start and one batch longer.
     """
-    ours = [killed_and_resumed(bench) for _ in undisturbed]
+    ours, theirs = [], []
+    for _ in range(repeats):
+        bench.fresh()
+        theirs.append(alembic(bench.cloud, "upgrade", "head").seconds)
+        ours.append(killed_and_resumed(bench))
     return Ratio(
         name="killed half way and resumed",
         beside="not killed",
@@ -66,7 +70,7 @@ def resumed(bench: Bench, undisturbed: list[Measured], nothing: Ratio) -> Ratio:
         rows=bench.rows,
         unit="s",
         ours=ours,
-        theirs=[measured.seconds for measured in undisturbed],
+        theirs=theirs,
         cost=True,
         target=1.0,
         plus=median(nothing.ours) + float(scalar(bench, A_BATCH)),

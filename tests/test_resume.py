@@ -3,10 +3,12 @@
 from signal import SIGKILL
 from typing import Any
 
+from cellmap_migrations.copying.pace import START
 from cellmap_migrations.testing.cell import Cell
 from tests.books import HEAD, assert_books_balance, inserted, total, walked
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
+from tests.nova.inside import alembic_inside
 
 BATCH = 20
 SMALL = {"batch_rows_min": str(BATCH), "batch_rows_max": str(BATCH)}
@@ -77,3 +79,19 @@ def test_killed_at_each_statement(make_cloud: MakeCloud) -> None:
     assert state(cloud, cell) == expected
     assert cloud.versions() == {cell.uuid: HEAD}
     assert total(walked(cloud, cell), "rows_read") == rows
+
+
+def test_next_run_begins_with_batches_as_large_as_the_last_one(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(4 * START)
+    large = {"batch_rows_min": str(3 * START // 2), "max_rows": str(3 * START // 2)}
+
+    stopped = alembic_inside(cloud, "upgrade", "head", cell="cell1", x=large)
+    finished = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+
+    assert (stopped.code, finished.code) == (75, 0)
+    first, second, *_ = walked(cloud, cell)
+    assert first["rows_read"] == second["rows_read"] == 3 * START // 2

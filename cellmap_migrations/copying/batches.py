@@ -60,6 +60,7 @@ class Batches:
         last = self.last()
         self.number = last.batch if last else 0
         self.upto_id = last.upto_id if last else 0
+        self.rows = last.rows_read if last else 0
 
     def last(self) -> Any | None:
         """Return the last entry of the revision in the journal."""

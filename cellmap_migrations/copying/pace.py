@@ -21,11 +21,12 @@ class Pace:
     seconds: float
     least: int
     most: int
+    size: int = START
     rows: float = 0.0
     spent: float = 0.0
 
     def __post_init__(self) -> None:
-        self.size = min(max(START, self.least), self.most)
+        self.size = min(max(self.size, self.least), self.most)
 
     def learn(self, rows: int, seconds: float) -> None:
         """Take in a batch of *rows* that took *seconds*.
@@ -46,12 +47,16 @@ class Pace:
         self.size = int(min(max(wanted, self.least), self.most))
 
 
-def pace_of(cell: Cell) -> Pace:
-    """Return the pace at which batches of *cell* begin, and its limits."""
+def pace_of(cell: Cell, rows: int = 0) -> Pace:
+    """Return the pace at which batches of *cell* begin, and its limits.
+
+    After a batch of so many *rows*, which another run settled on and learned slowly.
+    """
     settings, backend = cell.settings, cell.api.backend
     least = settings.batch_rows_min
     return Pace(
         max(settings.batch_seconds, backend.batch_seconds),
+        size=max(START, rows),
         least=least,
         most=settings.batch_rows_max or max(backend.batch_rows, least),
     )

@@ -27,7 +27,7 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
     signal or a limit; what was committed stays, and the next run goes on after it.
     """
     bound = read.highest_id(cell.source)
-    pace = pace_of(cell)
+    pace = pace_of(cell, batches.rows)
     with cell.progress.walking(batches.upto_id, bound) as reached:
         pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
         while (refused := pipeline.run()) is not None:
