@@ -83,6 +83,8 @@ class Proxy:
                     self.cuts += 1
                     broken.set()
                     if self.how is Break.NO_REQUEST:
+                        # close() would say nothing while the other thread waits.
+                        server.shutdown(socket.SHUT_RDWR)
                         break
                     if self.how is Break.HALF_REQUEST:
                         server.sendall(data[: len(data) // 2])
