@@ -58,6 +58,15 @@ def mask_line(line: str) -> str:
     return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
 
 
+def mask_path(text: object) -> str:
+    """Return *text*, in which a path may be, without what would be a password in a URL.
+
+    Whoever gave a URL for a path finds a slash less in it, or no ``..``, and so no URL
+    any more, where the path was made absolute.
+    """
+    return re.sub(r":.*@", f":{MASKED}@", mask(text))
+
+
 def one_line(text: str) -> str:
     """Return *text* with an escape for whatever would end or move a terminal's line.
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.hostile import SECRET
 from tests.faults.told import assert_told
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
@@ -44,6 +45,8 @@ def test_content_of_nova_conf_is_refused(
 
 
 PATHS = ["", "/", "loop", "file/x", "a\0b", "x" * 5_000, "\ud800", "/proc/self/mem"]
+PATHS += [f"{begin}nova:{SECRET}@db" for begin in ("://", "mysql://x/../../")]
+PATHS += [f"mysql://nova:{SECRET}@{'x' * 5_000}", f"file/://nova:{SECRET}@db"]
 
 
 @pytest.mark.parametrize("path", PATHS)
