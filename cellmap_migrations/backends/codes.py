@@ -20,8 +20,10 @@ class Fault(Enum):
 # Numbers of MariaDB, MySQL and their client library.
 MYSQL_AGAIN = frozenset(
     {
+        3,  # a file cannot be written: the disk of the binary log is full
         1020,  # record changed since it was read (MariaDB snapshot isolation)
         1021,  # disk full
+        1026,  # what 3 is to the layer above
         1040,  # too many connections
         1041,  # out of memory
         1047,  # WSREP has not yet prepared this node
