@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellmap_migrations.secrets import mask
+from cellmap_migrations.secrets import mask, mask_given
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -75,14 +75,17 @@ class RowsInTheWay(CellmapError):
 class BadOption(ConfigurationError):
     def __init__(self, name: str, found: object, wanted: str) -> None:
         self.name, self.found = name, found
-        super().__init__(f"{mask(name)}={mask(found)} cannot be used: {wanted}")
+        super().__init__(
+            f"{mask_given(name)}={mask_given(found)} cannot be used: {wanted}"
+        )
 
 
 class UnknownOption(ConfigurationError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         super().__init__(
-            f"-x {mask(name)} is not known here; known are {', '.join(sorted(known))}"
+            f"-x {mask_given(name)} is not known here; known are "
+            f"{', '.join(sorted(known))}"
         )
 
 
@@ -116,7 +119,7 @@ class UnknownCell(ConfigurationError):
     def __init__(self, selector: str, cells: Sequence[str]) -> None:
         self.selector = selector
         super().__init__(
-            f"no cell {mask(selector)!r} in cell_mappings. "
+            f"no cell {mask_given(selector)!r} in cell_mappings. "
             f"Cells: {'; '.join(cells) or 'none'}"
         )
 

@@ -58,22 +58,22 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
         )
     except cfg.ConfigFilesPermissionDeniedError as error:
         raise ConfigUnreadable(
-            f"{secrets.mask_path(', '.join(error.config_files))} may not be read by "
+            f"{secrets.mask_given(', '.join(error.config_files))} may not be read by "
             "this user; run as nova, or as a member of its group"
         ) from None
     except cfg.ConfigFileParseError as error:
         # Its text shows the line, and the line may be the one with the password.
         raise ConfigUnusable(
-            f"{secrets.mask_path(error.config_file)} is not in nova.conf's format (a "
+            f"{secrets.mask_given(error.config_file)} is not in nova.conf's format (a "
             "line without = or a value before the first [group])"
         ) from None
     except cfg.Error as error:
-        raise ConfigUnusable(secrets.mask_path(error)) from None
+        raise ConfigUnusable(secrets.mask_given(error)) from None
     # What open() raises, and of a file that is not text.
     except (OSError, ValueError) as error:
         raise ConfigUnusable(
             f"nova.conf, or a file named in its place, is not to be read as text: "
-            f"{secrets.mask_path(error)}; correct it, or name another one"
+            f"{secrets.mask_given(error)}; correct it, or name another one"
         ) from None
 
 

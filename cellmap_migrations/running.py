@@ -58,7 +58,7 @@ def alone(
 ) -> Report:
     """Do *work* for the one cell that *cell* names, and return how it ended."""
     reports, error = collect(load, work, stopping)
-    [report] = reports or [Report(cell=secrets.mask(cell) if cell else None)]
+    [report] = reports or [Report(cell=secrets.mask_given(cell) if cell else None)]
     if error and not report.error:
         report.end(error)
     return report

@@ -13,7 +13,8 @@ MASKED = "***"
 SHORT = 4
 # Also where a slip of the hand made no URL of it, as long as it begins like one.
 USERINFO = re.compile(
-    r"((?::(?=//)|\b(?:mysql|mariadb|postgres)[\w+]*\s*:)\s*(?://[^\s/?#:@]*:)?).*",
+    r"((?::(?=//)|//[^\s/?#:@]*:|\b(?:mysql|mariadb|postgres)[\w+]*\s*:)"
+    r"\s*(?://[^\s/?#:@]*:)?).*",
     re.DOTALL,
 )
 # Arguments of a URL that hold a secret.
@@ -58,11 +59,11 @@ def mask_line(line: str) -> str:
     return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
 
 
-def mask_path(text: object) -> str:
-    """Return *text*, in which a path may be, without what would be a password in a URL.
+def mask_given(text: object) -> str:
+    """Return *text*, which shows what somebody gave, without what may be a password.
 
-    Whoever gave a URL for a path finds a slash less in it, or no ``..``, and so no URL
-    any more, where the path was made absolute.
+    A URL given for something else may be one no more: with a letter too many, or with
+    a slash less since it was taken for a path and made absolute.
     """
     return re.sub(r":.*@", f":{MASKED}@", mask(text))
 

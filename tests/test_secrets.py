@@ -45,6 +45,7 @@ def test_remembered_password_is_masked_in_every_spelling(password: str) -> None:
         "could not parse 'postgresql://nova:hunter2@db'",
         "mysql://nova:hunter2:x@y@db/nova",
         "mysql://:hunter2@db",
+        "mssql+pyodbc: //nova:hunter2@db",
     ],
 )
 def test_password_of_an_unknown_url_is_masked(text: str) -> None:
@@ -91,3 +92,15 @@ def test_empty_password_masks_nothing() -> None:
     secrets.remember(None)
 
     assert secrets.mask("nothing to hide") == "nothing to hide"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "/srv/:/nova:hunter2@db",
+        "MySQL:/[/nova:hunter2@db",
+        "oracle;//nova@domain:hunter2@db/nova?charset=utf8",
+    ],
+)
+def test_password_of_what_is_no_url_any_more_is_masked(given: str) -> None:
+    assert "hunter2" not in secrets.mask_given(f"-x {given} is not known here")
