@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing import cloud
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.process import Extra, Running
+from cellmap_migrations.testing.process import TIMEOUT, Extra, Running
 from tests.nova.forked import Forked, can_be_forked
 from tests.nova.sessions import Sessions
 from tests.nova.waiting import wait_for
@@ -97,6 +97,6 @@ class Cloud(cloud.Cloud):
 
 
 def wait_frozen(running: Running, moment: str) -> None:
-    """Return when a run has stopped itself at *moment*."""
-    wait_for(lambda: running.frozen() or not running.running(), moment)
+    """Return when a run has stopped itself at *moment*, which may be late in it."""
+    wait_for(lambda: running.frozen() or not running.running(), moment, seconds=TIMEOUT)
     assert running.running(), f"never came to {moment}\n{running.err}"
