@@ -75,9 +75,8 @@ class RowsInTheWay(CellmapError):
 class BadOption(ConfigurationError):
     def __init__(self, name: str, found: object, wanted: str) -> None:
         self.name, self.found = name, found
-        super().__init__(
-            f"{mask_given(name)}={mask_given(found)} cannot be used: {wanted}"
-        )
+        given = mask_given(f"{name}={found}")
+        super().__init__(f"{given} cannot be used: {wanted}")
 
 
 class UnknownOption(ConfigurationError):
@@ -325,8 +324,8 @@ class WorkerKilled(TryAgain):
 class SchedulerLost(TryAgain):
     def __init__(self, scheduler: str) -> None:
         super().__init__(
-            f"the connection to Dask scheduler {mask(scheduler)} was lost; its workers "
-            "may be at work still, and what they committed stays, so run again"
+            f"the connection to Dask scheduler {mask_given(scheduler)} was lost; its "
+            "workers may be at work still, and what they committed stays, so run again"
         )
 
 
