@@ -96,6 +96,28 @@ def test_paused_run_has_no_transaction_and_survives_a_restart_of_the_server(
     assert ages == {None}
 
 
+@ON_SERVERS
+def test_batch_that_is_refused_when_a_pause_begins_is_settled_once(
+    make_cloud: MakeCloud, pause_file: Path
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(30)
+    cloud.map_to(None, uuids[:1])
+    pause_file.unlink()
+
+    finished = pausing.upgrade(
+        cloud,
+        cause=pause_file.touch,
+        mend=pause_file.unlink,
+        # Ends a run that settles it again and again.
+        x={"pause_file": str(pause_file), "max_rows": "300"},
+    )
+
+    pausing.assert_done(cloud, finished)
+    assert [batch["filled"] for batch in cloud.journal(cell)] == [1, 0, 0]
+
+
 def test_signal_ends_a_pause_whose_reason_is_still_there(
     cloud: Cloud, pause_file: Path
 ) -> None:

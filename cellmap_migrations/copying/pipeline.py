@@ -72,6 +72,8 @@ class Pipeline:
 
         Nothing of it is left there. What was written before an error is committed.
         """
+        # The one before is settled by now.
+        self.refused = None
         try:
             return self.copy()
         except Exception:
