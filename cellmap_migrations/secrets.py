@@ -54,9 +54,22 @@ def mask_line(line: str) -> str:
         else:
             line = line.replace(password, MASKED)
     line = ARGUMENT.sub(rf"\g<1>={MASKED}", line)
+    if (scheme := line.find("://")) >= 0:
+        line = without_arguments(line, scheme)
     # Cut before it is searched, so that a text full of such heads takes no longer.
     head, at, tail = line.rpartition("@")
     return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
+
+
+def without_arguments(text: str, start: int = 0) -> str:
+    """Mask every argument behind a ``?`` that follows *start*.
+
+    In a name with a slip of the hand, ``pass word``, nothing says that it is a secret.
+    """
+    place = text.find("?", start)
+    if place < 0:
+        return text
+    return text[:place] + re.sub("=[^&]+", f"={MASKED}", text[place:])
 
 
 def mask_given(text: object) -> str:
@@ -65,7 +78,8 @@ def mask_given(text: object) -> str:
     A URL given for something else may be one no more: with a letter too many, or with
     a slash less since it was taken for a path and made absolute.
     """
-    return re.sub(r":.*@", f":{MASKED}@", mask(text))
+    masked = re.sub(r":.*@", f":{MASKED}@", mask(text))
+    return without_arguments(masked)
 
 
 def one_line(text: str) -> str:

@@ -58,7 +58,7 @@ def test_mask_is_one_line(text: str) -> None:
     assert len(secrets.mask(text).splitlines()) <= 1
 
 
-@given(text=st.text(st.characters(exclude_characters="@", codec="utf-8")))
+@given(text=st.text(st.characters(exclude_characters="@?", codec="utf-8")))
 def test_text_without_a_secret_keeps_its_words(text: str) -> None:
     secrets.KNOWN.clear()
 
@@ -87,6 +87,18 @@ def test_argument_of_an_unknown_url_is_masked() -> None:
         assert masked == shown.format(name)
 
 
+def test_argument_whose_name_has_a_slip_is_masked() -> None:
+    url = "Invalid SQLite URL: sqlite://db/nova?mode=rw&p+assword=hunter2"
+
+    assert secrets.mask(url).endswith("sqlite://db/nova?mode=***&p+assword=***")
+
+
+def test_question_before_a_url_is_no_beginning_of_its_arguments() -> None:
+    text = "is it attempts=10? see mysql://db/nova for rows=5"
+
+    assert secrets.mask(text) == text
+
+
 def test_empty_password_masks_nothing() -> None:
     secrets.remember("")
     secrets.remember(None)
@@ -100,6 +112,7 @@ def test_empty_password_masks_nothing() -> None:
         "/srv/:/nova:hunter2@db",
         "MySQL:/[/nova:hunter2@db",
         "oracle;//nova@domain:hunter2@db/nova?charset=utf8",
+        "/srv/mysql:/db/nova?pass word=hunter2",
     ],
 )
 def test_password_of_what_is_no_url_any_more_is_masked(given: str) -> None:
