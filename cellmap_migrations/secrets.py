@@ -54,22 +54,26 @@ def mask_line(line: str) -> str:
         else:
             line = line.replace(password, MASKED)
     line = ARGUMENT.sub(rf"\g<1>={MASKED}", line)
-    if (scheme := line.find("://")) >= 0:
-        line = without_arguments(line, scheme)
+    line = without_arguments(line, "://")
     # Cut before it is searched, so that a text full of such heads takes no longer.
     head, at, tail = line.rpartition("@")
     return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
 
 
-def without_arguments(text: str, start: int = 0) -> str:
-    """Mask every argument behind a ``?`` that follows *start*.
+def without_arguments(text: str, head: str) -> str:
+    """Mask the arguments of a URL: what is behind the first ``?`` after *head*.
 
-    In a name with a slip of the hand, ``pass word``, nothing says that it is a secret.
+    In a name with a slip of the hand, ``pass word``, nothing says that it is a secret,
+    and a password with a ``&`` that is not escaped looks like several arguments.
     """
-    place = text.find("?", start)
-    if place < 0:
+    before, _, after = text.partition(head)
+    shown, mark, arguments = after.partition("?")
+    if "=" not in arguments:
         return text
-    return text[:place] + re.sub("=[^&]+", f"={MASKED}", text[place:])
+    if "@" in arguments:
+        # Those may be the password of a login.
+        shown = mark = ""
+    return f"{before}{head}{shown}{mark}{MASKED}"
 
 
 def mask_given(text: object) -> str:
@@ -78,8 +82,8 @@ def mask_given(text: object) -> str:
     A URL given for something else may be one no more: with a letter too many, or with
     a slash less since it was taken for a path and made absolute.
     """
-    masked = re.sub(r":.*@", f":{MASKED}@", mask(text))
-    return without_arguments(masked)
+    line = mask(without_arguments(str(text), ":"))
+    return re.sub(r":.*@", f":{MASKED}@", line)
 
 
 def one_line(text: str) -> str:
