@@ -14,7 +14,7 @@ from tests.nova.sessions import Sessions
 from tests.nova.waiting import wait_for
 
 MINUTES = 180.0
-HELD = "CREATE TABLE IF NOT EXISTS other.held (n INT PRIMARY KEY AUTO_INCREMENT)"
+HELD = "CREATE TABLE other.held (n INT PRIMARY KEY AUTO_INCREMENT)"
 
 
 class First(Galera):
@@ -41,6 +41,9 @@ class Cluster:
             # One after another: a port may be taken between its choice and its use.
             self.first = First(first)
             self.add(self.first)
+            # The others get it when they join.
+            self.first.execute("CREATE DATABASE other")
+            self.first.execute(HELD)
             for folder in (second, third):
                 self.add(Galera(folder, joins=self.first))
             self.proxy = HAProxy(front, self.nodes)
@@ -65,8 +68,6 @@ class Cluster:
             node.start()
         for check in self.proxy.checks:
             wait_for(check.synced, "a node in step", seconds=MINUTES)
-        self.first.execute("CREATE DATABASE IF NOT EXISTS other")
-        self.first.execute(HELD)
         self.catch_up()
 
     def lead(self, url: sa.URL) -> sa.URL:
