@@ -36,12 +36,11 @@ def measure(
             source = server_side.source(bench)
             ours, ratios = copying.copy(bench, source, chosen.repeats)
             yield from ratios
-            nothing = again.nothing_to_do(bench, chosen.repeats)
-            yield nothing
+            yield again.nothing_to_do(bench, chosen.repeats)
             yield again.check(bench, source, chosen.repeats)
             if backend == "sqlite":
                 return
-            yield again.resumed(bench, chosen.repeats, nothing)
+            yield again.resumed(bench, chosen.repeats)
             yield from booting.felt(bench, chosen.repeats)
         if backend == "mysql":
             yield copying.beside_nova(ours, chosen.rows, server, chosen.nova_rows)

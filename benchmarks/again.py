@@ -9,6 +9,7 @@ from benchmarks.cloud import Bench
 from benchmarks.measure import alembic, module, options
 from benchmarks.ratio import Ratio
 from benchmarks.server_side import anti_join
+from cellmap_migrations.errors import Stopped
 
 # Seldom: whoever looks takes time from those who work.
 LOOK_SECONDS = 0.2
@@ -53,13 +54,14 @@ def check(bench: Bench, source: str, repeats: int) -> Ratio:
     )
 
 
-def resumed(bench: Bench, repeats: int, nothing: Ratio) -> Ratio:
+def resumed(bench: Bench, repeats: int) -> Ratio:
     """Kill a run half way and resume it, in turn with runs that nobody kills.
 
     It may take a second start and one batch longer.
     """
-    ours, theirs = [], []
+    ours, theirs, starts = [], [], []
     for _ in range(repeats):
+        starts.append(started(bench))
         bench.fresh()
         theirs.append(alembic(bench.cloud, "upgrade", "head").seconds)
         ours.append(killed_and_resumed(bench))
@@ -73,19 +75,29 @@ def resumed(bench: Bench, repeats: int, nothing: Ratio) -> Ratio:
         theirs=theirs,
         cost=True,
         target=1.0,
-        plus=median(nothing.ours) + float(scalar(bench, A_BATCH)),
+        plus=median(starts) + float(scalar(bench, A_BATCH)),
     )
+
+
+def started(bench: Bench) -> float:
+    """Return the seconds of a run that stops after one row.
+
+    One with nothing to do does not look at the two databases before it begins.
+    """
+    bench.fresh()
+    one = ("-x", "max_rows=1", "upgrade", "head")
+    return alembic(bench.cloud, *one, code=Stopped.code).seconds
 
 
 def killed_and_resumed(bench: Bench) -> float:
     """Do both; return the seconds of the two runs."""
     bench.fresh()
-    started = time.monotonic()
+    begin = time.monotonic()
     killed = bench.cloud.run("-m", "alembic", *options(bench.cloud), "upgrade", "head")
     while killed.running() and walked(bench) < bench.rows / 2:
         time.sleep(LOOK_SECONDS)
     killed.kill9()
-    before = time.monotonic() - started
+    before = time.monotonic() - begin
     after = alembic(bench.cloud, "upgrade", "head").seconds
     again = walked(bench) - bench.rows
     if again:

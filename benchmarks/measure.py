@@ -30,9 +30,9 @@ class Measured:
     peak: float
 
 
-def alembic(cloud: Cloud, *arguments: str) -> Measured:
-    """Run alembic on the first cell, to its good end."""
-    return module(cloud, ["alembic", *options(cloud), *arguments])
+def alembic(cloud: Cloud, *arguments: str, code: int = 0) -> Measured:
+    """Run alembic on the first cell, to the end that is its good one."""
+    return module(cloud, ["alembic", *options(cloud), *arguments], code=code)
 
 
 def options(cloud: Cloud) -> list[str]:
@@ -41,13 +41,13 @@ def options(cloud: Cloud) -> list[str]:
     return ["-c", "alembic.ini", *x]
 
 
-def module(cloud: Cloud, arguments: Sequence[str]) -> Measured:
-    """Run a Python module in a process of its own, to its good end."""
+def module(cloud: Cloud, arguments: Sequence[str], *, code: int = 0) -> Measured:
+    """Run a Python module in a process of its own, to the end that is its good one."""
     started = time.monotonic()
     finished = cloud.run("-c", WRAPPER, *arguments).wait(timeout=TIMEOUT)
     seconds = time.monotonic() - started
     peak = re.search(r"VmHWM:\s+(\d+) kB", finished.err)
-    if finished.code != 0 or not peak:
+    if finished.code != code or not peak:
         raise RuntimeError(f"{arguments}: {finished}")
     return Measured(seconds=seconds, peak=int(peak[1]) / 1024)
 
