@@ -40,12 +40,12 @@ def remember(password: str | None) -> None:
             KNOWN.update((spelling, repr(spelling)[1:-1]))
 
 
-def mask(text: object) -> str:
-    """Return *text* without passwords, on one line."""
-    return " ".join(mask_line(str(text)).split())
+def mask(text: object, head: str = "://") -> str:
+    """Return *text* without passwords, on one line; a URL in it begins with *head*."""
+    return " ".join(mask_line(str(text), head).split())
 
 
-def mask_line(line: str) -> str:
+def mask_line(line: str, head: str = "://") -> str:
     """Return *line* without passwords, its spaces as they are."""
     for password in sorted(KNOWN, key=len, reverse=True):
         # A short one would be found in any word, and the gaps would tell it.
@@ -53,11 +53,13 @@ def mask_line(line: str) -> str:
             line = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", MASKED, line)
         else:
             line = line.replace(password, MASKED)
+    # Whole passwords come first, and what is one argument only comes last: either may
+    # have a question mark in it, or the @ that ends a login.
+    line = without_arguments(line, head)
     line = ARGUMENT.sub(rf"\g<1>={MASKED}", line)
-    line = without_arguments(line, "://")
     # Cut before it is searched, so that a text full of such heads takes no longer.
-    head, at, tail = line.rpartition("@")
-    return USERINFO.sub(rf"\g<1>{MASKED}", head, count=1) + at + tail
+    before, at, after = line.rpartition("@")
+    return USERINFO.sub(rf"\g<1>{MASKED}", before, count=1) + at + after
 
 
 def without_arguments(text: str, head: str) -> str:
@@ -82,8 +84,7 @@ def mask_given(text: object) -> str:
     A URL given for something else may be one no more: with a letter too many, or with
     a slash less since it was taken for a path and made absolute.
     """
-    line = mask(without_arguments(str(text), ":"))
-    return re.sub(r":.*@", f":{MASKED}@", line)
+    return re.sub(r":.*@", f":{MASKED}@", mask(text, ":"))
 
 
 def one_line(text: str) -> str:

@@ -95,6 +95,13 @@ def test_argument_that_does_not_look_like_a_secret_is_masked(secret: str) -> Non
     assert secrets.mask(f"{said}mode=rw&{secret}") == f"{said}***"
 
 
+def test_nothing_is_left_of_a_password_that_looks_like_arguments() -> None:
+    secrets.remember("hun?ter=2")
+
+    assert secrets.mask("mysql://nova:plugh?password=x@db") == "mysql://***"
+    assert secrets.mask_given("/srv/mysql:/nova:hun?ter=2") == "/srv/mysql:/nova:***"
+
+
 def test_question_before_a_url_is_no_beginning_of_its_arguments() -> None:
     text = "is it attempts=10? see mysql://db/nova for rows=5"
 
