@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import connecting, directory, progress
+from cellmap_migrations import progress
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing import proof
 from cellmap_migrations.comparing.differences import COMPARED, Kind
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.databases import Database
     from cellmap_migrations.directory import CellMapping
+    from cellmap_migrations.identities import Identities
     from cellmap_migrations.reporting import Report
     from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
@@ -42,9 +43,13 @@ class Cell:
         settings: Settings,
         stopping: Stopping,
         report: Report,
+        identities: Identities,
     ) -> None:
         self.mapping, self.api, self.settings = mapping, api, settings
         self.stopping, self.report = stopping, report
+        self.identities = identities
+        # Empty until the cell's database is open.
+        self.database_name = ""
         self.cells = {cell.id: cell for cell in cells}
         self.others = OtherCells(cells=self.cells, settings=settings, stopping=stopping)
         self.progress = progress.Display(mapping.name or mapping.uuid)
@@ -69,13 +74,9 @@ class Cell:
 
         Raises CellUrlUnusable, SameDatabase, Unreachable or PrivilegeMissing.
         """
-        url, warning = directory.resolve(self.mapping, self.settings)
-        directory.refuse_shared(
-            self.mapping, url, list(self.cells.values()), self.settings
-        )
-        if warning:
-            progress.say(f"warning: cell {self.mapping}: {warning}")
-        return connecting.connect_cell(self.mapping, self.settings, self.stopping)
+        database, identity = self.identities.opened(self.mapping)
+        self.database_name = identity.name
+        return database
 
     def map_instances(self, revision: str, columns: Mapping[str, plans.Source]) -> None:
         """Give every instance of the cell its mapping, and prove that it has one.
@@ -141,6 +142,7 @@ class Cell:
         """Refuse what the throttle cannot measure; then create our tables."""
         self.throttle.listen()
         tables.create_tables(self.api)
+        preflight.warn_of_another_database(self)
 
     def pause_or_stop(self, drain: Callable[[], object] = lambda: None) -> None:
         """Wait for the throttle between two batches; raise Stopped or PausedTooLong.

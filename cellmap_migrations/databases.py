@@ -91,6 +91,11 @@ class Database:
             found = inspector.get_columns(table.name)
         return frozenset(column["name"] for column in found)
 
+    def identity(self) -> backends.Identity:
+        """Return which database this is, asked once."""
+        with self.reading() as connection:
+            return self.backend.status.identity(connection)
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Yield a connection on which every statement is its own transaction."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from cellmap_migrations import templates, urls
 from cellmap_migrations.errors import (
     AmbiguousCell,
+    ApiDatabaseAsCell,
     CellGone,
     CellNotGiven,
     CellUrlUnusable,
@@ -92,7 +93,7 @@ def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMappi
         raise UnknownCell(selector, names)
     if len(found) > 1 and selector == LOCAL:
         url, _ = resolve(found[0], settings)
-        raise SameDatabase(str(found[0]), f"cell {found[1]}", urls.show(url))
+        raise SameDatabase(str(found[0]), str(found[1]), urls.show(url))
     if len(found) > 1:
         raise AmbiguousCell(selector, [cell.uuid for cell in found])
     return found
@@ -157,11 +158,11 @@ def refuse_shared(
     cells: Sequence[CellMapping],
     settings: Settings,
 ) -> None:
-    """Raise SameDatabase if *cell*'s database is another cell's or the API's."""
+    """Raise SameDatabase or ApiDatabaseAsCell if *cell*'s URL says so."""
     api, _ = urls.parse(settings.api_connection, "[api_database] connection")
     if urls.identity(url) == urls.identity(api):
-        raise SameDatabase(str(cell), "the API database", urls.show(url))
+        raise ApiDatabaseAsCell(str(cell), urls.show(url))
     for other in cells:
         theirs = None if other.id == cell.id else resolve_or_none(other, settings)
         if theirs and urls.identity(theirs) == urls.identity(url):
-            raise SameDatabase(str(cell), f"cell {other}", urls.show(url))
+            raise SameDatabase(str(cell), str(other), urls.show(url))

@@ -54,6 +54,7 @@ class DryRun(Cell):
             settings=cell.settings,
             stopping=cell.stopping,
             report=cell.report,
+            identities=cell.identities,
         )
         # How many mappings have a wrong value, by column, if the walk has seen them.
         self.wrong: Counter[str] | None = None

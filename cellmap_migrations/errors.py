@@ -160,8 +160,18 @@ class UrlUnusable(ConfigurationError):
 class SameDatabase(ConfigurationError):
     def __init__(self, cell: str, other: str, database: str) -> None:
         super().__init__(
-            f"cell {cell} and {other} resolve to one database, {database}; each cell "
-            "has its own, so correct database_connection first"
+            f"cell {cell} and cell {other} resolve to one database, {database}. "
+            "Correct database_connection of the wrong one; if the cell was created "
+            "twice, cellmap merge gives the mappings of one row to the other "
+            "(docs/troubleshooting.rst)"
+        )
+
+
+class ApiDatabaseAsCell(ConfigurationError):
+    def __init__(self, cell: str, database: str) -> None:
+        super().__init__(
+            f"cell {cell} and the API database resolve to one database, {database}; "
+            "correct the cell's database_connection, or [api_database] connection"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cellmap_migrations import connecting, directory, failures, secrets, urls
 from cellmap_migrations.cell import Cell
 from cellmap_migrations.errors import CellmapError, Stopped, UnknownCell
+from cellmap_migrations.identities import Identities
 from cellmap_migrations.one_cell import attempt
 from cellmap_migrations.printing import emit
 from cellmap_migrations.progress import say
@@ -96,6 +97,9 @@ def each(
     with opened_api(config, stopping) as api:
         cells = directory.read(api)
         chosen = find(cells, config)
+        identities = Identities(
+            api=api, cells=cells, settings=config, stopping=stopping
+        )
         if not chosen and config.cell != directory.ALL:
             reports.append(Report(cell=config.cell))
         for mapping in chosen:
@@ -108,6 +112,7 @@ def each(
                 settings=config,
                 stopping=stopping,
                 report=report,
+                identities=identities,
             )
             report.end(attempt(cell, work))
             if isinstance(report.error, Stopped):

@@ -88,7 +88,12 @@ def identity(url: sa.URL) -> tuple[str, ...]:
     """Return what tells one database from another, whatever user or driver asks."""
     backend = url.get_backend_name()
     if backend == backends.FILE_BASED:
-        return (backend, str(Path(file_path(url)).resolve()))
+        path = Path(file_path(url)).resolve()
+        # Two names of one file have one inode.
+        with suppress(OSError):
+            found = path.stat()
+            return (backend, f"{found.st_dev}:{found.st_ino}")
+        return (backend, str(path))
     elsewhere = (url.query.get(name, "") for name in backends.PLACE_ARGUMENTS)
     host, port = place(url)
     return (

@@ -84,8 +84,9 @@ def test_two_local_cells_are_two_cells_in_one_database(
 
     assert upgrade(cloud, "local") == refused(
         f"error: cell cell1 ({cell.uuid}) and cell twin ({twin.uuid}) resolve to one "
-        f"database, sqlite {cell.url.database}; each cell has its own, so correct "
-        "database_connection first",
+        f"database, sqlite {cell.url.database}. Correct database_connection of the "
+        "wrong one; if the cell was created twice, cellmap merge gives the mappings "
+        "of one row to the other (docs/troubleshooting.rst)",
     )
 
 

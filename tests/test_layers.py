@@ -21,7 +21,7 @@ LAYERS = [
     "nova_conf",
     "settings",
     "templates urls",
-    "databases driver_errors attempts connecting directory",
+    "databases driver_errors attempts connecting directory reach identities",
     "bookkeeping",
     "reporting printing table failures",
     "throttling",

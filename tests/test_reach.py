@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.cli import reach
+from cellmap_migrations import reach
+from cellmap_migrations.cli.answers import WORDS
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests import readme
@@ -135,4 +136,4 @@ def test_each_cell_costs_one_connection(
 def test_page_explains_every_answer() -> None:
     explained = readme.table("answer", readme.DOCS / "fleets.rst")
 
-    assert list(explained) == ["answers", *(words for _, words in reach.WORDS)]
+    assert list(explained) == ["answers", *(words for _, words in WORDS)]

@@ -15,6 +15,7 @@ from cellmap_migrations.backends.mysql import MySQL
 from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.backends.sqlite import SQLite
 from cellmap_migrations.backends.status import (
+    Identity,
     Node,
     Replication,
     RightMissing,
@@ -34,6 +35,7 @@ __all__ = [
     "Backend",
     "DriverMissing",
     "Fault",
+    "Identity",
     "Node",
     "Replication",
     "RightMissing",

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.backends.base import DATABASE_ERRORS, driver_error
 from cellmap_migrations.backends.status import (
+    Identity,
     Node,
     Replication,
     RightMissing,
@@ -28,7 +29,14 @@ ERRORS = ("Last_IO_Error", "Last_SQL_Error")
 # MariaDB 10.5 and later know this name; before, and in MySQL, it is the second.
 RIGHT = "REPLICA MONITOR (REPLICATION CLIENT on MySQL)"
 
+# Variables that name a server. MySQL has server_uuid, MariaDB since 10.7 server_uid,
+# which is made from the hardware address of the host.
+NAMES = ("server_uuid", "server_uid", "server_id", "hostname", "port", "datadir")
+# The name that all members of a group replication share; only with its plugin.
+GROUP = "group_replication_group_name"
+
 NANOSECONDS = 1e9
+CLUSTER = "wsrep_cluster_state_uuid"
 WSREP = (
     "wsrep_gcomm_uuid",
     "wsrep_ready",
@@ -40,9 +48,31 @@ WSREP = (
 class MySQLStatus(Status):
     """The status variables and replica status, which need no table."""
 
+    def identity(self, connection: sa.Connection) -> Identity:
+        """Return the identity of a database of a server, a Galera cluster or a group.
+
+        A cluster or group is one server here: a load balancer may lead to any node.
+        """
+        database = connection.exec_driver_sql("SELECT DATABASE()").scalar_one()
+        said = variables(connection, "VARIABLES", *NAMES, GROUP, "wsrep_on")
+        cluster = said.pop("wsrep_on", "OFF") == "ON" and variables(
+            connection, "STATUS", CLUSTER
+        ).get(CLUSTER)
+        group = said.pop(GROUP, "")
+        if cluster or group:
+            server = f"Galera cluster {cluster}" if cluster else f"group {group}"
+            return Identity(name=f"{server}, {database}", key=f"{server} {database}")
+        name = said.get("server_uuid") or " ".join(
+            (f"{said['hostname']}:{said['port']}", said["server_id"], said["datadir"])
+        )
+        return Identity(
+            name=f"server {name}, {database}",
+            key=f"{sorted(said.items())} {database}",
+        )
+
     def running(self, connection: sa.Connection) -> int:
         """Return Threads_running, as an operator sees it."""
-        return int(variables(connection, "Threads_running")["Threads_running"])
+        return int(status(connection, "Threads_running")["Threads_running"])
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return the URL of the replica itself; accounts replicate as all rows do."""
@@ -74,7 +104,7 @@ class MySQLStatus(Status):
         on = connection.exec_driver_sql("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'").all()
         if not on or on[0][1] != "ON":
             return None
-        found = variables(connection, *WSREP)
+        found = status(connection, *WSREP)
         return Node(
             name=found["wsrep_gcomm_uuid"],
             ready=found["wsrep_ready"] == "ON",
@@ -83,13 +113,18 @@ class MySQLStatus(Status):
         )
 
 
-def variables(connection: sa.Connection, *names: str) -> dict[str, str]:
-    """Return status variables by name; raise Unmeasurable if one is not there."""
+def variables(connection: sa.Connection, what: str, *names: str) -> dict[str, str]:
+    """Return those of the global VARIABLES or STATUS that this server has, by name."""
     quoted = ", ".join(f"'{name}'" for name in names)
     rows = connection.exec_driver_sql(
-        f"SHOW GLOBAL STATUS WHERE Variable_name IN ({quoted})"
+        f"SHOW GLOBAL {what} WHERE Variable_name IN ({quoted})"
     )
-    found = {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in rows}
+
+
+def status(connection: sa.Connection, *names: str) -> dict[str, str]:
+    """Return status variables by name; raise Unmeasurable if one is not there."""
+    found = variables(connection, "STATUS", *names)
     if missing := set(names) - found.keys():
         raise Unmeasurable(f"the server has no status {', '.join(sorted(missing))}")
     return found

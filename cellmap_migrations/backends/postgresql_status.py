@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cellmap_migrations.backends.status import (
+    Identity,
     Replication,
     RightMissing,
     Status,
@@ -33,8 +34,28 @@ STANDBY = sa.text(
 )
 
 
+# Every role may see these unless an administrator revoked it. A physical copy has the
+# same system identifier, and another start time.
+MAY_IDENTIFY = sa.text(
+    "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
+)
+SYSTEM = sa.text("SELECT system_identifier FROM pg_control_system()")
+HERE = sa.text(
+    "SELECT current_database(), current_schema(),"
+    " EXTRACT(EPOCH FROM pg_postmaster_start_time())"
+)
+
+
 class PostgreSQLStatus(Status):
     """The statistics views; all of it is asked of the primary."""
+
+    def identity(self, connection: sa.Connection) -> Identity:
+        """Return the system identifier, the database and the schema of the tables."""
+        may = connection.scalar(MAY_IDENTIFY)
+        system = connection.scalar(SYSTEM) if may else "without an identifier"
+        database, schema, started = connection.execute(HERE).one()
+        name = f"PostgreSQL {system}, {database}.{schema}"
+        return Identity(name=name, key=f"{name} {started}")
 
     def running(self, connection: sa.Connection) -> int:
         """Return how many clients' statements run."""

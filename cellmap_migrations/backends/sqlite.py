@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.backends import arguments
 from cellmap_migrations.backends.base import Backend
+from cellmap_migrations.backends.sqlite_status import SQLiteStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,7 @@ class SQLite(Backend):
 
     drivernames = ("sqlite", "sqlite+pysqlite")
     package = "a Python with sqlite3"
+    status = SQLiteStatus()
     arguments = arguments.SQLITE
     again = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
     rights = frozenset({3, 8, 23})  # PERM, READONLY, AUTH

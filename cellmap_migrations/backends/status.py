@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +43,26 @@ class Node:
     queue: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """The database that answers, in its server's words, whatever its address says.
+
+    *name* is for people and for the journal. It stays the same while the data does:
+    when the server is restarted, and on every node of a cluster. *key* also tells a
+    server from a physical copy of it that runs beside it. Two databases are the same
+    if their keys are equal.
+    """
+
+    name: str = field(compare=False)
+    key: str
+
+
 class Status:
-    """A database that says nothing of itself, such as a file."""
+    """A database that says nothing of its load, such as a file."""
+
+    def identity(self, connection: sa.Connection) -> Identity:
+        """Return the identity of the database that *connection* leads to."""
+        raise NotImplementedError
 
     def running(self, connection: sa.Connection) -> int:
         """Return how many sessions are at work, the one that asks included."""

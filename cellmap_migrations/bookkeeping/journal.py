@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases import Database
 
 
+# Characters of a text in the journal.
+WIDTH = 255
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pause:
     """Seconds of pause before a batch, and the last reason for it."""
@@ -64,6 +68,7 @@ def append(
     stamp: datetime,
     above_id: int,
     pause: Pause,
+    cell_database: str,
 ) -> None:
     """Insert a batch's entry in the transaction of *connection*.
 
@@ -84,10 +89,24 @@ def append(
             stamp=stamp,
             above_id=above_id,
             paused=pause.seconds,
-            pause_reason=pause.reason[:255],
+            pause_reason=pause.reason[:WIDTH],
             runner=runner(),
+            cell_database=cell_database[:WIDTH],
         )
     )
+
+
+def last_database(api: Database, cell_uuid: str) -> str | None:
+    """Return the cell's database at its last batch that opened it, or None."""
+    if not exists(api):
+        return None
+    rows = api.read(
+        sa.select(journal.c.cell_database)
+        .where(journal.c.cell_uuid == cell_uuid, journal.c.cell_database != "")
+        .order_by(journal.c.stamp.desc(), journal.c.batch.desc())
+        .limit(1)
+    )
+    return str(rows[0][0]) if rows else None
 
 
 def revisions(api: Database, cell_uuid: str) -> list[str]:

@@ -51,6 +51,10 @@ journal = sa.Table(
     sa.Column("paused", sa.Float, nullable=False),
     sa.Column("pause_reason", sa.String(255), nullable=False),
     sa.Column("runner", sa.String(255), nullable=False),
+    # The cell's database in its server's words; empty where the batch did not open it.
+    sa.Column("cell_database", sa.String(255), nullable=False),
+    # How a merge of two cells can be undone; NULL for every other batch.
+    sa.Column("undo", sa.Text),
     mysql_engine="InnoDB",
     mysql_charset="utf8",
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations import directory, table
+from cellmap_migrations import directory, reach, table
 from cellmap_migrations.bookkeeping import history, version
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.cli import common, reach, through_alembic
+from cellmap_migrations.cli import answers, common, through_alembic
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.reporting import spell
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from oslo_config import cfg
 
+    from cellmap_migrations.cli.answers import Answer
     from cellmap_migrations.databases import Database
     from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
@@ -42,7 +43,7 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
     """Return what the journal has of each cell, and whether its database answers."""
     cells = directory.find(directory.read(api), settings)
     stamped, histories = version.all_stamped(api), history.of_cells(api)
-    highest = reach.highest_ids(cells, settings, stopping)
+    found = reach.ask_each(cells, answers.ask, settings, stopping)
     return {
         "cells": [
             {
@@ -51,8 +52,9 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
                 **progress(
                     histories.get(cell.uuid, History()),
                     stamped.get(cell.uuid),
-                    highest[cell.id],
+                    found[cell.id],
                 ),
+                **answers.database(cell, cells, found),
             }
             for cell in cells
         ]
@@ -60,12 +62,12 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
 
 
 def progress(
-    past: History, revision: str | None, highest: int | CellmapError
+    past: History, revision: str | None, found: Answer | CellmapError
 ) -> dict[str, Any]:
-    """Return what is known of one cell; *highest* is its last id, or why not."""
+    """Return the state of one cell, whose database said *found*."""
     last = past.last
-    error = highest if isinstance(highest, CellmapError) else None
-    bound = highest if isinstance(highest, int) else None
+    error = found if isinstance(found, CellmapError) else None
+    bound = None if isinstance(found, CellmapError) else found[0]
     behind = through_alembic.behind("head", revision)
     active = behind and past.active(utcnow())
     left = last.seconds_left(bound) if last and active and bound else None
@@ -73,7 +75,7 @@ def progress(
         "revision": revision,
         "state": state(behind=behind, active=active),
         "reachable": error is None,
-        "answer": reach.spell(error),
+        "answer": answers.spell(error),
         "reason": str(error) if error else "",
         "batches": past.batches,
         "rows": past.rows,
@@ -105,7 +107,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 cell["name"] or cell["cell"],
                 cell["revision"] or "-",
                 cell["state"],
-                cell["answer"],
+                answers.told(cell),
                 cell["batches"],
                 cell["rows"],
                 spell(cell) or "-",

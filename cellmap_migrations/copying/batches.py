@@ -138,6 +138,7 @@ class Batches:
                 stamp=stamp,
                 above_id=above_id,
                 pause=place.pause,
+                cell_database=self.cell.database_name,
             )
         return counts, True
 

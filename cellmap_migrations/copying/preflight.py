@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.copying import ask, read
 from cellmap_migrations.errors import CopiedCell
 from cellmap_migrations.outcomes import Copy
+from cellmap_migrations.progress import say
 from cellmap_migrations.schema import PLACEHOLDER
 
 if TYPE_CHECKING:
@@ -46,3 +48,14 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     if copies * 2 > len(sample):
         other = str(cell.cells.get(owner, owner))
         raise CopiedCell(str(cell.mapping), other, copies, len(sample))
+
+
+def warn_of_another_database(cell: Cell) -> None:
+    """Say so if the open database is another one than at the cell's last batch."""
+    now = cell.database_name[: journal.WIDTH]
+    before = journal.last_database(cell.api, cell.mapping.uuid)
+    if now and before and now != before:
+        say(
+            f"warning: cell {cell.mapping}: its database is {now}; at the last batch "
+            f"it was {before}"
+        )

@@ -12,6 +12,7 @@ from oslo_upgradecheck.upgradecheck import Code
 from cellmap_migrations import directory, running, settings
 from cellmap_migrations.cell import Cell
 from cellmap_migrations.errors import CellmapError
+from cellmap_migrations.identities import Identities
 from cellmap_migrations.reporting import Report
 from cellmap_migrations.threads import at_once
 from cellmap_migrations.upgradecheck import api_database
@@ -64,7 +65,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
             reason = failed(error, Code.FAILURE)
             return (("API database", lambda _: reason),)
         reached = result(f"{api.what}, {len(mappings)} cells")
-        cells = [self.cell(mapping, api, mappings) for mapping in mappings]
+        cells = self.cells(api, mappings)
         for cell in cells:
             stack.callback(cell.close)
         # At the same time, because those that are down take long.
@@ -99,15 +100,21 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
         check = partial(compared, cell, problem, full=self.full)
         return lambda _: safely(check, cell.api)
 
-    def cell(
-        self, mapping: CellMapping, api: Database, mappings: Sequence[CellMapping]
-    ) -> Cell:
-        """Return the cell of *mapping*, not opened yet."""
-        return Cell(
-            mapping,
-            api=api,
-            cells=mappings,
-            settings=self.settings,
-            stopping=self.stopping,
-            report=Report(cell=mapping.uuid, name=mapping.name),
-        )
+    def cells(self, api: Database, mappings: Sequence[CellMapping]) -> list[Cell]:
+        """Return the cells of *mappings*, not opened yet."""
+        shared: dict[str, Any] = {
+            "api": api,
+            "settings": self.settings,
+            "stopping": self.stopping,
+        }
+        identities = Identities(cells=mappings, **shared)
+        return [
+            Cell(
+                mapping,
+                cells=mappings,
+                report=Report(cell=mapping.uuid, name=mapping.name),
+                identities=identities,
+                **shared,
+            )
+            for mapping in mappings
+        ]

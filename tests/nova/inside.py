@@ -10,6 +10,7 @@ from alembic import config as alembic
 from cellmap_migrations import cell as cells
 from cellmap_migrations import directory, running, secrets, settings
 from cellmap_migrations.cli import main as console
+from cellmap_migrations.identities import Identities
 from cellmap_migrations.reporting import Report
 from cellmap_migrations.stopping import Stopping
 from cellmap_migrations.testing.cell import Cell
@@ -66,6 +67,9 @@ def opened(cloud: Cloud, cell: Cell) -> Iterator[cells.Cell]:
             settings=config,
             stopping=stopping,
             report=Report(),
+            identities=Identities(
+                api=api, cells=mappings, settings=config, stopping=stopping
+            ),
         )
         try:
             yield inside

@@ -5,51 +5,44 @@ from __future__ import annotations
 import time
 from concurrent.futures import wait
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cellmap_migrations import connecting, threads
-from cellmap_migrations.copying import read
-from cellmap_migrations.errors import (
-    CellmapError,
-    ConfigurationError,
-    LoginRefused,
-    RightsError,
-    TryAgain,
-    Unreachable,
-)
+from cellmap_migrations.errors import CellmapError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from cellmap_migrations.databases import Database
     from cellmap_migrations.directory import CellMapping
     from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
 
+T = TypeVar("T")
+
 # Seconds for all of them together.
 PATIENCE = 3.0
-# What a person is told of an error in a few words.
-WORDS = (
-    (TryAgain, "no answer"),
-    (LoginRefused, "login refused"),
-    (RightsError, "no right"),
-    (ConfigurationError, "misconfigured"),
-    (CellmapError, "error"),
-)
 
 
-def highest_ids(
-    cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
-) -> dict[int, int | CellmapError]:
-    """Return the highest ``instances.id`` of each cell, by ``cell_mappings.id``.
+def ask_each(
+    cells: Sequence[CellMapping],
+    question: Callable[[Database], T],
+    settings: Settings,
+    stopping: Stopping,
+) -> dict[int, T | CellmapError]:
+    """Return what *question* returns for each cell, by ``cell_mappings.id``.
 
-    Of a cell that does not answer within PATIENCE seconds, or at all, the error.
+    A cell that fails, or does not answer within PATIENCE seconds, has the error
+    instead.
     """
 
-    def ask(cell: CellMapping) -> int | CellmapError:
+    def ask(cell: CellMapping) -> T | CellmapError:
         try:
             database = connecting.unopened_cell(cell, settings, stopping)
-            question = partial(read.highest_id_now, database)
-            return connecting.ask(database, question, PATIENCE)
+            try:
+                return connecting.ask(database, partial(question, database), PATIENCE)
+            finally:
+                database.close()
         except CellmapError as error:
             return error
 
@@ -67,10 +60,3 @@ def highest_ids(
         else Unreachable(f"cell {cell}", PATIENCE, "no answer")
         for cell in cells
     }
-
-
-def spell(error: CellmapError | None) -> str:
-    """Return in a few words what became of the question to a cell."""
-    if error is None:
-        return "answers"
-    return next(words for kind, words in WORDS if isinstance(error, kind))

@@ -1,0 +1,102 @@
+"""Find out whether two rows of ``cell_mappings`` lead to one database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellmap_migrations import backends, connecting, directory, reach
+from cellmap_migrations.databases import Database
+from cellmap_migrations.errors import ApiDatabaseAsCell, SameDatabase
+from cellmap_migrations.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+    from cellmap_migrations.backends import Identity
+    from cellmap_migrations.directory import CellMapping
+    from cellmap_migrations.errors import CellmapError
+    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.stopping import Stopping
+
+
+class Identities:
+    """The identities of the cells' databases, each asked of its server once in a run.
+
+    Addresses do not tell: a name and its address, a socket and a port, or a load
+    balancer and the server behind it lead to one database.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: Database,
+        cells: Sequence[CellMapping],
+        settings: Settings,
+        stopping: Stopping,
+    ) -> None:
+        self.api, self.cells = api, cells
+        self.settings, self.stopping = settings, stopping
+        self.known: dict[int, Identity | CellmapError] = {}
+
+    def opened(self, cell: CellMapping) -> tuple[Database, Identity]:
+        """Return *cell*'s database, opened read-only, and its identity.
+
+        Raises SameDatabase if it is another cell's as well, ApiDatabaseAsCell,
+        CellUrlUnusable, Unreachable or PrivilegeMissing.
+        """
+        url, warning = directory.resolve(cell, self.settings)
+        directory.refuse_shared(cell, url, self.cells, self.settings)
+        if warning:
+            say(f"warning: cell {cell}: {warning}")
+        database = connecting.connect_cell(cell, self.settings, self.stopping)
+        try:
+            return database, self.refuse_same(cell, database)
+        except BaseException:
+            database.close()
+            raise
+
+    def refuse_same(self, cell: CellMapping, database: Database) -> Identity:
+        """Return the identity of *cell*'s open *database*.
+
+        Raises SameDatabase or ApiDatabaseAsCell. A cell that does not answer cannot be
+        compared, and stops nothing.
+        """
+        mine = database.again(database.identity)
+        self.known[cell.id] = mine
+        alike = type(self.api.backend) is type(database.backend)
+        if alike and mine == self.api.again(self.api.identity):
+            raise ApiDatabaseAsCell(str(cell), mine.name)
+        for other in self.ask(cell):
+            if self.known[other.id] == mine:
+                raise SameDatabase(str(cell), str(other), mine.name)
+        return mine
+
+    def ask(self, cell: CellMapping) -> list[CellMapping]:
+        """Ask the cells that may have *cell*'s database, and return them."""
+        url = directory.resolve(cell, self.settings)[0]
+        others = [
+            other
+            for other in self.cells
+            if other.id != cell.id
+            and (theirs := directory.resolve_or_none(other, self.settings))
+            and may_be_one(url, theirs)
+        ]
+        unknown = [other for other in others if other.id not in self.known]
+        self.known |= reach.ask_each(
+            unknown, Database.identity, self.settings, self.stopping
+        )
+        return others
+
+
+def may_be_one(one: sa.URL, other: sa.URL) -> bool:
+    """Return False if the two URLs certainly lead to different databases.
+
+    A database has one name on its server, so only databases of one name are asked.
+    Some servers ignore its case. Files were compared by their URLs.
+    """
+    if one.get_backend_name() == backends.FILE_BASED:
+        return False
+    names = [(url.database or url.username or "").casefold() for url in (one, other)]
+    return type(backends.of(one)) is type(backends.of(other)) and names[0] == names[1]
