@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations import progress
 from cellmap_migrations.bookkeeping import tables
-from cellmap_migrations.comparing import proof
+from cellmap_migrations.comparing import evidence, proof
 from cellmap_migrations.comparing.differences import COMPARED, Kind
 from cellmap_migrations.copying import plans, preflight
 from cellmap_migrations.copying.ask import OtherCells
@@ -90,6 +90,7 @@ class Cell:
         """
         plan = plans.make(columns, api=self.api, cell=self.source)
         preflight.refuse_copy(self, plan)
+        evidence.refuse_displaced(self, plan)
         self.prepare()
         batches = Batches(self, revision)
         walk(self, plan, batches)
@@ -109,6 +110,7 @@ class Cell:
             return
         plan = self.plan_column(revision, column, source, before=before)
         preflight.refuse_copy(self, plan)
+        evidence.refuse_displaced(self, plan)
         self.prepare()
         proof.prove_column(Batches(self, revision), plan, Kind(column))
 

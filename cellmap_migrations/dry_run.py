@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
 from cellmap_migrations.cell import Cell
-from cellmap_migrations.comparing import proof
+from cellmap_migrations.comparing import evidence, proof
 from cellmap_migrations.comparing.differences import (
     KINDS,
     Kind,
@@ -71,6 +71,7 @@ class DryRun(Cell):
         """
         plan = plans.make(columns, api=self.api, cell=self.source)
         preflight.refuse_copy(self, plan)
+        evidence.refuse_displaced(self, plan)
         left, self.wrong = Tally(), Counter()
         bound = read.highest_id(self.source)
         with self.progress.walking(0, bound, "looking at") as reached:
@@ -96,6 +97,7 @@ class DryRun(Cell):
         plan = self.plan_column(revision, column, source, before=before)
         if self.wrong is None:
             preflight.refuse_copy(self, plan)
+            evidence.refuse_displaced(self, plan)
             found: Counter[str] = Counter()
             for page in differences(self, plan, [column]):
                 found += mendable(page, [column])

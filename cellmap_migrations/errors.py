@@ -29,11 +29,13 @@ class DifferencesFound(CellmapError):
 
     code = 3
 
-    def __init__(self, cell: str, counts: str) -> None:
-        super().__init__(
-            f"cell {cell} differs from its mappings: {counts}; upgrade it, or run "
-            "cellmap repair if it is at the last revision"
+    def __init__(self, cell: str, counts: str, *, doubtful: bool = False) -> None:
+        remedy = (
+            "see first that database_connection leads to the right database"
+            if doubtful
+            else "upgrade it, or run cellmap repair if it is at the last revision"
         )
+        super().__init__(f"cell {cell} differs from its mappings: {counts}; {remedy}")
 
 
 class BehindHead(CellmapError):
@@ -383,6 +385,17 @@ class RowsLeft(RowsInTheWay):
         super().__init__(
             f"cell {cell}: {counts} left as they are and listed above; nothing else is "
             "in the way. Decide about them, then run again"
+        )
+
+
+class InstancesMissing(RowsInTheWay):
+    def __init__(self, cells: Sequence[str], orphans: int) -> None:
+        self.orphans = orphans
+        super().__init__(
+            f"{'; '.join(cells)}. Nothing was removed, moved or stamped. Correct "
+            "database_connection if it leads to the wrong database; if these instances "
+            f"are really gone, repeat their number: -x accept_orphans={orphans}, or "
+            f"--accept-orphans {orphans} for cellmap (docs/troubleshooting.rst)"
         )
 
 

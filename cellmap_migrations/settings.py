@@ -22,7 +22,10 @@ RUN_OPTIONS = {
     "missing": ("fail", "skip"),
     "output": ("text", "json"),
     "remove_mappings": ("no", "yes"),
+    "accept_orphans": None,
 }
+# More rows than that have no ids.
+DIGITS = 12
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 
@@ -33,6 +36,8 @@ class Settings:
     cell: str | None
     missing: str
     remove_mappings: bool
+    # How many mappings without an instance the operator knows of.
+    accept_orphans: int | None
     # Whether the sessions of this run may not write, not even in the API database.
     read_only: bool
     batch_seconds: float
@@ -94,6 +99,7 @@ def make(
     cell: str | None,
     missing: str = "fail",
     remove_mappings: str = "no",
+    accept_orphans: str | None = None,
     read_only: bool = False,
 ) -> Settings:
     """Return the settings that *conf* holds, and the options of this run.
@@ -108,6 +114,7 @@ def make(
         cell=cell,
         missing=missing,
         remove_mappings=remove_mappings == "yes",
+        accept_orphans=whole("accept_orphans", accept_orphans),
         read_only=read_only,
         **values.pop(GROUP.name),
         **values,
@@ -124,3 +131,13 @@ def run_option(name: str, value: str | None) -> Any:
     if value not in choices:
         raise BadOption(name, value, f"write one of {', '.join(choices)}")
     return value
+
+
+def whole(name: str, value: str | None) -> int | None:
+    """Return the number of rows that an option gives; raise BadOption."""
+    if value is None:
+        return None
+    # int() takes no more than some thousand digits.
+    if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
+        raise BadOption(name, value, "write the whole number that the refusal showed")
+    return int(value)

@@ -66,6 +66,13 @@ def outcome(world: World, here: int, row: Row) -> str:  # noqa: PLR0911 - one a 
     return "moved" if copy.deleted else "conflict"
 
 
+def orphans(world: World, here: int) -> int:
+    """Return how many mappings name the cell *here*, if most have no instance; or 0."""
+    named = [server for server, place in world.mapped.items() if place == here]
+    gone = [server for server in named if server not in world.cells[here]]
+    return len(gone) if len(gone) * 2 > len(named) else 0
+
+
 def exit_code(outcomes: dict[str, int]) -> int:
     """Return how a run ends that met these outcomes."""
     if outcomes.get("conflict") or outcomes.get("rejected"):

@@ -179,5 +179,8 @@ def test_cell_that_was_emptied_into_this_one_is_no_original(cloud: Cloud) -> Non
     uuids = cell.add_instances(20)
     cloud.map_to(other.id, uuids)
 
-    assert upgrade(cloud, "cell1").code == 0
+    refused_first = upgrade(cloud, "cell1").code
+    accepted = upgrade(cloud, "cell1", accept_orphans="20").code
+
+    assert (refused_first, accepted) == (65, 0)
     assert set(uuids) == cloud.mapped_uuids(cell)

@@ -30,9 +30,9 @@ def cloud(
 
 def test_grants_suffice(cloud: Cloud) -> None:
     cell = cloud.cells[0]
-    filled, _ = cell.add_instances(2)
+    filled, _, *mapped = cell.add_instances(4)
     cloud.map(filled, None)
-    cloud.map_to(cell.id, ["0b7e9c1d-3f52-4a86-9d0e-6c5b4a392817"])
+    cloud.map_to(cell.id, [*mapped, "0b7e9c1d-3f52-4a86-9d0e-6c5b4a392817"])
 
     codes = [
         run(cloud, command)

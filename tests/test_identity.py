@@ -85,18 +85,11 @@ def test_api_database_behind_another_address_is_refused_as_a_cell(
     cell = cloud.add_cell("cell1")
     cell.url = cloud.url
     with leading_to(cell) as url:
-        lead(cloud, cell, url)
+        cloud.lead(cell, url)
         finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
 
     assert finished.code == 78
     assert "and the API database resolve to one database" in last_line(finished)
-
-
-def lead(cloud: Cloud, cell: Cell, connection: str) -> None:
-    """Let the row of *cell* have another address."""
-    table = cloud.tables["cell_mappings"]
-    update = table.update().where(table.c.id == cell.id)
-    cloud.execute(update.values(database_connection=connection))
 
 
 @pytest.mark.only_on("postgresql")
@@ -108,7 +101,7 @@ def test_two_schemas_of_one_database_are_two_cells(make_cloud: MakeCloud) -> Non
         connection.exec_driver_sql("CREATE SCHEMA other")
         connection.exec_driver_sql("CREATE TABLE other.instances (LIKE instances)")
     url = first.url.update_query_dict({"options": "-csearch_path=other"})
-    lead(cloud, second, text(url))
+    cloud.lead(second, text(url))
 
     codes = [
         alembic_inside(cloud, "upgrade", "head", cell=name).code
@@ -178,7 +171,7 @@ def test_run_says_that_the_database_is_another_one_than_at_the_last_batch(
         other.add_instance(uuid=uuid)
     before = cloud.journal(cell)[-1]["cell_database"]
     cloud.execute(sa.delete(cloud.tables["cell_mappings"]).filter_by(uuid=other.uuid))
-    lead(cloud, cell, text(other.url))
+    cloud.lead(cell, text(other.url))
     cellmap_inside(cloud, "reset", "--cell", "cell1")
 
     again = alembic_inside(cloud, "upgrade", "head", cell="cell1")

@@ -13,7 +13,7 @@ from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
-from tests.oracle import Row, World, exit_code, outcome, uuid_of
+from tests.oracle import Row, World, exit_code, orphans, outcome, uuid_of
 from tests.upgrading import upgrade
 
 EXAMPLES = {"sqlite": 80, "mysql": 8, "postgresql": 8}
@@ -111,7 +111,12 @@ def test_random_clouds_end_as_the_rules_say(
         counts = dict(Counter(outcomes.values()))
         before = cloud.mappings()
 
-        ended = upgrade(cloud, cloud.cells[0])
+        x = {}
+        if displaced := orphans(world, 0):
+            assert upgrade(cloud, cloud.cells[0]).code == 65
+            assert cloud.mappings() == before
+            x["accept_orphans"] = str(displaced)
+        ended = upgrade(cloud, cloud.cells[0], **x)
 
         code = exit_code(counts)
         assert (counts, code, code == 0) == (ended.told, ended.code, ended.stamped)

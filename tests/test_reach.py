@@ -9,21 +9,12 @@ import sqlalchemy as sa
 
 from cellmap_migrations import reach
 from cellmap_migrations.cli.answers import WORDS
-from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests import readme
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import cellmap_inside
 from tests.test_stopping import point_to, silent_port
-
-
-def lead(cloud: Cloud, cell: Cell, url: sa.URL | None) -> None:
-    """Let the row of a cell say another address."""
-    connection = None if url is None else text(url)
-    table = cloud.tables["cell_mappings"]
-    update = table.update().where(table.c.id == cell.id)
-    cloud.execute(update.values(database_connection=connection))
 
 
 def status(cloud: Cloud) -> dict[str, Any]:
@@ -58,7 +49,7 @@ def test_table_says_why_a_cell_is_not_reachable(
         "empty": cloud.create_database("empty", backend, sa.MetaData()),
     }
     for name, url in moved.items():
-        lead(cloud, cells[name], url)
+        cloud.lead(cells[name], url and text(url))
 
     # To a user without any right on it, MariaDB does not say that there is none.
     unknown = "no right" if backend == "mysql" else "misconfigured"

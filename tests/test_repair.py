@@ -126,11 +126,13 @@ def test_young_orphans_and_those_being_built_are_left(make_cloud: MakeCloud) -> 
     built = "21111111-2222-4333-8444-555555555555"
     cloud.map(built, cell)
     cloud.request_build(built)
+    others = cell.add_instances(2)
+    cloud.map_to(cell.id, others)
 
     finished = repair(cloud)
 
     assert named(finished, "left") == {"orphan": {young, built}}
-    assert cloud.mappings().keys() == {young, built}
+    assert cloud.mappings().keys() == {young, built, *others}
 
 
 def test_stale_marker_of_map_instances_is_removed_and_a_fresh_one_left(
@@ -156,15 +158,16 @@ def test_mapping_in_upper_case_is_spelled_as_the_cell_does(
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    uuid = cell.add_instance()
+    uuid, other = cell.add_instances(2)
     cloud.map(uuid.upper(), cell)
+    cloud.map(other, cell)
 
     finished = repair(cloud)
 
     # PostgreSQL and SQLite see two uuids: one unmapped, the other without instance.
     inserted = 0 if backend == "mysql" else 1
     assert (finished.code, json.loads(finished.out)["mapped"]) == (0, inserted)
-    assert cloud.mappings().keys() == {uuid}
+    assert cloud.mappings().keys() == {uuid, other}
 
 
 def test_updated_at_stays_where_repair_changes_a_row(make_cloud: MakeCloud) -> None:

@@ -100,14 +100,14 @@ def test_version_can_be_purged(cloud: Cloud) -> None:
 
 def test_orphan_that_lives_in_another_cell_is_left_and_named(cloud: Cloud) -> None:
     cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")
-    uuid = other.add_instance()
-    cloud.map(uuid, cell)
+    uuid, here = other.add_instance(), cell.add_instance()
+    cloud.map_to(cell.id, [uuid, here])
 
     finished = repair(cloud)
 
     assert named(finished, "left") == {"orphan": {uuid}}
     assert f"live in other ({other.uuid})" in finished.err
-    assert cloud.mappings().keys() == {uuid}
+    assert cloud.mappings().keys() == {uuid, here}
 
 
 def test_row_that_cannot_be_mended_does_not_keep_others_from_it(cloud: Cloud) -> None:

@@ -71,6 +71,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_accept(parser: argparse.ArgumentParser) -> None:
+    """Add the number of orphans with which a refused run goes on."""
+    parser.add_argument(
+        "--accept-orphans",
+        metavar="N",
+        help="go on although most mappings of the cell have no instance in its "
+        "database; N is the number that the refusal showed",
+    )
+
+
 def load(
     conf: cfg.ConfigOpts, cell: str | None = None, *, read_only: bool = False
 ) -> Settings:
@@ -86,6 +96,7 @@ def load(
         cell=cell,
         missing=getattr(conf.command, "missing", "fail"),
         remove_mappings=getattr(conf.command, "remove_mappings", "no"),
+        accept_orphans=getattr(conf.command, "accept_orphans", None),
         read_only=read_only or getattr(conf.command, "dry_run", False),
     )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
 
+# Options of the command line that each cell's run has to know.
+FOR_EACH_CELL = ("max_rows", "accept_orphans")
 PROCESSES, DASK = "processes", "dask"
 
 
@@ -101,5 +103,5 @@ def given(conf: cfg.ConfigOpts) -> list[str]:
         if (found := conf.get_location(name)) and found.location.is_user_controlled
         for path in conf[name]
     ]
-    rows = conf.command.max_rows
-    return files if rows is None else [*files, f"max_rows={rows}"]
+    numbers = {name: getattr(conf.command, name) for name in FOR_EACH_CELL}
+    return files + [f"{name}={n}" for name, n in numbers.items() if n is not None]

@@ -22,6 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="only say what would be done"
     )
+    common.add_accept(parser)
     common.add_cell(parser)
     common.add_output(parser)
 

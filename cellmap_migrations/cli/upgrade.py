@@ -55,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="only count what would become of the instances; write nothing at all",
     )
+    common.add_accept(parser)
     common.add_limits(parser)
     common.add_missing(parser)
     common.add_output(parser)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.evidence import gather
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
@@ -21,12 +22,15 @@ def check(cell: Cell) -> None:
     instances that are mapped to a cell that is down.
     """
     plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
+    doubts = gather(cell, plan)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):
         tally.add(page)
+    cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
     cell.report.details["differences"] = tally.as_dict()
+    cell.report.details["doubts"] = list(map(str, doubts))
     if tally.total(Kind.QUEUED, Kind.UNRESOLVED):
-        raise DifferencesFound(str(cell.mapping), str(tally))
+        raise DifferencesFound(str(cell.mapping), str(tally), doubtful=bool(doubts))
     if count := tally.counts[Kind.UNRESOLVED]:
         raise Unasked(str(cell.mapping), count, ", ".join(cell.others.silent()))

@@ -16,6 +16,7 @@ from cellmap_migrations.comparing.differences import (
     differences,
     of_verdict,
 )
+from cellmap_migrations.comparing.evidence import refuse_share
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.driver_errors import message
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from cellmap_migrations.copying.batches import Batches
     from cellmap_migrations.copying.plans import Plan
 
-# A pass that mends anything is followed by another one, which finds less.
-PASSES = 5
+# A pass that mends anything, or has counted orphans, is followed by another one, which
+# finds less.
+PASSES = 6
 
 MAPPINGS = frozenset({Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.ORPHAN})
 COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
@@ -52,11 +54,14 @@ class Mending:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.kinds, self.compared, self.strangers = kinds, compared, strangers
         self.done = Tally()
+        # Kinds that are mended only after a pass has counted them.
+        self.held = frozenset({Kind.ORPHAN}) & kinds
 
     def run(self) -> Tally:
         """Mend until a comparison finds nothing to mend; return what that one finds.
 
-        Raises Unsettled if the cloud changes faster than that.
+        Raises InstancesMissing before a removal that would leave the cell without
+        most of its mappings, or Unsettled if the cloud changes faster than that.
         """
         written = 0
         for _ in range(PASSES):
@@ -65,7 +70,10 @@ class Mending:
                 left.add(self.page(page))
                 self.cell.throttle.pause()
             written = self.done.total() - before
-            if not written:
+            if self.held and left.counts[Kind.ORPHAN]:
+                refuse_share(self.cell, left.counts[Kind.ORPHAN])
+                self.held = frozenset()
+            elif not written:
                 return left
         raise Unsettled(str(self.cell.mapping), written)
 
@@ -76,7 +84,8 @@ class Mending:
             by_kind[difference.kind].append(difference)
         left: list[Difference] = []
         for kind, found in by_kind.items():
-            rest = self.mend(kind, found) if kind in self.kinds else found
+            mends = kind in self.kinds - self.held
+            rest = self.mend(kind, found) if mends else found
             left += rest
             still = {difference.uuid for difference in rest}
             self.done.add(each for each in found if each.uuid not in still)

@@ -104,11 +104,13 @@ def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequenc
 
 def present(cell: Cell, uuids: Sequence[str]) -> list[str]:
     """Return the uuids of the instances that the cell has, in either spelling."""
+    return [row[0] for row in cell.source.read_soon(select_present(uuids))]
+
+
+def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
+    """Return the SELECT of those of the *uuids* that a cell has, in either spelling."""
     asked = {*uuids, *(uuid.lower() for uuid in uuids)}
-    rows = cell.source.read_soon(
-        sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
-    )
-    return [row[0] for row in rows]
+    return sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
 
 
 def settled(cell: Cell, row: Any, building: frozenset[str]) -> bool:

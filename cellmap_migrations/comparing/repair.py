@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
 from cellmap_migrations.comparing.proof import refuse
 from cellmap_migrations.comparing.tally import Tally
@@ -42,6 +43,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     """
     plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
     preflight.refuse_copy(cell, plan)
+    refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
     compared = list(plan.columns)
     if dry_run:

@@ -51,24 +51,24 @@ class Sample:
 def draw(cell: Cell, plan: Plan) -> Sample:
     """Draw rows of both sides, each row of a side with the same chance."""
     ours, theirs = sides(cell, plan, compared=())
-    instances, all_instances = drawn(ours, cell.mapping.uuid)
-    mappings, all_mappings = drawn(theirs, cell.mapping.uuid)
+    instances, all_instances = drawn(ours, cell.mapping.uuid, ROWS)
+    mappings, all_mappings = drawn(theirs, cell.mapping.uuid, ROWS)
     whole = all_instances and all_mappings
     return Sample(instances=instances, mappings=mappings, whole=whole)
 
 
-def drawn(side: Side, seed: str) -> tuple[list[str], bool]:
-    """Return up to about ROWS uuids of *side*, and whether these are all."""
+def drawn(side: Side, seed: str, rows: int) -> tuple[list[str], bool]:
+    """Return up to about *rows* uuids of *side*, and whether these are all."""
     select = sa.select(side.uuid).where(side.belongs)
-    first = side.database.read(select.order_by(side.id).limit(ROWS + 1))
-    if len(first) <= ROWS:
+    first = side.database.read(select.order_by(side.id).limit(rows + 1))
+    if len(first) <= rows:
         return [row[0] for row in first], True
     ids = range(extreme_id(side, sa.func.min), extreme_id(side, sa.func.max) + 1)
     chosen = Random(seed).sample(ids, min(DRAWS, len(ids)))  # noqa: S311 - no secret
     uuids: list[str] = []
     for some in paged(chosen):
         uuids += [row[0] for row in side.database.read(select.where(side.id.in_(some)))]
-        if len(uuids) >= ROWS:
+        if len(uuids) >= rows:
             break
     return uuids, False
 

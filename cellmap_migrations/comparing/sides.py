@@ -51,39 +51,49 @@ class Side:
 
 def sides(cell: Cell, plan: Plan, compared: Sequence[str]) -> tuple[Side, Side]:
     """Return the cell's side and the mappings' side, with the *compared* columns."""
-    alike = type(cell.source.backend) is type(cell.api.backend)
+    return (
+        instances_side(cell, plan, compared),
+        mappings_side(cell, cell.mapping.id, compared),
+    )
+
+
+def instances_side(cell: Cell, plan: Plan, compared: Sequence[str] = ()) -> Side:
+    """Return the instances of *cell* that must have a mapping."""
     belongs = sa.and_(
         sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
         instances.c.uuid != PLACEHOLDER,
     )
-    ours = instance_mappings.c.cell_id
-    return (
-        Side(
-            database=cell.source,
-            checksum=checksum(cell.source, alike=alike),
-            id=instances.c.id,
-            uuid=instances.c.uuid,
-            texts=[text(plan.columns[name]) for name in compared],
-            belongs=belongs,
-            scanned=belongs,
-            counted=sa.true(),
-        ),
-        Side(
-            database=cell.api,
-            checksum=checksum(cell.api, alike=alike),
-            id=instance_mappings.c.id,
-            uuid=instance_mappings.c.instance_uuid,
-            texts=[text(instance_mappings.c[name]) for name in compared],
-            belongs=ours == cell.mapping.id,
-            # A sum, so that no index is used: MariaDB would fetch each row by itself.
-            scanned=ours + 0 == cell.mapping.id,
-            counted=ours == cell.mapping.id,
-        ),
+    return Side(
+        database=cell.source,
+        checksum=checksum(cell, cell.source),
+        id=instances.c.id,
+        uuid=instances.c.uuid,
+        texts=[text(plan.columns[name]) for name in compared],
+        belongs=belongs,
+        scanned=belongs,
+        counted=sa.true(),
     )
 
 
-def checksum(database: Database, *, alike: bool) -> Checksum:
+def mappings_side(cell: Cell, cell_id: int, compared: Sequence[str] = ()) -> Side:
+    """Return the mappings that name the cell with ``cell_mappings.id`` *cell_id*."""
+    theirs = instance_mappings.c.cell_id
+    return Side(
+        database=cell.api,
+        checksum=checksum(cell, cell.api),
+        id=instance_mappings.c.id,
+        uuid=instance_mappings.c.instance_uuid,
+        texts=[text(instance_mappings.c[name]) for name in compared],
+        belongs=theirs == cell_id,
+        # A sum, so that no index is used: MariaDB would fetch each row by itself.
+        scanned=theirs + 0 == cell_id,
+        counted=theirs == cell_id,
+    )
+
+
+def checksum(cell: Cell, database: Database) -> Checksum:
     """Return the aggregate for chunks; the cheap one where both sides are alike."""
+    alike = type(cell.source.backend) is type(cell.api.backend)
     return database.backend.own_checksum if alike else database.backend.checksum
 
 

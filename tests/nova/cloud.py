@@ -7,6 +7,7 @@ from signal import SIGSTOP, Signals
 import sqlalchemy as sa
 
 from cellmap_migrations.testing import cloud
+from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.process import TIMEOUT, Extra, Running
 from tests.nova.forked import Forked, can_be_forked
@@ -39,6 +40,12 @@ class Cloud(cloud.Cloud):
         }
         for name in names.intersection(sa.inspect(self.engine).get_table_names()):
             self.execute(sa.table(name).delete())
+
+    def lead(self, cell: Cell, connection: str | None) -> None:
+        """Let the row of *cell* have another address."""
+        table = self.tables["cell_mappings"]
+        update = table.update().where(table.c.id == cell.id)
+        self.execute(update.values(database_connection=connection))
 
     def start_until(
         self,

@@ -1,0 +1,162 @@
+"""Look whether the mappings that name a cell have their instances in its database.
+
+A wrong ``database_connection`` leads to a schema without data, to an old copy or to
+another cell. Seen from there every mapping of the cell is an orphan, and every instance
+belongs to another cell; to remove and to move them would lose the whole cell.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.comparing.chunks import PAGE
+from cellmap_migrations.comparing.sample import drawn
+from cellmap_migrations.comparing.sides import instances_side, mappings_side
+from cellmap_migrations.comparing.whereabouts import absent, elsewhere
+from cellmap_migrations.copying import ask
+from cellmap_migrations.copying.preflight import ENOUGH
+from cellmap_migrations.errors import InstancesMissing
+from cellmap_migrations.schema import instance_mappings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.comparing.sides import Side
+    from cellmap_migrations.copying.plans import Plan
+
+# Rows of a sample that is drawn from all ids, and of one of the highest ids. An old
+# copy of a database has most instances, and lacks the newest.
+SAMPLE, NEWEST = 300, 100
+# An operator accepts a count of orphans, and a few of them may be gone by the next run.
+TOLERANCE, FEW = 0.1, 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Displaced:
+    """A cell whose database lacks the instances of many mappings that name it."""
+
+    database: str
+    mappings: int
+    orphans: int
+    # The cell that has most of the instances, and how many of how many looked for.
+    elsewhere: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.database}: {self.orphans:,} of the {self.mappings:,} mappings that "
+            f"name this cell have no instance in its database{self.elsewhere}"
+        )
+
+
+def refuse_displaced(cell: Cell, plan: Plan) -> None:
+    """Raise InstancesMissing if *cell*, or the owner of its instances, is displaced.
+
+    ``accept_orphans`` with the count that the error shows lets the run go on.
+    """
+    if found := gather(cell, plan):
+        refuse(cell, found)
+
+
+def gather(cell: Cell, plan: Plan) -> list[Displaced]:
+    """Return the evidence against the databases of *cell* and of its instances' owner.
+
+    Looks at samples. Only if most of a sample is missing, all mappings of that cell
+    are counted.
+    """
+    numbers = [cell.mapping.id, *owner(cell, plan)]
+    return [each for number in numbers if (each := displaced(cell, number))]
+
+
+def refuse(cell: Cell, found: Sequence[Displaced]) -> None:
+    """Raise InstancesMissing unless the operator has accepted so many orphans."""
+    orphans = sum(each.orphans for each in found)
+    accepted = cell.settings.accept_orphans or 0
+    if not orphans <= accepted <= orphans * (1 + TOLERANCE) + FEW:
+        raise InstancesMissing(list(map(str, found)), orphans)
+
+
+def refuse_share(cell: Cell, orphans: int) -> None:
+    """Raise InstancesMissing if *orphans* are most of the mappings that name *cell*."""
+    count = sa.select(sa.func.count()).select_from(instance_mappings)
+    named = count.where(instance_mappings.c.cell_id == cell.mapping.id)
+    mappings = int(cell.api.read(named)[0][0])
+    if orphans * 2 > mappings:
+        found = Displaced(
+            database=cell.source.what, mappings=mappings, orphans=orphans, elsewhere=""
+        )
+        refuse(cell, [found])
+
+
+def owner(cell: Cell, plan: Plan) -> list[int]:
+    """Return the other cell to which most of the mapped instances are mapped, or none.
+
+    With exchanged addresses this is the cell whose database is open here. Fewer than
+    ENOUGH mapped instances say nothing, and to move them removes no mapping.
+    """
+    side = instances_side(cell, plan)
+    uuids = sorted({*newest(side), *drawn(side, cell.mapping.uuid, SAMPLE)[0]})
+    mapped = cell.api.again(lambda: ask.found(cell.api, uuids)) if uuids else {}
+    numbers = Counter(row.cell_id for row in mapped.values() if row.cell_id is not None)
+    known = numbers.keys() & cell.cells.keys() - {cell.mapping.id}
+    most = max(numbers.total(), 2 * ENOUGH - 1)
+    return [number for number in known if numbers[number] * 2 > most]
+
+
+def displaced(cell: Cell, number: int) -> Displaced | None:
+    """Return the evidence against the database of the cell *number*, or None."""
+    side = mappings_side(cell, number)
+    samples = (newest(side), drawn(side, cell.mapping.uuid, SAMPLE)[0])
+    if not any(len(absent(cell, number, some)) * 2 > len(some) for some in samples):
+        return None
+    mappings, orphans = 0, 0
+    examples: list[str] = []
+    for uuids in pages(cell, number):
+        missing = absent(cell, number, uuids)
+        mappings += len(uuids)
+        orphans += len(missing)
+        examples += missing[: NEWEST - len(examples)]
+    # They were archived between the two looks.
+    if not orphans:
+        return None
+    return Displaced(
+        database=what(cell, number),
+        mappings=mappings,
+        orphans=orphans,
+        elsewhere=elsewhere(cell, number, examples),
+    )
+
+
+def newest(side: Side) -> list[str]:
+    """Return the uuids of the rows of *side* with the highest ids."""
+    select = sa.select(side.uuid).where(side.belongs)
+    rows = side.database.read(select.order_by(side.id.desc()).limit(NEWEST))
+    return [row[0] for row in rows]
+
+
+def pages(cell: Cell, number: int) -> Iterator[list[str]]:
+    """Yield the uuids of all mappings that name the cell *number*."""
+    table, reached = instance_mappings, 0
+    while True:
+        rows = cell.api.read(
+            sa.select(table.c.id, table.c.instance_uuid)
+            .where(table.c.cell_id == number, table.c.id > reached)
+            .order_by(table.c.id)
+            .limit(PAGE)
+        )
+        if not rows:
+            return
+        yield [row[1] for row in rows]
+        reached = rows[-1][0]
+        cell.keep_alive()
+        cell.stopping.check()
+
+
+def what(cell: Cell, number: int) -> str:
+    """Return the name and the address of the cell *number*."""
+    database = cell.source if number == cell.mapping.id else cell.others.open(number)
+    return database.what if database else str(cell.cells[number])
