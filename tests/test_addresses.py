@@ -246,3 +246,13 @@ def test_check_says_that_the_address_is_doubtful(make_cloud: MakeCloud) -> None:
     assert last_line(finished).endswith(
         "20 orphan; see first that database_connection leads to the right database"
     )
+
+
+def test_refusal_says_that_the_database_is_another_one(cloud: Cloud) -> None:
+    cell = half_done(cloud)
+    cloud.lead(cell, text(database(cloud, "empty").url))
+
+    said = run(cloud, cell, "upgrade").err.splitlines()
+
+    assert len(said) == 2
+    assert said[0].startswith(f"warning: cell cell1 ({cell.uuid}): its database is ")

@@ -18,7 +18,7 @@ from cellmap_migrations.comparing.sample import drawn
 from cellmap_migrations.comparing.sides import instances_side, mappings_side
 from cellmap_migrations.comparing.whereabouts import absent, elsewhere
 from cellmap_migrations.copying import ask
-from cellmap_migrations.copying.preflight import ENOUGH
+from cellmap_migrations.copying.preflight import ENOUGH, warn_of_another_database
 from cellmap_migrations.errors import InstancesMissing
 from cellmap_migrations.schema import instance_mappings
 
@@ -77,6 +77,7 @@ def refuse(cell: Cell, found: Sequence[Displaced]) -> None:
     orphans = sum(each.orphans for each in found)
     accepted = cell.settings.accept_orphans or 0
     if not orphans <= accepted <= orphans * (1 + TOLERANCE) + FEW:
+        warn_of_another_database(cell)
         raise InstancesMissing(list(map(str, found)), orphans)
 
 
