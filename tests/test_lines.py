@@ -1,9 +1,9 @@
 """Plain rows go from one database to the other as lines of text, odd ones do not."""
 
 import pytest
-import sqlalchemy as sa
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted
+from cellmap_migrations.backends import mysql_limits
 from cellmap_migrations.copying import pages, plans
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud

@@ -13,30 +13,31 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LIMITS = {
-    "innodb_lock_wait_timeout": "1",
     # For a lock on a whole table, which a server waits for a day by default.
     "lock_wait_timeout": "1",
     # What GROUP_CONCAT may return: 16 MiB. MariaDB's default is 1 MiB, MySQL's 1 KiB.
     "group_concat_max_len": f"{16 << 20}",
     "time_zone": "'+00:00'",
 }
+# The limit on an answer, which each of the two has by a name of its own: 30 s.
 MARIADB, MYSQL = "max_statement_time", "max_execution_time"
-# As on PostgreSQL, in MariaDB's seconds and in MySQL's milliseconds.
-SECONDS = {MARIADB: "30", MYSQL: "30000"}
+MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: "30"}
+MYSQL_LIMIT = "MAX_EXECUTION_TIME(30000)"
 # Through a load balancer each connection may be to another node of Galera, which
 # applies what others have committed some moments later, unless it is told to wait:
 # before SELECT and START TRANSACTION (1), and INSERT (4), whose table another node may
 # just have created. Not before UPDATE and DELETE (2): they follow a SELECT on their
 # connection, and certification refuses them where a row was changed since.
 SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
-# Only a session can have them, so they are set only where no pooler is in between.
-# MySQL takes no hint for its variable. MariaDB's is for clients that are frozen: to
-# idle_write_transaction_timeout a SELECT ... FOR UPDATE is no write.
+# No statement can say these, so they are set only where no pooler is in between.
+# MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
+# ... FOR UPDATE is no write. MySQL takes hints for no variable of InnoDB, and for none
+# in START TRANSACTION.
 OF_SESSION = {
-    MARIADB: ("idle_transaction_timeout", 5),
-    MYSQL: ("innodb_lock_wait_timeout", 1),
+    MARIADB: {"idle_transaction_timeout": "5"},
+    MYSQL: {"innodb_lock_wait_timeout": "1", SYNC: SYNC_WAIT},
 }
-NAMES = [MARIADB, MYSQL, SYNC, "sql_mode", *(name for name, _ in OF_SESSION.values())]
+NAMES = [MARIADB, MYSQL, "sql_mode", *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
 # They say how a statement is read, as its author has to know.
 LEXICAL = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
@@ -61,18 +62,17 @@ class Limits:
             if self.known is None:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
-            name, value = OF_SESSION[MARIADB if MARIADB in self.known else MYSQL]
-            if name in self.known and is_direct(driver, cursor):
-                cursor.execute(f"SET SESSION {name} = {value}")
+            if is_direct(driver, cursor):
+                settings = OF_SESSION[MARIADB if MARIADB in self.known else MYSQL]
+                for name in self.known.keys() & settings.keys():
+                    cursor.execute(f"SET SESSION {name} = {settings[name]}")
 
     def settings(self) -> dict[str, str]:
         """Return the variables of each statement, and their values in SQL."""
         known = self.known or {}
         modes = [mode for mode in LEXICAL if mode in known.get("sql_mode", "")]
         found = {**LIMITS, "sql_mode": f"'{','.join(['TRADITIONAL', *modes])}'"}
-        if SYNC in known:
-            found[SYNC] = SYNC_WAIT
-        return found
+        return {**found, SYNC: SYNC_WAIT} if SYNC in known else found
 
     def said(self, cursor: Any, statement: str, parameters: Any) -> tuple[str, Any]:
         """Return *statement* with its limits, and the parameters that are left."""
@@ -94,9 +94,9 @@ class Limits:
         A comment to everybody else: ProxySQL takes SET STATEMENT for a SET, and locks
         the connection to one host group.
         """
-        if MARIADB not in (self.known or {}):
+        if not self.known or MARIADB not in self.known:
             return ""
-        settings = {**self.settings(), MARIADB: SECONDS[MARIADB]}
+        settings = {**self.settings(), **MARIADB_LIMITS}
         said = ", ".join(f"{name}={value}" for name, value in settings.items())
         return f"/*M!100203 SET STATEMENT {said} FOR */ "
 
@@ -107,7 +107,7 @@ class Limits:
             return statement
         hints = [f"SET_VAR({name}={value})" for name, value in self.settings().items()]
         if found[1] == "SELECT":
-            hints.append(f"MAX_EXECUTION_TIME({SECONDS[MYSQL]})")
+            hints.append(MYSQL_LIMIT)
         end = found.end()
         return f"{statement[:end]} /*+ {' '.join(hints)} */{statement[end:]}"
 
