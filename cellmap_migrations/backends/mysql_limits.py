@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends.base import READING, STATUS, autocommits
+from cellmap_migrations.backends.options import READING, STATUS, autocommits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
