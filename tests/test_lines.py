@@ -1,13 +1,13 @@
 """Plain rows go from one database to the other as lines of text, odd ones do not."""
 
 import pytest
-import sqlalchemy as sa
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted
+from cellmap_migrations.backends import mysql_limits
 from cellmap_migrations.copying import pages, plans
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
-from tests.nova.inside import opened
+from tests.nova.inside import alembic_inside, opened
 from tests.upgrading import complete, upgrade
 
 # Whatever SQL, a line, or a driver's formatting of one could take for something else.
@@ -59,6 +59,31 @@ def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:
         uuid: (row.project_id, row.user_id) for uuid, row in cloud.mappings().items()
     }
     assert complete(mapped=len(expected)) == ended
+    assert expected == found
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("logged", [False, True])
+def test_values_arrive_where_the_server_reads_statements_in_another_way(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch, *, logged: bool
+) -> None:
+    monkeypatch.setattr(mysql_limits.Limits, "logs_statements", lambda _: logged)
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    expected = {cell.add_instance(project_id=text): text for text in ODD}
+    change = "SET GLOBAL sql_mode = %(modes)s"
+
+    with cloud.server("mysql").admin().connect() as connection:
+        before = connection.exec_driver_sql("SELECT @@GLOBAL.sql_mode").scalar_one()
+        modes = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"
+        connection.exec_driver_sql(change, {"modes": modes})
+        try:
+            ended = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+        finally:
+            connection.exec_driver_sql(change, {"modes": before})
+
+    found = {uuid: row.project_id for uuid, row in cloud.mappings().items()}
+    assert (ended.code, ended.err) == (0, "")
     assert expected == found
 
 
@@ -135,7 +160,7 @@ def test_page_ends_with_its_last_row(make_cloud: MakeCloud) -> None:
     ids=["the last line's end", "a part of the last field", "several lines"],
 )
 def test_text_that_the_server_cut_off_is_not_used(
-    make_cloud: MakeCloud, missing: int
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch, missing: int
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
@@ -147,11 +172,8 @@ def test_text_that_the_server_cut_off_is_not_used(
         # With the end of the last line.
         length = len(whole.lines) + 1 - missing
 
-        @sa.event.listens_for(inside.source.engine, "checkout")
-        def shorten(connection: object, _: object, __: object) -> None:
-            with connection.cursor() as cursor:  # type: ignore[attr-defined]
-                cursor.execute(f"SET SESSION group_concat_max_len = {length}")
-
+        longest = {**mysql_limits.LIMITS, "group_concat_max_len": str(length)}
+        monkeypatch.setattr(mysql_limits, "LIMITS", longest)
         page = pages.after(inside.source, plan, 0, bound=100, rows=50)
 
     assert whole.plain == 20

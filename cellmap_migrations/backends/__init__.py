@@ -12,6 +12,7 @@ from cellmap_migrations.backends.base import (
 )
 from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.mysql import MySQL
+from cellmap_migrations.backends.options import READING, STATUS, TABLES
 from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.backends.sqlite import SQLite
 from cellmap_migrations.backends.status import (
@@ -32,6 +33,9 @@ __all__ = [
     "DATABASE_ERRORS",
     "FILE_BASED",
     "PLACE_ARGUMENTS",
+    "READING",
+    "STATUS",
+    "TABLES",
     "Backend",
     "DriverMissing",
     "Fault",

@@ -14,7 +14,7 @@ from cellmap_migrations.backends.status import Status
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class DriverMissing(Exception):
@@ -57,14 +57,13 @@ class Backend(ABC):
         return True
 
     def engine(self, url: sa.URL, *, parameters: str, read_only: bool) -> sa.Engine:
-        """Return an engine whose sessions wait a second for locks, not a minute.
+        """Return an engine whose statements wait a second for locks, not a minute.
 
-        *parameters* are nova.conf's ``connection_parameters``. A *read_only* engine's
-        sessions cannot write, which the server itself enforces.
+        *parameters* are nova.conf's ``connection_parameters``. The server refuses every
+        write in the transactions of a *read_only* engine.
         """
         engine: sa.Engine = engines.create_engine(
             self.bounded(url),
-            mysql_sql_mode="TRADITIONAL",
             connection_parameters=parameters,
             # nova.conf's max_retries is -1 in most deployments: for ever. The budget
             # is connect_timeout, in connecting.py.
@@ -72,9 +71,7 @@ class Backend(ABC):
             max_pool_size=4,
             connection_recycle_time=600,
         )
-        # First: SQLAlchemy asks a new session about itself, and may wait for it.
-        limit = self.session(read_only=read_only)
-        sa.event.listen(engine, "connect", limit, insert=True)
+        self.limit(engine, read_only=read_only)
         return engine
 
     @abstractmethod
@@ -82,8 +79,11 @@ class Backend(ABC):
         """Return *url* with timeouts for the network, unless it sets its own."""
 
     @abstractmethod
-    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Return a listener that limits a new session on the server's side."""
+    def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
+        """Let the server bound how long a statement of *engine* takes.
+
+        No setting stays in a session, because a pooler may give that to nova next.
+        """
 
     @abstractmethod
     def code(self, error: BaseException) -> Any:
