@@ -1,0 +1,188 @@
+"""Every command leaves the connections of a pooler as it found them, for nova."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from signal import SIGKILL
+from tempfile import TemporaryDirectory
+from typing import TypeAlias, cast
+
+import pytest
+
+from cellmap_migrations.testing.mapped import assert_cell_mapped
+from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.servers import Server
+from cellmap_migrations.testing.servers.mariadb import MariaDB
+from cellmap_migrations.testing.servers.postgresql import PostgreSQL
+from tests.nova.asking import NEWEST, Nova
+from tests.nova.multiplexer import Multiplexer
+from tests.nova.pgbouncer import PgBouncer
+from tests.nova.pooled import PooledCloud, Pooler, settings
+
+MakePooled: TypeAlias = Callable[[str], PooledCloud]
+
+DIFFERENCES = 3
+# Each with its exit code. Mappings are removed before differences are found.
+COMMANDS = [
+    (0, "cellmap cells"),
+    (0, "cellmap status"),
+    (0, "cellmap upgrade --cell cell1 --dry-run"),
+    (0, "alembic upgrade head"),
+    (0, "cellmap check --cell cell1"),
+    (0, "cellmap journal --cell cell1"),
+    (DIFFERENCES, "cellmap check --cell cell1"),
+    (0, "cellmap repair --cell cell1 --dry-run"),
+    (0, "cellmap repair --cell cell1"),
+    (0, "cellmap reset --cell cell1"),
+    (0, "alembic upgrade head"),
+    (0, "alembic downgrade base"),
+]
+# The number of sessions to look at, where nova has one of its own all the time.
+SOME = 5
+
+
+@pytest.fixture(scope="module")
+def clouds(
+    tmp_path_factory: pytest.TempPathFactory, cellmap_server: Callable[[str], Server]
+) -> Iterator[MakePooled]:
+    """Give a cloud on a backend, built by nova when it is first asked for."""
+    made: dict[str, PooledCloud] = {}
+    with ExitStack() as stack:
+        nova = stack.enter_context(closing(Nova(NEWEST)))
+
+        def give(backend: str) -> PooledCloud:
+            if backend not in made:
+                folder = tmp_path_factory.mktemp(backend)
+                cloud = PooledCloud(folder, cellmap_server, nova, backend=backend)
+                made[backend] = stack.enter_context(closing(cloud))
+            return made[backend]
+
+        yield give
+
+
+@contextmanager
+def pgbouncer(cloud: PooledCloud, mode: str, size: int) -> Iterator[Pooler]:
+    """Run PgBouncer before the cloud until the block ends."""
+    server = cast("PostgreSQL", cloud.server("postgresql"))
+    # Not pytest's own folder: only root may enter that.
+    with (
+        TemporaryDirectory(prefix="pgbouncer-") as folder,
+        closing(PgBouncer(Path(folder), server, mode, size)) as pooler,
+    ):
+        cloud.lead(pooler)
+        yield pooler
+
+
+@contextmanager
+def multiplexer(cloud: PooledCloud, size: int) -> Iterator[Pooler]:
+    """Run the MySQL proxy before the cloud until the block ends."""
+    server = cast("MariaDB", cloud.server("mysql"))
+    with closing(Multiplexer(server.port, size)) as pooler:
+        cloud.lead(pooler)
+        yield pooler
+
+
+def run(cloud: PooledCloud, command: str) -> Finished:
+    """Run one of our commands to its end."""
+    program, *words = command.split()
+    if program == "cellmap":
+        return cloud.cellmap(*words)
+    x = {"remove_mappings": "yes"} if "downgrade" in words else {}
+    return cloud.alembic(*words, cell="cell1", x=x)
+
+
+def assert_harmless(cloud: PooledCloud, pooler: Pooler, sessions: int) -> None:
+    """Run every command while nova writes, and look at *sessions* after each."""
+    servers = cloud.fill()
+    fresh = {url: settings(url, 1)[0] for url in (cloud.url, cloud.cell.url)}
+    with cloud.writing() as nova:
+        for number, (code, command) in enumerate(COMMANDS):
+            if code == DIFFERENCES:
+                for uuid in servers[:100]:
+                    cloud.unmap(uuid)
+            finished = run(cloud, command)
+            assert finished.code == code, (number, command, finished)
+            nova.go_on()
+            for url, expected in fresh.items():
+                for found in settings(cloud.through(pooler, url), sessions):
+                    changed = dict(found.items() - expected.items())
+                    assert changed == {}, (number, command)
+            if command == "alembic upgrade head":
+                assert set(servers) <= cloud.mapped_uuids(cloud.cell)
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize(
+    ("mode", "size", "sessions"),
+    [("session", 10, SOME), ("transaction", 1, 1), ("transaction", 10, 10)],
+)
+def test_no_command_harms_nova_behind_pgbouncer(
+    clouds: MakePooled, backend: str, mode: str, size: int, sessions: int
+) -> None:
+    cloud = clouds(backend)
+
+    with pgbouncer(cloud, mode, size) as pooler:
+        assert_harmless(cloud, pooler, sessions)
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("size", [1, 10])
+def test_no_command_harms_nova_behind_a_mysql_proxy(
+    clouds: MakePooled, backend: str, size: int
+) -> None:
+    cloud = clouds(backend)
+
+    with multiplexer(cloud, size) as pooler:
+        assert_harmless(cloud, pooler, size)
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS}))
+def test_pool_without_transactions_is_refused(
+    clouds: MakePooled, backend: str, command: str
+) -> None:
+    cloud = clouds(backend)
+    cloud.fill()
+
+    with pgbouncer(cloud, "statement", 10):
+        finished = run(cloud, command)
+
+    last = finished.err.splitlines()[-1]
+    assert (finished.code, "pool_mode = transaction" in last) == (78, True), finished
+
+
+def assert_killed_run_resumes(cloud: PooledCloud) -> None:
+    """Kill an upgrade in the middle of a batch while nova writes; then finish it."""
+    servers = cloud.fill()
+    with cloud.writing() as nova:
+        killed = cloud.start_until(
+            "after INSERT INTO instance_mappings #3", SIGKILL, cell="cell1"
+        ).wait()
+        nova.go_on()
+        batches = len(cloud.journal(cloud.cell))
+        resumed = run(cloud, "alembic upgrade head")
+    assert (killed.code, batches, resumed.code) == (-SIGKILL, 2, 0), resumed
+    assert set(servers) <= cloud.mapped_uuids(cloud.cell)
+    assert_cell_mapped(cloud.cell)
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize("size", [1, 10])
+def test_run_killed_behind_pgbouncer_resumes(
+    clouds: MakePooled, backend: str, size: int
+) -> None:
+    cloud = clouds(backend)
+
+    with pgbouncer(cloud, "transaction", size):
+        assert_killed_run_resumes(cloud)
+
+
+@pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("size", [1, 10])
+def test_run_killed_behind_a_mysql_proxy_resumes(
+    clouds: MakePooled, backend: str, size: int
+) -> None:
+    cloud = clouds(backend)
+
+    with multiplexer(cloud, size):
+        assert_killed_run_resumes(cloud)
