@@ -33,9 +33,8 @@ COMMANDS = [
     (DIFFERENCES, "cellmap check --cell cell1"),
     (0, "cellmap repair --cell cell1 --dry-run"),
     (0, "cellmap repair --cell cell1"),
-    (0, "cellmap reset --cell cell1"),
-    (0, "alembic upgrade head"),
     (0, "alembic downgrade base"),
+    (0, "cellmap reset --cell cell1"),
 ]
 # The number of sessions to look at, where nova has one of its own all the time.
 SOME = 5
@@ -98,7 +97,7 @@ def assert_harmless(cloud: PooledCloud, pooler: Pooler, sessions: int) -> None:
     with cloud.writing() as nova:
         for number, (code, command) in enumerate(COMMANDS):
             if code == DIFFERENCES:
-                for uuid in servers[:100]:
+                for uuid in servers[:20]:
                     cloud.unmap(uuid)
             finished = run(cloud, command)
             assert finished.code == code, (number, command, finished)
@@ -137,18 +136,17 @@ def test_no_command_harms_nova_behind_a_mysql_proxy(
 
 
 @pytest.mark.only_on("postgresql")
-@pytest.mark.parametrize("command", sorted({command for _, command in COMMANDS}))
-def test_pool_without_transactions_is_refused(
-    clouds: MakePooled, backend: str, command: str
-) -> None:
+def test_pool_without_transactions_is_refused(clouds: MakePooled, backend: str) -> None:
     cloud = clouds(backend)
     cloud.fill()
 
     with pgbouncer(cloud, "statement", 10):
-        finished = run(cloud, command)
+        refused = {command: run(cloud, command) for _, command in COMMANDS}
 
-    last = finished.err.splitlines()[-1]
-    assert (finished.code, "pool_mode = transaction" in last) == (78, True), finished
+    for command, finished in refused.items():
+        assert finished.code == 78, (command, finished)
+        last = finished.err.splitlines()[-1]
+        assert "set its pool_mode to transaction or session" in last, command
 
 
 def assert_killed_run_resumes(cloud: PooledCloud) -> None:
@@ -161,7 +159,9 @@ def assert_killed_run_resumes(cloud: PooledCloud) -> None:
         nova.go_on()
         batches = len(cloud.journal(cloud.cell))
         resumed = run(cloud, "alembic upgrade head")
-    assert (killed.code, batches, resumed.code) == (-SIGKILL, 2, 0), resumed
+    assert (killed.code, resumed.code) == (-SIGKILL, 0), resumed
+    # The second one may not be committed yet, but has been begun.
+    assert 1 <= batches <= 2
     assert set(servers) <= cloud.mapped_uuids(cloud.cell)
     assert_cell_mapped(cloud.cell)
 

@@ -18,7 +18,7 @@ from tests.nova.asking import Nova
 from tests.nova.manage import NovaCloud, nova_text
 from tests.nova.waiting import wait_for
 
-ROWS = 400
+ROWS = 150
 # What nova writes beside an instance.
 CHILDREN = ("instance_extra", "instance_info_caches", "instance_system_metadata")
 KINDS = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED, Outcome.ELSEWHERE)
@@ -150,9 +150,10 @@ class Writing:
 
 def settings(url: sa.URL, count: int) -> list[dict[str, str]]:
     """Return the settings of *count* of the server's sessions, all used at once."""
+    engine = plain_engine(url)
     with ExitStack() as stack:
         return [
-            session_settings(stack.enter_context(plain_engine(url).connect()))
+            session_settings(stack.enter_context(engine.connect()))
             for _ in range(count)
         ]
 

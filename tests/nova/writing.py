@@ -1,5 +1,6 @@
 """Nova that boots and deletes servers, one after another; for nova's Python."""
 
+import time
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -7,6 +8,8 @@ from uuid import uuid4
 from nova import context, objects
 
 PROJECT = USER = "writing"
+# The machine has more to do, the commands that are tested above all.
+PAUSE = 0.05
 
 
 def write(request: dict[str, str]) -> None:
@@ -23,6 +26,7 @@ def write(request: dict[str, str]) -> None:
             except Exception as error:  # noqa: BLE001 - the test's process shows it
                 log.write(" ".join(f"{type(error).__name__}: {error}".split()))
             log.write("\n")
+            time.sleep(PAUSE)
 
 
 def boot_and_delete(cell: Any) -> None:
