@@ -1,23 +1,18 @@
 """Every command leaves the connections of a pooler as it found them, for nova."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, closing
 from signal import SIGKILL
-from tempfile import TemporaryDirectory
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import pytest
 
 from cellmap_migrations.testing.mapped import assert_cell_mapped
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.servers import Server
-from cellmap_migrations.testing.servers.mariadb import MariaDB
-from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.nova.asking import NEWEST, Nova
-from tests.nova.multiplexer import Multiplexer
-from tests.nova.pgbouncer import PgBouncer
-from tests.nova.pooled import PooledCloud, Pooler, settings
+from tests.nova.pooled import PooledCloud
+from tests.nova.poolers import Pooler, multiplexer, pgbouncer, settings, through
 
 MakePooled: TypeAlias = Callable[[str], PooledCloud]
 
@@ -59,28 +54,6 @@ def clouds(
         yield give
 
 
-@contextmanager
-def pgbouncer(cloud: PooledCloud, mode: str, size: int) -> Iterator[Pooler]:
-    """Run PgBouncer before the cloud until the block ends."""
-    server = cast("PostgreSQL", cloud.server("postgresql"))
-    # Not pytest's own folder: only root may enter that.
-    with (
-        TemporaryDirectory(prefix="pgbouncer-") as folder,
-        closing(PgBouncer(Path(folder), server, mode, size)) as pooler,
-    ):
-        cloud.lead(pooler)
-        yield pooler
-
-
-@contextmanager
-def multiplexer(cloud: PooledCloud, size: int) -> Iterator[Pooler]:
-    """Run the MySQL proxy before the cloud until the block ends."""
-    server = cast("MariaDB", cloud.server("mysql"))
-    with closing(Multiplexer(server.port, size)) as pooler:
-        cloud.lead(pooler)
-        yield pooler
-
-
 def run(cloud: PooledCloud, command: str) -> Finished:
     """Run one of our commands to its end."""
     program, *words = command.split()
@@ -93,6 +66,7 @@ def run(cloud: PooledCloud, command: str) -> Finished:
 def assert_harmless(cloud: PooledCloud, pooler: Pooler, sessions: int) -> None:
     """Run every command while nova writes, and look at *sessions* after each."""
     servers = cloud.fill()
+    cloud.lead(pooler)
     fresh = {url: settings(url, 1)[0] for url in (cloud.url, cloud.cell.url)}
     with cloud.writing() as nova:
         for number, (code, command) in enumerate(COMMANDS):
@@ -103,7 +77,7 @@ def assert_harmless(cloud: PooledCloud, pooler: Pooler, sessions: int) -> None:
             assert finished.code == code, (number, command, finished)
             nova.go_on()
             for url, expected in fresh.items():
-                for found in settings(cloud.through(pooler, url), sessions):
+                for found in settings(through(pooler, url), sessions):
                     changed = dict(found.items() - expected.items())
                     assert changed == {}, (number, command)
             if command == "alembic upgrade head":
@@ -120,7 +94,7 @@ def test_no_command_harms_nova_behind_pgbouncer(
 ) -> None:
     cloud = clouds(backend)
 
-    with pgbouncer(cloud, mode, size) as pooler:
+    with pgbouncer(cloud.url, mode, size) as pooler:
         assert_harmless(cloud, pooler, sessions)
 
 
@@ -131,7 +105,7 @@ def test_no_command_harms_nova_behind_a_mysql_proxy(
 ) -> None:
     cloud = clouds(backend)
 
-    with multiplexer(cloud, size) as pooler:
+    with multiplexer(cloud.url, size) as pooler:
         assert_harmless(cloud, pooler, size)
 
 
@@ -140,7 +114,8 @@ def test_pool_without_transactions_is_refused(clouds: MakePooled, backend: str) 
     cloud = clouds(backend)
     cloud.fill()
 
-    with pgbouncer(cloud, "statement", 10):
+    with pgbouncer(cloud.url, "statement", 10) as pooler:
+        cloud.lead(pooler)
         refused = {command: run(cloud, command) for _, command in COMMANDS}
 
     for command, finished in refused.items():
@@ -149,9 +124,10 @@ def test_pool_without_transactions_is_refused(clouds: MakePooled, backend: str) 
         assert "set its pool_mode to transaction or session" in last, command
 
 
-def assert_killed_run_resumes(cloud: PooledCloud) -> None:
+def assert_killed_run_resumes(cloud: PooledCloud, pooler: Pooler) -> None:
     """Kill an upgrade in the middle of a batch while nova writes; then finish it."""
     servers = cloud.fill()
+    cloud.lead(pooler)
     with cloud.writing() as nova:
         killed = cloud.start_until(
             "after INSERT INTO instance_mappings #3", SIGKILL, cell="cell1"
@@ -173,8 +149,8 @@ def test_run_killed_behind_pgbouncer_resumes(
 ) -> None:
     cloud = clouds(backend)
 
-    with pgbouncer(cloud, "transaction", size):
-        assert_killed_run_resumes(cloud)
+    with pgbouncer(cloud.url, "transaction", size) as pooler:
+        assert_killed_run_resumes(cloud, pooler)
 
 
 @pytest.mark.only_on("mysql")
@@ -184,5 +160,5 @@ def test_run_killed_behind_a_mysql_proxy_resumes(
 ) -> None:
     cloud = clouds(backend)
 
-    with multiplexer(cloud, size):
-        assert_killed_run_resumes(cloud)
+    with multiplexer(cloud.url, size) as pooler:
+        assert_killed_run_resumes(cloud, pooler)

@@ -6,9 +6,9 @@ from signal import SIGINT
 from cellmap_migrations.testing.servers import PASSWORD
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import Daemon, find, free_port, give
-from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 
-ACCOUNT = PostgreSQL.account
+# As Debian runs it; it refuses root.
+ACCOUNT = "postgres"
 CONFIG = """
 [databases]
 * = host={host} port={server}
@@ -29,13 +29,13 @@ server_round_robin = 1
 class PgBouncer:
     """Lends each database's *size* connections to nova, in one of PgBouncer's modes."""
 
-    def __init__(self, folder: Path, server: PostgreSQL, mode: str, size: int) -> None:
+    def __init__(self, folder: Path, server_port: int, mode: str, size: int) -> None:
         self.port = free_port()
         config, users = folder / "pgbouncer.ini", folder / "userlist.txt"
         config.write_text(
             CONFIG.format(
                 host=HOST,
-                server=server.port,
+                server=server_port,
                 port=self.port,
                 folder=folder,
                 mode=mode,

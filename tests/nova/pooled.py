@@ -1,45 +1,26 @@
 """A cloud whose databases are reached through a pooler, also by nova itself."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import Protocol
 
 import sqlalchemy as sa
 
 from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.testing.cell import Cell
-from cellmap_migrations.testing.cloud import Cloud
 from cellmap_migrations.testing.process import TIMEOUT
-from cellmap_migrations.testing.servers import Server, plain_engine
+from cellmap_migrations.testing.servers import Server
 from tests.nova.asking import Nova
 from tests.nova.manage import NovaCloud, nova_text
+from tests.nova.poolers import Pooler, through
 from tests.nova.waiting import wait_for
 
 ROWS = 150
 # What nova writes beside an instance.
 CHILDREN = ("instance_extra", "instance_info_caches", "instance_system_metadata")
 KINDS = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED, Outcome.ELSEWHERE)
-SETTINGS = {"mysql": "SHOW SESSION VARIABLES", "postgresql": "SHOW ALL"}
-# Of one session, or of one moment.
-OWN = {
-    *("pseudo_thread_id", "rand_seed1", "rand_seed2", "timestamp"),
-    *("last_insert_id", "identity", "insert_id", "error_count", "warning_count"),
-    # PgBouncer sets it for its client.
-    "application_name",
-}
-PREPARED = "SELECT name, statement FROM pg_prepared_statements"
-
-
-class Pooler(Protocol):
-    """What lends connections to the server that the cloud's databases are on."""
-
-    port: int
-
-    def close(self) -> None:
-        """Cut all connections."""
 
 
 class PooledCloud(NovaCloud):
@@ -59,15 +40,10 @@ class PooledCloud(NovaCloud):
         self.cell, self.other = self.add_cell("cell1"), self.add_cell("cell2")
 
     def create_database(self, name: str, backend: str, tables: sa.MetaData) -> sa.URL:
-        """Let nova build the API database and the first cell."""
-        # What nova builds takes it seconds.
-        of = Cloud if self.cells_of_nova else NovaCloud
-        return of.create_database(self, name, backend, tables)
-
-    @property
-    def cells_of_nova(self) -> bool:
-        """Whether nova has built as much as it writes to."""
-        return bool(getattr(self, "cells", None))
+        """Let nova build the API database and the first cell; it writes to no other."""
+        if self.cells:
+            return super(NovaCloud, self).create_database(name, backend, tables)
+        return super().create_database(name, backend, tables)
 
     def fill(self) -> list[str]:
         """Begin again with unmapped instances, and some of other kinds."""
@@ -81,19 +57,15 @@ class PooledCloud(NovaCloud):
 
     def lead(self, pooler: Pooler) -> None:
         """Let everybody reach the databases through *pooler*."""
-        to = {cell.id: self.through(pooler, cell.url) for cell in self.cells}
+        to = {cell.id: through(pooler, cell.url) for cell in self.cells}
         table = self.tables["cell_mappings"]
         for number, url in to.items():
             update = table.update().filter_by(id=number)
             self.execute(update.values(database_connection=nova_text(url)))
         self.configure(
-            api_database={"connection": nova_text(self.through(pooler, self.url))},
+            api_database={"connection": nova_text(through(pooler, self.url))},
             database={"connection": nova_text(to[self.cell.id])},
         )
-
-    def through(self, pooler: Pooler, url: sa.URL) -> sa.URL:
-        """Return the URL that leads to a database through *pooler*."""
-        return url.set(port=pooler.port)
 
     @contextmanager
     def writing(self) -> Iterator["Writing"]:
@@ -146,27 +118,3 @@ class Writing:
         """Let nova finish the server in hand."""
         self.stop.touch()
         self.thread.join()
-
-
-def settings(url: sa.URL, count: int) -> list[dict[str, str]]:
-    """Return the settings of *count* of the server's sessions, all used at once."""
-    engine = plain_engine(url)
-    with ExitStack() as stack:
-        return [
-            session_settings(stack.enter_context(engine.connect()))
-            for _ in range(count)
-        ]
-
-
-def session_settings(connection: sa.Connection) -> dict[str, str]:
-    """Return the settings of a session; its transaction is left open."""
-    backend = connection.dialect.name
-    if backend == "mysql":
-        # What reads no table begins no transaction.
-        connection.exec_driver_sql("START TRANSACTION")
-    found = connection.exec_driver_sql(SETTINGS[backend])
-    values = {row[0]: str(row[1]) for row in found if row[0] not in OWN}
-    if backend == "postgresql":
-        prepared = connection.exec_driver_sql(PREPARED)
-        values["prepared statements"] = str(prepared.all())
-    return values
