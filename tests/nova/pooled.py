@@ -106,7 +106,7 @@ class Writing:
         """Return when nova has written some more; raise if a write has failed."""
         before = len(self.lines())
         wait_for(
-            lambda: len(self.lines()) >= before + 3 or self.ended.is_set(),
+            lambda: len(self.lines()) >= before + 2 or self.ended.is_set(),
             "nova writes",
             seconds=TIMEOUT,
         )

@@ -9,7 +9,7 @@ from nova import context, objects
 
 PROJECT = USER = "writing"
 # The machine has more to do, the commands that are tested above all.
-PAUSE = 0.05
+PAUSE = 0.1
 
 
 def write(request: dict[str, str]) -> None:
