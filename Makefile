@@ -52,9 +52,9 @@ bench-quick: peers
 peers: servers $(VENV)/.bench $(NOVA)/.done
 	tools/install-packages percona-toolkit
 
-# MariaDB, Galera, HAProxy and PostgreSQL, whose programs the tests start themselves.
+# MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves.
 servers:
-	tools/install-packages mariadb-server galera-4 haproxy postgresql
+	tools/install-packages mariadb-server galera-4 haproxy postgresql pgbouncer
 
 # What a host has that packages and deployment tools work on, for the tests of contrib/.
 hosts:

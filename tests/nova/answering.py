@@ -21,6 +21,8 @@ from nova.cmd import manage, status
 from nova import config, context, exception, objects, quota, rpc
 from nova.compute import api
 
+from tests.nova.writing import write
+
 PROGRAMS = {"nova-manage": manage.main, "nova-status": status.main}
 
 
@@ -107,7 +109,7 @@ def populated(_: None) -> bool | None:
 
 VERBS = {
     verb.__name__: verb
-    for verb in (create, destroy, map_all, verify, find, count, populated)
+    for verb in (create, destroy, map_all, verify, find, count, populated, write)
 }
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from cellmap_migrations.testing.process import Finished, environment
 from tests.nova.cloud import ROOT
 
-ANSWERING = Path(__file__).with_name("answering.py")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
@@ -50,7 +48,8 @@ class Nova:
         # Without eventlet's patches, which nova 19 looks for in an oslo.service that
         # this Python cannot run.
         self.process = subprocess.Popen(
-            [str(python), "-W", "ignore", str(ANSWERING)],
+            [str(python), "-W", "ignore", "-m", "tests.nova.answering"],
+            cwd=ROOT,
             env=environment({"OS_NOVA_DISABLE_EVENTLET_PATCHING": "1"}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

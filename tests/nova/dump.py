@@ -12,8 +12,10 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from cellmap_migrations.testing import BACKENDS
+from cellmap_migrations.testing.config import escape
 from cellmap_migrations.testing.schema import api_tables, cell_tables
 from cellmap_migrations.testing.servers import Server, plain_engine, serving
+from tests.nova.manage import nova_text
 
 # Table name -> columns, in order, and indexes, each as one line of text.
 Facts: TypeAlias = dict[str, dict[str, dict[str, str]]]
@@ -79,8 +81,8 @@ def nova_facts(server: Server, nova_manage: str) -> Facts:
     api, cell = (server.create_database(f"nova_{name}") for name in ("api", "cell"))
     config = server.folder / "nova.conf"
     config.write_text(
-        f"[api_database]\nconnection = {nova_url(api)}\n"
-        f"[database]\nconnection = {nova_url(cell)}\n"
+        f"[api_database]\nconnection = {escape(nova_text(api))}\n"
+        f"[database]\nconnection = {escape(nova_text(cell))}\n"
     )
     for command in (["api_db", "sync"], ["db", "sync", "--local_cell"]):
         sync = [nova_manage, "--config-file", str(config), *command]
@@ -88,12 +90,6 @@ def nova_facts(server: Server, nova_manage: str) -> Facts:
     return facts(api, list(api_tables("34").tables)) | facts(
         cell, list(cell_tables("34").tables)
     )
-
-
-def nova_url(url: sa.URL) -> str:
-    """Spell a URL for nova.conf, for a nova that has psycopg2 and not psycopg 3."""
-    url = url.set(drivername=url.drivername.replace("+psycopg", "+psycopg2"))
-    return url.render_as_string(hide_password=False).replace("$", "$$")
 
 
 def main(nova_manage: str) -> None:

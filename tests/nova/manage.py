@@ -13,13 +13,18 @@ from tests.nova.cloud import Cloud, text
 
 
 class NovaCloud(Cloud):
-    """An API database, cell0 and cells with every table that nova has, on MariaDB."""
+    """An API database, cell0 and cells with every table that nova has."""
 
     def __init__(
-        self, folder: Path, server: Callable[[str], Server], nova: Nova
+        self,
+        folder: Path,
+        server: Callable[[str], Server],
+        nova: Nova,
+        *,
+        backend: str = "mysql",
     ) -> None:
         self.nova = nova
-        super().__init__(folder, server, backend="mysql", release=nova.release.schema)
+        super().__init__(folder, server, backend=backend, release=nova.release.schema)
         self.configure(DEFAULT={"transport_url": "fake:///"})
 
     def create_database(self, name: str, backend: str, tables: sa.MetaData) -> sa.URL:
@@ -28,10 +33,10 @@ class NovaCloud(Cloud):
         url = server.create_database(f"nova_{self.number}_{name}")
         self.databases.append((server, url))
         if "instances" in tables.tables:
-            self.configure(database={"connection": text(url)})
+            self.configure(database={"connection": nova_text(url)})
             self.manage("db", "sync", "--local_cell", check=True)
         else:
-            self.configure(api_database={"connection": text(url)}, database={})
+            self.configure(api_database={"connection": nova_text(url)}, database={})
             self.manage("api_db", "sync", check=True)
         return url
 
@@ -50,7 +55,7 @@ class NovaCloud(Cloud):
         self, name: str, *arguments: str, check: bool = False, cell: str | None = None
     ) -> Finished:
         """Run a program of nova's on this cloud's nova.conf."""
-        urls = {found.name: text(found.url) for found in self.cells}
+        urls = {found.name: nova_text(found.url) for found in self.cells}
         url = {"OS_DATABASE__CONNECTION": urls[cell]} if cell else {}
         files = ["--config-file", str(self.config_file)]
         finished = self.nova.run(name, *files, *arguments, env=url)
@@ -61,3 +66,8 @@ class NovaCloud(Cloud):
     def ask(self, verb: str, about: object = None) -> Any:
         """Return what nova's own code answers; see tests/nova/answering.py."""
         return self.nova.call(verb, about, "--config-file", str(self.config_file))
+
+
+def nova_text(url: sa.URL) -> str:
+    """Spell a URL with the driver that nova has for the database."""
+    return text(url.set(drivername=url.drivername.replace("+psycopg", "+psycopg2")))

@@ -54,6 +54,8 @@ class MariaDB(NetworkServer):
             program("mariadb-install-db"),
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            # As in command(): this runs a server for a moment.
+            f"--tmpdir={self.folder}",
             "--auth-root-authentication-method=socket",
             "--skip-test-db",
             f"--extra-file={self.folder}/accounts.sql",
