@@ -43,6 +43,14 @@ class Pair:
         return found
 
 
+def mapped(cloud: Cloud) -> list[list[dict[str, Any]]]:
+    """Return all mappings, of instances and of hosts, by their ids."""
+    return [
+        sorted(cloud.rows(name), key=lambda row: row["id"])
+        for name in ("instance_mappings", "host_mappings")
+    ]
+
+
 @pytest.fixture
 def pair(make_cloud: MakeCloud) -> Iterator[Pair]:
     """A cell that was created twice, behind two addresses; batches of 10 rows."""
@@ -74,11 +82,11 @@ def merge(cloud: Cloud, *options: str) -> tuple[Finished, dict[str, Any]]:
 
 def test_everything_is_moved_and_nothing_else_changes(pair: Pair) -> None:
     cloud = pair.cloud
-    before = [cloud.rows(name) for name in ("instance_mappings", "host_mappings")]
+    before = mapped(cloud)
 
     finished, counts = merge(cloud)
 
-    after = [cloud.rows(name) for name in ("instance_mappings", "host_mappings")]
+    after = mapped(cloud)
     own = {"cell_id": pair.cell.id}
     assert (finished.code, finished.err) == (0, "")
     assert counts == {"host_mappings": 2, "instance_mappings": ROWS}
@@ -256,7 +264,7 @@ def test_missing_right_is_named_and_nothing_is_moved(
 ) -> None:
     cloud = pair.cloud
     cellmap_inside(cloud, *MERGE, "--max-rows", "1")
-    before = [cloud.rows(name) for name in ("instance_mappings", "host_mappings")]
+    before = mapped(cloud)
     reader = cloud.server(backend).readonly(cloud.url)
     cloud.configure(api_database={"connection": text(reader)})
     if table == "instance_mappings":
@@ -265,7 +273,7 @@ def test_missing_right_is_named_and_nothing_is_moved(
 
     finished = cellmap_inside(cloud, *MERGE)
 
-    after = [cloud.rows(name) for name in ("instance_mappings", "host_mappings")]
+    after = mapped(cloud)
     assert (finished.code, after) == (77, before)
     assert table in last_line(finished)
     assert "grant what is missing (docs/privileges.rst)" in last_line(finished)
