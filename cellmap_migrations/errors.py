@@ -169,7 +169,7 @@ class SameDatabase(ConfigurationError):
 
 class NotADuplicate(ConfigurationError):
     def __init__(self, cell: str, why: str) -> None:
-        super().__init__(f"cell {cell} cannot be merged into another one: {why}")
+        super().__init__(f"cell {cell} cannot be the duplicate: {why}")
 
 
 class DifferentDatabases(ConfigurationError):

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from signal import SIGKILL, SIGSTOP
+from pathlib import Path
+from signal import SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ import pytest
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import CELL0, LONG_AGO
+from cellmap_migrations.testing.servers.galera import Galera
+from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text, wait_frozen
 from tests.nova.inside import cellmap_inside, last_line
+from tests.replicas import Standby, folders_for, serving
 from tests.test_identity import leading_to
 from tests.test_least_rights import content
 
@@ -142,11 +146,52 @@ def test_cells_with_different_databases_are_refused(make_cloud: MakeCloud) -> No
     assert (cloud.mappings(), pair.merges()) == (before, [])
 
 
+@pytest.mark.only_on("mysql")
+def test_two_nodes_of_a_galera_cluster_are_merged(tmp_path: Path) -> None:
+    with folders_for(2) as [first, second]:
+        one = Galera(first)
+        two = Galera(second, joins=one)
+        with serving(one, two):
+            cloud = Cloud(tmp_path, lambda _: one, backend="mysql")
+            cell = cloud.add_cell("cell1")
+            url = text(cell.url.set(port=two.port))
+            twin = cloud.add_cell("twin", database=cell, connection=url)
+            pair = filled(cloud, cell, twin)
+
+            finished, counts = merge(cloud)
+
+            owners = pair.owners() | pair.owners("host_mappings")
+            cloud.close()
+    assert (finished.code, owners) == (0, {cell.id})
+    assert counts == {"host_mappings": 2, "instance_mappings": ROWS}
+
+
+@pytest.mark.only_on("postgresql")
+def test_physical_copy_is_not_merged(tmp_path: Path) -> None:
+    with folders_for(2) as [first, second]:
+        primary = PostgreSQL(first)
+        with serving(primary):
+            cloud = Cloud(tmp_path, lambda _: primary, backend="postgresql")
+            cell = cloud.add_cell("cell1")
+            copy = Standby(second, primary=primary)
+            with serving(copy):
+                url = text(cell.url.set(port=copy.port))
+                twin = cloud.add_cell("twin", database=cell, connection=url)
+                pair = filled(cloud, cell, twin)
+
+                finished, _ = merge(cloud)
+
+            owners = pair.owners()
+            cloud.close()
+    assert (finished.code, owners) == (78, {cell.id, twin.id})
+    assert ", a copy of it with the same name: nothing was moved" in finished.err
+
+
 @pytest.mark.parametrize(
     ("kept", "other", "why"),
     [
-        ("cell1", "cell1", "it is the cell that is to be kept"),
-        ("cell1", CELL0, "nova needs its row"),
+        ("cell1", "cell1", "it is the one to keep; name another one with --from"),
+        ("cell1", CELL0, "nova finds cell0 by this uuid; name it with --cell"),
         ("cell1", "all", "from=all cannot be used: name one cell"),
         ("all", "cell2", "cell=all cannot be used: name one cell"),
         ("cell1", "nonsense", "no cell 'nonsense' in cell_mappings"),
@@ -242,10 +287,21 @@ def test_limit_ends_a_merge(pair: Pair, limit: tuple[str, str], moved: int) -> N
     assert pair.owners() == {pair.cell.id}
 
 
+def test_pause_that_takes_too_long_ends_a_merge(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "pause"
+    file.touch()
+    pair.cloud.configure(cellmap={"pause_file": str(file), "max_pause": 0})
+
+    finished = cellmap_inside(pair.cloud, *MERGE)
+
+    assert (finished.code, pair.merges()) == (75, [])
+    assert last_line(finished).startswith("error: paused for 0 s (max_pause): ")
+
+
 def test_signal_ends_a_merge_after_the_batch_in_hand(pair: Pair) -> None:
     running = pair.cloud.start_cellmap_until("after COMMIT #2", SIGSTOP, *MERGE)
     wait_frozen(running, "after COMMIT #2")
-    running.process.send_signal(15)
+    running.signal(SIGTERM)
     running.thaw()
 
     finished = running.wait()

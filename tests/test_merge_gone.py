@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
 from tests import readme
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
@@ -59,7 +60,7 @@ def add_lost(pair: Pair, count: int) -> list[str]:
     return uuids
 
 
-def left(finished: Any) -> dict[str, Any]:
+def left(finished: Finished) -> dict[str, Any]:
     """Return the mappings that a merge left, as its JSON has them."""
     found: dict[str, Any] = json.loads(finished.out)["left_differences"]["orphan"]
     return found

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Iterator
-from signal import SIGKILL
+from signal import SIGKILL, SIGSTOP
 
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.merging.moved import numbers, ranges
+from cellmap_migrations.merging.moved import MOST, Moved, numbers, ranges
 from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
-from tests.nova.cloud import Cloud, text
+from tests.nova.cloud import Cloud, text, wait_frozen
 from tests.nova.inside import cellmap_inside, last_line
 from tests.test_identity import leading_to
 from tests.test_merge import MERGE, ROWS, Pair, filled, mapped, merge
@@ -18,7 +18,7 @@ from tests.test_merge import MERGE, ROWS, Pair, filled, mapped, merge
 
 @pytest.fixture
 def pair(make_cloud: MakeCloud) -> Iterator[Pair]:
-    """A cell that was created twice; *before* are the rows before the merge."""
+    """A cell that was created twice, behind two addresses; batches of 10 rows."""
     cloud = make_cloud()
     cloud.configure(cellmap={"batch_rows_min": 10, "batch_rows_max": 10})
     cell = cloud.add_cell("cell1")
@@ -131,6 +131,24 @@ def test_undo_after_the_duplicate_was_deleted_is_refused(pair: Pair, by: str) ->
     assert mapped(cloud) == before
 
 
+@pytest.mark.only_on("mysql", "postgresql")
+def test_undo_stops_when_the_duplicate_is_deleted_meanwhile(pair: Pair) -> None:
+    cloud = pair.cloud
+    merge(cloud)
+    before = mapped(cloud)
+    moment = "before UPDATE instance_mappings #1"
+    frozen = cloud.start_cellmap_until(moment, SIGSTOP, *MERGE, "--undo")
+    wait_frozen(frozen, moment)
+    table = cloud.tables["cell_mappings"]
+    cloud.execute(sa.delete(table).filter_by(uuid=pair.twin.uuid))
+    frozen.thaw()
+
+    finished = frozen.wait()
+
+    assert (finished.code, mapped(cloud)) == (78, before)
+    assert f"cell twin ({pair.twin.uuid}) was deleted" in last_line(finished)
+
+
 def test_undo_before_anything_was_merged_says_so(cloud: Cloud) -> None:
     cell = cloud.add_cell("cell1")
     twin = cloud.add_cell("twin", database=cell)
@@ -164,3 +182,11 @@ def test_journal_says_which_rows_each_batch_moved(cloud: Cloud) -> None:
 )
 def test_ids_are_written_as_ranges(ids: list[int], spelled: str) -> None:
     assert (ranges(ids), numbers(spelled)) == (spelled, sorted(ids))
+
+
+def test_text_of_the_largest_batch_fits_into_the_column() -> None:
+    ids = range(2**31 - 2 * MOST, 2**31, 2)
+    moved = Moved(table="instance_mappings", duplicate="0" * 36, ids=ids)
+
+    assert len(ids) == MOST
+    assert len(moved.as_text()) < 2**16

@@ -34,9 +34,13 @@ def find(cell: Cell, selector: str) -> CellMapping:
     settings = replace(cell.settings, cell=selector)
     [found] = directory.find(list(cell.cells.values()), settings)
     if found.id == cell.mapping.id:
-        raise NotADuplicate(str(found), "it is the cell that is to be kept")
+        raise NotADuplicate(
+            str(found), "it is the one to keep; name another one with --from"
+        )
     if found.uuid == CELL0:
-        raise NotADuplicate(str(found), "nova needs its row; keep this one")
+        raise NotADuplicate(
+            str(found), "nova finds cell0 by this uuid; name it with --cell"
+        )
     return found
 
 
