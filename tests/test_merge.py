@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from cellmap_migrations.merging.moved import numbers
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import CELL0, LONG_AGO
@@ -16,7 +17,7 @@ from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text, wait_frozen
-from tests.nova.inside import cellmap_inside, last_line
+from tests.nova.inside import alembic_inside, cellmap_inside, last_line
 from tests.replicas import Standby, folders_for, serving
 from tests.test_identity import leading_to
 from tests.test_least_rights import content
@@ -248,6 +249,24 @@ def test_mapping_that_nova_makes_meanwhile_is_moved_too(pair: Pair) -> None:
     assert pair.owners() == pair.owners("host_mappings") == {pair.cell.id}
 
 
+def test_row_that_nova_deletes_at_the_last_moment_is_not_counted(pair: Pair) -> None:
+    cloud = pair.cloud
+    moment = "before UPDATE instance_mappings #1"
+    frozen = cloud.start_cellmap_until(moment, SIGSTOP, *MERGE)
+    wait_frozen(frozen, moment)
+    [gone, *_] = pair.moving
+    number = cloud.mappings()[gone].id
+    cloud.unmap(gone)
+    frozen.thaw()
+
+    assert frozen.wait().code == 0
+    entries = [json.loads(row["undo"]) for row in pair.merges()]
+    ids = [number for entry in entries for number in numbers(entry["ids"])]
+    assert pair.owners() == {pair.cell.id}
+    assert sum(row["moved"] for row in pair.merges()) == ROWS + 1 == len(ids)
+    assert number not in numbers(entries[1]["ids"])
+
+
 def test_two_merges_at_once_do_no_harm(pair: Pair) -> None:
     cloud = pair.cloud
     frozen = cloud.start_cellmap_until("after COMMIT #2", SIGSTOP, *MERGE)
@@ -333,3 +352,20 @@ def test_missing_right_is_named_and_nothing_is_moved(
     assert (finished.code, after) == (77, before)
     assert table in last_line(finished)
     assert "grant what is missing (docs/privileges.rst)" in last_line(finished)
+
+
+def test_downgrade_leaves_what_runs_of_the_duplicate_inserted(cloud: Cloud) -> None:
+    twin = cloud.add_cell("twin")
+    uuids = set(twin.add_instances(3))
+    alembic_inside(cloud, "upgrade", "head", cell="twin")
+    cell = cloud.add_cell("cell1", database=twin)
+    merge(cloud)
+    table = cloud.tables["cell_mappings"]
+    cloud.execute(table.delete().filter_by(uuid=twin.uuid))
+    upgraded = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+    remove = {"remove_mappings": "yes"}
+
+    downgraded = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=remove)
+
+    assert [upgraded.code, downgraded.code] == [0, 0]
+    assert cloud.mapped_uuids(cell) == uuids
