@@ -169,6 +169,41 @@ class SameDatabase(ConfigurationError):
         )
 
 
+class NotADuplicate(ConfigurationError):
+    def __init__(self, cell: str, why: str) -> None:
+        super().__init__(f"cell {cell} cannot be the duplicate: {why}")
+
+
+class DifferentDatabases(ConfigurationError):
+    def __init__(self, kept: str, mine: str, other: str, theirs: str) -> None:
+        copy = ", a copy of it with the same name" if mine == theirs else ""
+        super().__init__(
+            f"cell {kept} has {mine}, and cell {other} has {theirs}{copy}: nothing was "
+            "moved, because instances of one database are not found in the other. "
+            "Correct database_connection if one of the two is wrong"
+        )
+
+
+class DuplicateAnswers(ConfigurationError):
+    def __init__(self, cell: str, database: str, *, same: bool) -> None:
+        do = (
+            "That is the database of the cell to keep: leave out --database-is-gone"
+            if same
+            else "Nothing was moved, because its instances may be there"
+        )
+        super().__init__(f"cell {cell} is not gone: {database} answers there. {do}")
+
+
+class MergeIsFinal(ConfigurationError):
+    def __init__(self, kept: str, gone: Sequence[str]) -> None:
+        super().__init__(
+            f"cell {kept} got mappings from {', '.join(gone)}, which is not in "
+            "cell_mappings any more, so they cannot be given back. If their instances "
+            "are in another database, create that cell again with nova-manage cell_v2 "
+            "create_cell: its upgrade moves them"
+        )
+
+
 class ApiDatabaseAsCell(ConfigurationError):
     def __init__(self, cell: str, database: str) -> None:
         super().__init__(
@@ -275,6 +310,13 @@ class Unreachable(TryAgain):
         super().__init__(
             f"{what} not reached within {seconds:g} s: {message}; see that it answers "
             "there, then run again"
+        )
+
+
+class DuplicateSilent(TryAgain):
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"{message}. If that database is gone for good, add --database-is-gone"
         )
 
 
@@ -416,6 +458,26 @@ class CopiedCell(RowsInTheWay):
             f"cell {cell} looks like a copy of {other}: of {sample} live instances "
             f"looked at, {copies} are mapped to {other} and live there too. Nothing "
             "was written; correct database_connection of the wrong one"
+        )
+
+
+class MostlyElsewhere(RowsInTheWay):
+    def __init__(
+        self, kept: str, database: str, other: str, share: str, owner: str
+    ) -> None:
+        super().__init__(
+            f"cell {kept} ({database}) does not have {share} instances that are mapped "
+            f"to cell {other}{owner and '; '}{owner}. Nothing was moved; name the cell "
+            "that has them with --cell, or correct database_connection"
+        )
+
+
+class MappingsLeft(RowsInTheWay):
+    def __init__(self, kept: str, other: str, count: int) -> None:
+        super().__init__(
+            f"cell {other}: {count:,} mappings are left, listed above, because cell "
+            f"{kept} does not have their instances; nothing else is in the way. Decide "
+            "about them, then run again"
         )
 
 

@@ -63,14 +63,19 @@ class Identities:
         Raises SameDatabase or ApiDatabaseAsCell. A cell that does not answer cannot be
         compared, and stops nothing.
         """
-        mine = database.again(database.identity)
+        mine = self.identify(cell, database)
         self.known[cell.id] = mine
-        alike = type(self.api.backend) is type(database.backend)
-        if alike and mine == self.api.again(self.api.identity):
-            raise ApiDatabaseAsCell(str(cell), mine.name)
         for other in self.ask(cell):
             if self.known[other.id] == mine:
                 raise SameDatabase(str(cell), str(other), mine.name)
+        return mine
+
+    def identify(self, cell: CellMapping, database: Database) -> Identity:
+        """Return the identity of *cell*'s open *database*; raise ApiDatabaseAsCell."""
+        mine = database.again(database.identity)
+        alike = type(self.api.backend) is type(database.backend)
+        if alike and mine == self.api.again(self.api.identity):
+            raise ApiDatabaseAsCell(str(cell), mine.name)
         return mine
 
     def ask(self, cell: CellMapping) -> list[CellMapping]:

@@ -35,6 +35,14 @@ instance_mappings = sa.Table(
     sa.Column("user_id", sa.String(255)),  # since Stein
 )
 
+host_mappings = sa.Table(
+    "host_mappings",
+    API,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("cell_id", sa.Integer),
+    sa.Column("host", sa.String(255)),
+)
+
 build_requests = sa.Table(
     "build_requests",  # since Mitaka
     API,

@@ -12,20 +12,31 @@ PAGES = [README, *(DOCS / f"{name}.rst" for name in NAMES)]
 RULER = re.compile(r"=+( +=+)+")
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks in a language, without their indentation."""
+def section(page: Path, title: str) -> str:
+    """Return the text of a page below a title, up to the next title of any level."""
+    titles = re.compile(r"^(.+)\n([=~-])\2+$", re.MULTILINE)
+    found = [*titles.finditer(page.read_text())]
+    place = next(number for number, each in enumerate(found) if each[1] == title)
+    ends = [*(each.start() for each in found), None]
+    return page.read_text()[found[place].end() : ends[place + 1]]
+
+
+def blocks(language: str, text: str | None = None) -> list[str]:
+    """Return the code blocks in a language, of all pages or of a *text*.
+
+    Without their indentation.
+    """
     pattern = rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)"
+    texts = [page.read_text() for page in PAGES] if text is None else [text]
     found = [
-        block
-        for page in PAGES
-        for block in re.findall(pattern, page.read_text(), re.MULTILINE)
+        block for each in texts for block in re.findall(pattern, each, re.MULTILINE)
     ]
     return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
 
 
-def commands() -> list[str]:
-    """Return every command of the pages, in their order."""
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+def commands(text: str | None = None) -> list[str]:
+    """Return every command of the pages, or of a *text*, in their order."""
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 

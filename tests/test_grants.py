@@ -43,6 +43,32 @@ def test_grants_suffice(cloud: Cloud) -> None:
     assert codes == [0, 3, 0, 0, 0]
 
 
+def test_grants_for_a_merge_suffice(cloud: Cloud) -> None:
+    cell = cloud.cells[0]
+    twin = cloud.add_cell("twin", database=cell, connection=connection(cell))
+    cloud.map_to(twin.id, cell.add_instances(2))
+    cloud.insert("host_mappings", cell_id=twin.id, host="compute-1")
+    merge = ("merge", "--cell", "cell1", "--from", "twin")
+
+    without = cloud.cellmap(*merge)
+    statements = grants(cloud, "nova_api for cellmap merge")
+    perform(cloud, statements, cloud.url)
+    done = cloud.cellmap(*merge)
+
+    assert (without.code, done.code) == (77, 0)
+    assert "host_mappings" in without.err.splitlines()[-1]
+    assert {row["cell_id"] for row in cloud.rows("host_mappings")} == {cell.id}
+    assert {row.cell_id for row in cloud.mappings().values()} == {cell.id}
+
+
+def connection(cell: Cell) -> str:
+    """Return the address of a cell as its row has it."""
+    table = cell.api.tables["cell_mappings"]
+    query = sa.select(table.c.database_connection).filter_by(uuid=cell.uuid)
+    with cell.api.engine.connect() as connected:
+        return str(connected.scalar(query))
+
+
 @pytest.mark.parametrize("table", ["cell_mappings", "instance_mappings"])
 def test_missing_grant_is_named(cloud: Cloud, table: str) -> None:
     cloud.map(cloud.cells[0].add_instance(), None)

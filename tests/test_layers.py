@@ -26,6 +26,7 @@ LAYERS = [
     "reporting printing table failures",
     "throttling",
     "copying comparing",
+    "merging",
     "cell",
     "dry_run",
     "one_cell running fleet env versions __init__ cli",

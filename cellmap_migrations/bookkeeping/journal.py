@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -32,6 +32,24 @@ class Pause:
 
     seconds: float = 0.0
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a batch stands in the journal: its number, and the ids that it covers.
+
+    There may have been a *pause* before it.
+    """
+
+    number: int
+    after_id: int
+    upto_id: int
+    pause: Pause = field(default_factory=Pause, compare=False)
+
+    def next(self, upto_id: int, pause: Pause) -> Place:
+        """Return the place behind this one, after a *pause*."""
+        number = self.number + 1
+        return Place(number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause)
 
 
 def runner() -> str:
@@ -69,6 +87,7 @@ def append(
     above_id: int,
     pause: Pause,
     cell_database: str,
+    undo: str | None,
 ) -> None:
     """Insert a batch's entry in the transaction of *connection*.
 
@@ -92,6 +111,7 @@ def append(
             pause_reason=pause.reason[:WIDTH],
             runner=runner(),
             cell_database=cell_database[:WIDTH],
+            undo=undo,
         )
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.bookkeeping.journal import Pause
+from cellmap_migrations.bookkeeping.journal import Place
 from cellmap_migrations.bookkeeping.tables import COUNTS, MENDED, REMOVED
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import AnotherRun
@@ -21,6 +20,7 @@ from cellmap_migrations.schema import instance_mappings
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cellmap_migrations.bookkeeping.journal import Pause
     from cellmap_migrations.cell import Cell
 
 
@@ -32,23 +32,12 @@ HIGHEST = sa.select(sa.func.max(instance_mappings.c.id))
 # Writes a batch in a transaction, given its stamp, and returns the journal's counts.
 Work = Callable[[sa.Connection, "datetime"], Counter[str]]
 
+# Returns how the batch can be undone, or None, after its work is done.
+Undo = Callable[[], str | None]
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a batch stands in the journal: its number, and the ids that it covers.
 
-    There may have been a *pause* before it.
-    """
-
-    number: int
-    after_id: int
-    upto_id: int
-    pause: Pause = field(default_factory=Pause, compare=False)
-
-    def next(self, upto_id: int, pause: Pause) -> Place:
-        """Return the place behind this one, after a *pause*."""
-        number = self.number + 1
-        return Place(number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause)
+def nothing() -> None:
+    """Do nothing, and return None."""
 
 
 class Batches:
@@ -75,13 +64,15 @@ class Batches:
         """Do one batch that needs no look beforehand and moves no checkpoint."""
         return self.perform(lambda: work, self.upto_id)
 
-    def perform(self, prepare: Callable[[], Work], upto_id: int) -> Counter[str]:
+    def perform(
+        self, prepare: Callable[[], Work], upto_id: int, undo: Undo = nothing
+    ) -> Counter[str]:
         """Do one batch: what *prepare* returns, and its journal entry, or neither.
 
         *prepare* looks without a transaction. What it returns is given a connection
         in a transaction and the batch's stamp, and returns the journal's counts. Both
         are done again, from the look on, after an error that may pass. A batch that
-        changes nothing and moves no checkpoint is not recorded.
+        changes nothing, moves no checkpoint and has no *undo* is not recorded.
         """
         place = self.next(upto_id, self.cell.throttle.take())
         tried = False
@@ -92,7 +83,7 @@ class Batches:
             if tried and (counts := self.committed(place)) is not None:
                 return counts, True
             tried = True
-            return self.commit(place, prepare)
+            return self.commit(place, prepare, undo=undo)
 
         recorded = False
         try:
@@ -110,7 +101,8 @@ class Batches:
         self,
         place: Place,
         prepare: Callable[[], Work],
-        turn: Callable[[], object] = lambda: None,
+        turn: Callable[[], object] = nothing,
+        undo: Undo = nothing,
     ) -> tuple[Counter[str], bool]:
         """Try once to commit a batch; return its counts, and whether it is recorded.
 
@@ -122,8 +114,10 @@ class Batches:
         with self.cell.api.engine.begin() as connection:
             above_id = connection.scalar(HIGHEST) or 0
             counts = work(connection, stamp)
+            how = undo()
+            same = place.upto_id == place.after_id and how is None
             # A row refused again was counted when the walk came by.
-            if place.upto_id == place.after_id and not CHANGES & (+counts).keys():
+            if same and not CHANGES & (+counts).keys():
                 return counts, False
             turn()
             journal.append(
@@ -139,6 +133,7 @@ class Batches:
                 above_id=above_id,
                 pause=place.pause,
                 cell_database=self.cell.database_name,
+                undo=how,
             )
         return counts, True
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.copying import pages
+from cellmap_migrations.copying.batches import nothing
 from cellmap_migrations.copying.prepare import prepare
 from cellmap_migrations.databases import Changed
 from cellmap_migrations.errors import Stopped
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from cellmap_migrations.copying.batches import Batches, Place
+    from cellmap_migrations.bookkeeping.journal import Place
+    from cellmap_migrations.copying.batches import Batches
     from cellmap_migrations.copying.pace import Pace
     from cellmap_migrations.copying.pages import Page
     from cellmap_migrations.copying.plans import Plan
@@ -132,11 +134,13 @@ class Pipeline:
         future = start(partial(commit, place))
         self.writing.append(Writing(page=page, place=place, future=future))
 
-    def commit(self, page: Page, place: Place, **turn: Callable[[], object]) -> Done:
+    def commit(
+        self, page: Page, place: Place, turn: Callable[[], object] = nothing
+    ) -> Done:
         """Commit a page once; return its counts, and the seconds that it took."""
         started = time.monotonic()
         work = partial(prepare, self.cell, self.plan, page, looks=self.looks)
-        counts, _ = self.batches.commit(place, work, **turn)
+        counts, _ = self.batches.commit(place, work, turn)
         return counts, time.monotonic() - started
 
     def drain(self) -> None:

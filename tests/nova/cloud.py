@@ -83,6 +83,15 @@ class Cloud(cloud.Cloud):
         wait_frozen(running, moment)
         return running
 
+    def start_cellmap_until(
+        self, moment: str, number: Signals, *arguments: str
+    ) -> Running:
+        """Start a command of cellmap that sends itself a signal at a *moment*."""
+        program = {"MOMENT_PROGRAM": "cellmap"}
+        env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name, **program}
+        files = ["--config-file", str(self.config_file)]
+        return self.run("-m", "tests.nova.moment", *files, *arguments, env=env)
+
     def start_cellmap(self, *arguments: str) -> Running:
         """Start a command of the console script on this cloud's nova.conf."""
         files = ["--config-file", str(self.config_file)]

@@ -1,18 +1,22 @@
 """Run alembic, and send this very process a signal at one moment of its work.
 
-``python -m tests.nova.moment`` takes alembic's arguments. ``MOMENT`` in the
-environment says when, as in ``after INSERT INTO instance_mappings #2``, or ``#2,5`` for
-two signals, and ``MOMENT_SIGNAL`` says which one. ``COMMIT`` is that of a batch.
+``python -m tests.nova.moment`` takes alembic's arguments, or those of cellmap if
+``MOMENT_PROGRAM`` in the environment is ``cellmap``. ``MOMENT`` says when, as in
+``after INSERT INTO instance_mappings #2``, or ``#2,5`` for two signals, and
+``MOMENT_SIGNAL`` says which one. ``COMMIT`` is that of a batch.
 """
 
 import os
 import re
 import signal
+import sys
 from typing import Any
 
 import sqlalchemy as sa
 from alembic.config import main
 from sqlalchemy.engine.default import DefaultDialect
+
+from cellmap_migrations.cli import main as console
 
 NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
 MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<counts>[\d,]+)")
@@ -69,4 +73,6 @@ if __name__ == "__main__":
     watch(
         Moment(os.environ["MOMENT"], signal.Signals[os.environ["MOMENT_SIGNAL"]]),
     )
+    if os.environ.get("MOMENT_PROGRAM") == "cellmap":
+        sys.exit(console.main())
     main(prog="alembic")

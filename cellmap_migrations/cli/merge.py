@@ -1,0 +1,70 @@
+"""``cellmap merge``: give the mappings of a cell that was created twice to one row."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cellmap_migrations.cli import common
+from cellmap_migrations.directory import ALL
+from cellmap_migrations.errors import BadOption
+from cellmap_migrations.merging import merge, undo
+
+if TYPE_CHECKING:
+    import argparse
+
+    from oslo_config import cfg
+
+SUMMARY = "Move the mappings of a cell to another row with the same database."
+EXAMPLE = "Example: cellmap merge --cell cell1 --from twin --dry-run"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the two cells, the dead address, the way back, and the limits."""
+    parser.add_argument(
+        "--cell",
+        type=partial(one, "cell"),
+        help="uuid or name of the cell to keep, or local",
+    )
+    parser.add_argument(
+        "--from",
+        dest="duplicate",
+        metavar="CELL",
+        required=True,
+        type=partial(one, "from"),
+        help="uuid or name of the cell whose mappings are moved",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only count what would be moved"
+    )
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--database-is-gone",
+        action="store_true",
+        help="the address of --from is dead: move the mappings of those instances "
+        "that --cell has",
+    )
+    way.add_argument(
+        "--undo",
+        action="store_true",
+        help="give back the rows that merges moved, as far as they are still there",
+    )
+    common.add_limits(parser)
+    common.add_output(parser)
+
+
+def run(conf: cfg.ConfigOpts) -> int:
+    """Merge, or undo that."""
+    command = conf.command
+    shared = {"selector": command.duplicate, "dry_run": command.dry_run}
+    if command.undo:
+        return common.run(conf, partial(undo.undo, **shared), command.cell)
+    work = partial(merge.merge, gone=command.database_is_gone, **shared)
+    return common.run(conf, work, command.cell)
+
+
+def one(name: str, selector: str) -> str:
+    """Return the *selector* of one cell; raise BadOption for all of them."""
+    if selector == ALL:
+        raise BadOption(name, selector, "name one cell")
+    return selector

@@ -1,0 +1,1 @@
+"""Merge two rows of ``cell_mappings`` that lead to one database."""
