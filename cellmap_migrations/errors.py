@@ -463,12 +463,21 @@ class CopiedCell(RowsInTheWay):
 
 class MostlyElsewhere(RowsInTheWay):
     def __init__(
-        self, kept: str, database: str, other: str, share: str, owner: str
+        self,
+        kept: str,
+        database: str,
+        other: str,
+        *,
+        missing: int,
+        mappings: int,
+        owner: str,
     ) -> None:
         super().__init__(
-            f"cell {kept} ({database}) does not have {share} instances that are mapped "
-            f"to cell {other}{owner and '; '}{owner}. Nothing was moved; name the cell "
-            "that has them with --cell, or correct database_connection"
+            f"cell {kept} ({database}) does not have {missing:,} of "
+            f"{mappings:,} instances that are mapped "
+            f"to cell {other}{owner}. Nothing was moved; name the cell that has them "
+            "with --cell, or correct database_connection. If the instances are really "
+            f"gone, repeat their number: --accept-orphans {missing}"
         )
 
 
@@ -476,8 +485,9 @@ class MappingsLeft(RowsInTheWay):
     def __init__(self, kept: str, other: str, count: int) -> None:
         super().__init__(
             f"cell {other}: {count:,} mappings are left, listed above, because cell "
-            f"{kept} does not have their instances; nothing else is in the way. Decide "
-            "about them, then run again"
+            f"{kept} does not have their instances; all others were moved. If these "
+            "instances are really gone, move their mappings too: "
+            f"--accept-orphans {count}"
         )
 
 

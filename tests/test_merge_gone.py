@@ -84,6 +84,18 @@ def test_instances_that_no_cell_has_are_left_and_listed(
     assert bool(pair.cloud.our_tables()) == (not options)
 
 
+def test_operator_who_repeats_the_count_moves_the_rest(pair: Pair) -> None:
+    lost = add_lost(pair, 12)
+
+    wrong, _ = merge(pair.cloud, GONE, "--accept-orphans", "11")
+    finished, found = merge(pair.cloud, GONE, "--accept-orphans", "12")
+
+    assert (wrong.code, finished.code) == (65, 0)
+    assert "--accept-orphans 12" in last_line(wrong)
+    assert found["instance_mappings"] == len(lost)
+    assert pair.cloud.mapped_uuids(pair.twin) == set()
+
+
 def test_nothing_is_moved_to_a_cell_that_lacks_most(pair: Pair) -> None:
     cloud = pair.cloud
     owner = cloud.add_cell("owner")
@@ -167,5 +179,5 @@ def test_commands_of_the_page_end_well(pair: Pair) -> None:
 
     codes = [cellmap_inside(pair.cloud, *each.split()[1:]).code for each in commands]
 
-    assert codes == [0] * 4
+    assert codes == [0] * 5
     assert pair.cloud.mapped_uuids(pair.twin) == set(pair.moving)

@@ -66,7 +66,7 @@ def run(cloud: PooledCloud, command: str) -> Finished:
 def assert_harmless(cloud: PooledCloud, pooler: Pooler, sessions: int) -> None:
     """Run every command while nova writes, and look at *sessions* after each."""
     servers = cloud.fill()
-    cloud.lead(pooler)
+    cloud.lead_through(pooler)
     fresh = {url: settings(url, 1)[0] for url in (cloud.url, cloud.cell.url)}
     with cloud.writing() as nova:
         for number, (code, command) in enumerate(COMMANDS):
@@ -115,7 +115,7 @@ def test_pool_without_transactions_is_refused(clouds: MakePooled, backend: str) 
     cloud.fill()
 
     with pgbouncer(cloud.url, "statement", 10) as pooler:
-        cloud.lead(pooler)
+        cloud.lead_through(pooler)
         refused = {command: run(cloud, command) for _, command in COMMANDS}
 
     for command, finished in refused.items():
@@ -127,7 +127,7 @@ def test_pool_without_transactions_is_refused(clouds: MakePooled, backend: str) 
 def assert_killed_run_resumes(cloud: PooledCloud, pooler: Pooler) -> None:
     """Kill an upgrade in the middle of a batch while nova writes; then finish it."""
     servers = cloud.fill()
-    cloud.lead(pooler)
+    cloud.lead_through(pooler)
     with cloud.writing() as nova:
         killed = cloud.start_until(
             "after INSERT INTO instance_mappings #3", SIGKILL, cell="cell1"

@@ -76,8 +76,8 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-orphans",
         metavar="N",
-        help="go on although most mappings of the cell have no instance in its "
-        "database; N is the number that the refusal showed",
+        help="go on although so many mappings have no instance in the cell's database; "
+        "N is the number that the refusal showed",
     )
 
 

@@ -49,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="give back the rows that merges moved, as far as they are still there",
     )
+    common.add_accept(parser)
     common.add_limits(parser)
     common.add_output(parser)
 

@@ -75,10 +75,15 @@ def gather(cell: Cell, plan: Plan) -> list[Displaced]:
 def refuse(cell: Cell, found: Sequence[Displaced]) -> None:
     """Raise InstancesMissing unless the operator has accepted so many orphans."""
     orphans = sum(each.orphans for each in found)
-    accepted = cell.settings.accept_orphans or 0
-    if not orphans <= accepted <= orphans * (1 + TOLERANCE) + FEW:
+    if not accepted(cell, orphans):
         warn_of_another_database(cell)
         raise InstancesMissing(list(map(str, found)), orphans)
+
+
+def accepted(cell: Cell, orphans: int) -> bool:
+    """Return True if ``accept_orphans`` names this number, or one a little higher."""
+    said = cell.settings.accept_orphans or 0
+    return orphans <= said <= orphans * (1 + TOLERANCE) + FEW
 
 
 def refuse_share(cell: Cell, orphans: int) -> None:

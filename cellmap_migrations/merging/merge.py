@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from cellmap_migrations.comparing.evidence import accepted
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.merging import batch, pair, presence
 from cellmap_migrations.merging.moved import MERGE
@@ -20,7 +21,8 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
     """Move the mappings of the cell that *selector* names to *cell*.
 
     Both have one database. Or the duplicate's is *gone*, and then only mappings of
-    instances that *cell* has are moved. With *dry_run* nothing at all is written.
+    instances that *cell* has are moved, unless ``accept_orphans`` names the number of
+    the others. With *dry_run* nothing at all is written.
 
     Raises NotADuplicate, DifferentDatabases, DuplicateAnswers, MostlyElsewhere,
     MappingsLeft or Stopped, among others.
@@ -29,7 +31,10 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
     (pair.refuse_alive if gone else pair.refuse_different)(cell, duplicate)
     work = Moving(cell, duplicate, gone=gone)
     found = work.count() if gone or dry_run else Counter()
-    if gone:
+    if gone and accepted(cell, work.left.total()):
+        work = Moving(cell, duplicate, gone=False)
+        found = work.count()
+    elif gone:
         here = found[instance_mappings.name] + work.moved_before()
         presence.refuse_most(cell, duplicate, work.left, here)
     if not dry_run:

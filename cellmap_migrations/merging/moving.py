@@ -106,7 +106,7 @@ class Moving:
         """
         if not self.gone or table is host_mappings:
             return list(rows)
-        absent = presence.absent(self.cell, [row.name for row in rows])
+        absent = presence.lost(self.cell, [row.name for row in rows])
         self.left.add(absent)
         uuids = {difference.uuid for difference in absent}
         return [row for row in rows if row.name not in uuids]

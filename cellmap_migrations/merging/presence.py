@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from cellmap_migrations import directory, urls
 from cellmap_migrations.comparing.differences import Difference, Kind
+from cellmap_migrations.comparing.whereabouts import absent, elsewhere
 from cellmap_migrations.errors import MappingsLeft, MostlyElsewhere
-from cellmap_migrations.outcomes import Copy
-from cellmap_migrations.schema import instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,19 +17,11 @@ if TYPE_CHECKING:
     from cellmap_migrations.directory import CellMapping
 
 
-def absent(cell: Cell, uuids: Sequence[str]) -> list[Difference]:
+def lost(cell: Cell, uuids: Sequence[str]) -> list[Difference]:
     """Return the instances that the database of *cell* does not have."""
-    fold = cell.api.backend.fold
-    # MySQL takes an uuid for the same in either case, and other databases do not.
-    asked = {*uuids, *(uuid.lower() for uuid in uuids)}
-    rows = cell.source.read(
-        sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
-    )
-    there = {fold(row[0]) for row in rows}
     return [
         Difference(kind=Kind.ORPHAN, uuid=uuid, why=f"not in cell {cell.mapping}")
-        for uuid in uuids
-        if fold(uuid) not in there
+        for uuid in absent(cell, cell.mapping.id, uuids)
     ]
 
 
@@ -45,8 +34,9 @@ def refuse_most(cell: Cell, duplicate: CellMapping, left: Tally, here: int) -> N
             str(cell.mapping),
             urls.show(url),
             str(duplicate),
-            f"{missing:,} of {missing + here:,}",
-            owner(cell, duplicate, examples),
+            missing=missing,
+            mappings=missing + here,
+            owner=elsewhere(cell, duplicate.id, examples),
         )
 
 
@@ -59,17 +49,3 @@ def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
     cell.report.details |= {"left_differences": left.as_dict()}
     if count := left.total():
         raise MappingsLeft(str(cell.mapping), str(duplicate), count)
-
-
-def owner(cell: Cell, duplicate: CellMapping, uuids: Sequence[str]) -> str:
-    """Return which other cell has most of the instances *uuids*, or nothing."""
-    there = {}
-    for number, other in cell.cells.items():
-        if number not in (cell.mapping.id, duplicate.id):
-            copies = cell.others.copies(number, uuids).values()
-            known = [copy for copy in copies if copy not in (Copy.ABSENT, Copy.UNKNOWN)]
-            there[str(other)] = len(known)
-    most = max(there, key=lambda name: there[name], default="")
-    if not there.get(most):
-        return ""
-    return f"cell {most} has {there[most]} of {len(uuids)} that were looked up"

@@ -55,7 +55,7 @@ class PooledCloud(NovaCloud):
             self.cell.add_kind(kind, self.other)
         return self.cell.add_instances(ROWS)
 
-    def lead(self, pooler: Pooler) -> None:
+    def lead_through(self, pooler: Pooler) -> None:
         """Let everybody reach the databases through *pooler*."""
         to = {cell.id: through(pooler, cell.url) for cell in self.cells}
         table = self.tables["cell_mappings"]
