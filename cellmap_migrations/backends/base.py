@@ -10,6 +10,7 @@ from oslo_db import exception as oslo_exception
 from oslo_db.sqlalchemy import engines
 
 from cellmap_migrations.backends.codes import Fault
+from cellmap_migrations.backends.refusals import Refusals
 from cellmap_migrations.backends.status import Status
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Backend(ABC):
     batch_rows: ClassVar[int] = 10_000
     # Only those that the driver does not call a DataError or an IntegrityError.
     data: ClassVar[frozenset[Any]] = frozenset()
+    refusals: ClassVar[Refusals] = Refusals()
     status: ClassVar[Status] = Status()
 
     def installed(self, url: sa.URL) -> bool:
