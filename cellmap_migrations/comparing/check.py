@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.created import CREATED_AT
+from cellmap_migrations.comparing.differences import (
+    COMPARED,
+    INFORMATION,
+    Kind,
+    differences,
+)
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
@@ -20,13 +26,15 @@ def check(cell: Cell) -> None:
     nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
     instances that are mapped to a cell that is down.
     """
-    plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
+    columns = {**COMPARED, CREATED_AT: CREATED_AT}
+    plan = plans.make(columns, api=cell.api, cell=cell.source)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):
         tally.add(page)
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
+    cell.report.listing += tally.listing([Kind.CREATED_AT])
     cell.report.details["differences"] = tally.as_dict()
-    if tally.total(Kind.QUEUED, Kind.UNRESOLVED):
+    if tally.total(*INFORMATION, Kind.UNRESOLVED):
         raise DifferencesFound(str(cell.mapping), str(tally))
     if count := tally.counts[Kind.UNRESOLVED]:
         raise Unasked(str(cell.mapping), count, ", ".join(cell.others.silent()))

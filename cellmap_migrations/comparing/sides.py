@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.created import CREATED_AT, seconds
 from cellmap_migrations.schema import PLACEHOLDER, instance_mappings, instances
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Side:
     id: sa.ColumnElement[int]
     uuid: sa.ColumnElement[str]
     texts: Sequence[sa.ColumnElement[str]]
+    # The seconds since 1970 of created_at, or 0 where that is not compared.
+    seconds: sa.ColumnElement[int]
     belongs: sa.ColumnElement[bool]
     checksum: Checksum
     # The same, where every row of a range of ids is read.
@@ -51,6 +54,8 @@ class Side:
 
 def sides(cell: Cell, plan: Plan, compared: Sequence[str]) -> tuple[Side, Side]:
     """Return the cell's side and the mappings' side, with the *compared* columns."""
+    exact = [name for name in compared if name != CREATED_AT]
+    loose = CREATED_AT in compared
     alike = type(cell.source.backend) is type(cell.api.backend)
     belongs = sa.and_(
         sa.not_(sa.func.coalesce(plan.hidden, sa.false())),
@@ -63,7 +68,8 @@ def sides(cell: Cell, plan: Plan, compared: Sequence[str]) -> tuple[Side, Side]:
             checksum=checksum(cell.source, alike=alike),
             id=instances.c.id,
             uuid=instances.c.uuid,
-            texts=[text(plan.columns[name]) for name in compared],
+            texts=[text(plan.columns[name]) for name in exact],
+            seconds=seconds(instances.c.created_at, compared=loose),
             belongs=belongs,
             scanned=belongs,
             counted=sa.true(),
@@ -73,7 +79,8 @@ def sides(cell: Cell, plan: Plan, compared: Sequence[str]) -> tuple[Side, Side]:
             checksum=checksum(cell.api, alike=alike),
             id=instance_mappings.c.id,
             uuid=instance_mappings.c.instance_uuid,
-            texts=[text(instance_mappings.c[name]) for name in compared],
+            texts=[text(instance_mappings.c[name]) for name in exact],
+            seconds=seconds(instance_mappings.c.created_at, compared=loose),
             belongs=ours == cell.mapping.id,
             # A sum, so that no index is used: MariaDB would fetch each row by itself.
             scanned=ours + 0 == cell.mapping.id,
