@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 import tenacity
 
-from cellmap_migrations import backends, schema, threads
-from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations import backends, threads
+from cellmap_migrations.backends import DATABASE_ERRORS, READING, STATUS, TABLES
 from cellmap_migrations.driver_errors import message, understand
 from cellmap_migrations.errors import StillFailing
 
@@ -76,7 +76,7 @@ class Database:
     def has_table_now(self, name: str) -> bool:
         """Look for a table once."""
         with self.reading() as connection:
-            return bool(schema.inspected(connection).has_table(name))
+            return bool(sa.inspect(connection).has_table(name))
 
     def columns(self, table: sa.Table) -> frozenset[str]:
         """Return the names of the columns that *table* has there; none without it."""
@@ -85,18 +85,21 @@ class Database:
     def columns_now(self, table: sa.Table) -> frozenset[str]:
         """Look for the columns once."""
         with self.reading() as connection:
-            inspector = schema.inspected(connection)
+            inspector = sa.inspect(connection)
             if not inspector.has_table(table.name):
                 return frozenset()
             found = inspector.get_columns(table.name)
         return frozenset(column["name"] for column in found)
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """Yield a connection on which every statement is its own transaction."""
-        with self.engine.connect().execution_options(
-            isolation_level="AUTOCOMMIT"
-        ) as connection:
+    def reading(self, *, status: bool = False) -> Iterator[sa.Connection]:
+        """Yield a connection with a transaction that cannot write.
+
+        With *status* only the server's state is read. A node of a Galera cluster tells
+        it at once, and before it shows a table it applies what others have committed.
+        """
+        option = {READING: STATUS if status else TABLES}
+        with self.engine.connect().execution_options(**option) as connection:
             yield connection
 
     def again(self, work: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from cellmap_migrations.errors import (
     DatabaseRefused,
     LoginRefused,
     PrivilegeMissing,
+    StatementPooling,
     StillFailing,
 )
 
@@ -22,6 +23,7 @@ FAULTS = {
     backends.Fault.RIGHTS: PrivilegeMissing,
     backends.Fault.HIDDEN: DatabaseHidden,
     backends.Fault.MISSING: DatabaseMissing,
+    backends.Fault.POOLING: StatementPooling,
 }
 
 

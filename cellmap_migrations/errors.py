@@ -230,6 +230,17 @@ class DatabaseMissing(ConfigurationError):
         )
 
 
+class StatementPooling(ConfigurationError):
+    """A pooler that gives each statement to another session of the server."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; a pooler in statement mode is in between, through "
+            "which nova cannot work either; set its pool_mode to transaction or "
+            "session, or use the server's own address"
+        )
+
+
 class PrivilegeMissing(RightsError):
     def __init__(self, what: str, message: str) -> None:
         super().__init__(

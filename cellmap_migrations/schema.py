@@ -60,12 +60,3 @@ instances = sa.Table(
 
 # What an instances table had in every release that this package reads.
 INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden"}
-
-
-def inspected(connection: sa.Connection) -> sa.Inspector:
-    """Return an inspector of what any node of a Galera cluster has committed.
-
-    A node waits for that before a SELECT, and not before the DESCRIBE of an inspection.
-    """
-    connection.execute(sa.select(1))
-    return sa.inspect(connection)

@@ -1,9 +1,9 @@
 """Plain rows go from one database to the other as lines of text, odd ones do not."""
 
 import pytest
-import sqlalchemy as sa
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted
+from cellmap_migrations.backends import mysql_limits
 from cellmap_migrations.copying import pages, plans
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
@@ -135,7 +135,7 @@ def test_page_ends_with_its_last_row(make_cloud: MakeCloud) -> None:
     ids=["the last line's end", "a part of the last field", "several lines"],
 )
 def test_text_that_the_server_cut_off_is_not_used(
-    make_cloud: MakeCloud, missing: int
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch, missing: int
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
@@ -147,11 +147,8 @@ def test_text_that_the_server_cut_off_is_not_used(
         # With the end of the last line.
         length = len(whole.lines) + 1 - missing
 
-        @sa.event.listens_for(inside.source.engine, "checkout")
-        def shorten(connection: object, _: object, __: object) -> None:
-            with connection.cursor() as cursor:  # type: ignore[attr-defined]
-                cursor.execute(f"SET SESSION group_concat_max_len = {length}")
-
+        longest = {**mysql_limits.LIMITS, "group_concat_max_len": str(length)}
+        monkeypatch.setattr(mysql_limits, "LIMITS", longest)
         page = pages.after(inside.source, plan, 0, bound=100, rows=50)
 
     assert whole.plain == 20

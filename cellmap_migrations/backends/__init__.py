@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations.backends.base import (
     DATABASE_ERRORS,
+    READING,
+    STATUS,
+    TABLES,
     Backend,
     DriverMissing,
     driver_error,
@@ -31,6 +34,9 @@ __all__ = [
     "DATABASE_ERRORS",
     "FILE_BASED",
     "PLACE_ARGUMENTS",
+    "READING",
+    "STATUS",
+    "TABLES",
     "Backend",
     "DriverMissing",
     "Fault",

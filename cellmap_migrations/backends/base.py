@@ -15,7 +15,12 @@ from cellmap_migrations.backends.status import Status
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+
+# The execution option of a connection that only reads: tables, or the server's status.
+READING = "cellmap_reading"
+TABLES, STATUS = "tables", "status"
 
 
 class DriverMissing(Exception):
@@ -59,14 +64,13 @@ class Backend(ABC):
         return True
 
     def engine(self, url: sa.URL, *, parameters: str, read_only: bool) -> sa.Engine:
-        """Return an engine whose sessions wait a second for locks, not a minute.
+        """Return an engine whose statements wait a second for locks, not a minute.
 
-        *parameters* are nova.conf's ``connection_parameters``. A *read_only* engine's
-        sessions cannot write, which the server itself enforces.
+        *parameters* are nova.conf's ``connection_parameters``. The server refuses every
+        write in the transactions of a *read_only* engine.
         """
         engine: sa.Engine = engines.create_engine(
             self.bounded(url),
-            mysql_sql_mode="TRADITIONAL",
             connection_parameters=parameters,
             # nova.conf's max_retries is -1 in most deployments: for ever. The budget
             # is connect_timeout, in connecting.py.
@@ -74,9 +78,7 @@ class Backend(ABC):
             max_pool_size=4,
             connection_recycle_time=600,
         )
-        # First: SQLAlchemy asks a new session about itself, and may wait for it.
-        limit = self.session(read_only=read_only)
-        sa.event.listen(engine, "connect", limit, insert=True)
+        self.limit(engine, read_only=read_only)
         return engine
 
     @abstractmethod
@@ -84,8 +86,11 @@ class Backend(ABC):
         """Return *url* with timeouts for the network, unless it sets its own."""
 
     @abstractmethod
-    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Return a listener that limits a new session on the server's side."""
+    def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
+        """Bound on the server's side how long a statement of *engine* takes.
+
+        No setting outlives its transaction. A pooler may give the session to nova next.
+        """
 
     @abstractmethod
     def code(self, error: BaseException) -> Any:
@@ -156,6 +161,11 @@ class Backend(ABC):
 DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
+
+
+def autocommits(connection: sa.Connection) -> bool:
+    """Return True if each statement on *connection* is a transaction of its own."""
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def driver_error(error: BaseException) -> BaseException:

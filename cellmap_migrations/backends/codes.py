@@ -14,6 +14,7 @@ class Fault(Enum):
     RIGHTS = "the user lacks a privilege"
     HIDDEN = "the user may not even know whether there is such a database"
     MISSING = "there is no such database"
+    POOLING = "a pooler gives no transaction a session to itself"
     OTHER = "anything else"
 
 
@@ -65,6 +66,7 @@ POSTGRESQL_AGAIN = frozenset(
         "08003",
         "08004",
         "08006",
+        "08P01",  # PgBouncer's own, such as that of query_wait_timeout
         "25006",  # read only: a failover in progress
         "25P03",  # idle in transaction for too long
         "40001",  # serialization failure

@@ -6,35 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import arguments, codes, refusals
+from cellmap_migrations.backends import arguments, codes, mysql_limits, refusals
 from cellmap_migrations.backends.base import Backend
 from cellmap_migrations.backends.mysql_status import MySQLStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 UNSIGNED = sa.Numeric(20, 0)
 
 # Lines in a statement: some 0.8 MB, where a server may take no more than 4 MB.
 LINES = 5_000
-# What GROUP_CONCAT may return; MariaDB's default is 1 MiB, MySQL's 1 KiB.
-LONGEST_TEXT = 16 << 20
-# What only some servers know.
-NOT_EVERYWHERE = {
-    # For clients that are frozen. To idle_write_transaction_timeout a SELECT ... FOR
-    # UPDATE is no write.
-    "idle_transaction_timeout": 5,
-    # As on PostgreSQL, in MariaDB's seconds and in MySQL's milliseconds.
-    "max_statement_time": 30,
-    "max_execution_time": 30_000,
-    # Through a load balancer each connection may be to another node of Galera, which
-    # applies what others have committed some moments later, unless it is told to wait:
-    # before SELECT (1), and INSERT (4), whose table another node may just have created.
-    # Not before UPDATE and DELETE (2): they follow a SELECT on their connection, and
-    # certification refuses them where a row was changed since. Not before SHOW (8): the
-    # throttle asks a node how far behind it is.
-    "wsrep_sync_wait": 1 | 4,
-}
 
 
 class MySQL(Backend):
@@ -72,30 +54,11 @@ class MySQL(Backend):
         limits = {"connect_timeout": "5", "read_timeout": "30", "write_timeout": "30"}
         return url.update_query_dict({**limits, **url.query})
 
-    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Bound lock waits, and the life of a transaction whose client was frozen.
-
-        A node of a Galera cluster first applies what others have committed by then.
-        """
-        statements = [
-            "SET SESSION innodb_lock_wait_timeout = 1",
-            # For a lock on a whole table, which a server waits for a day by default.
-            "SET SESSION lock_wait_timeout = 1",
-            f"SET SESSION group_concat_max_len = {LONGEST_TEXT}",
-        ]
-        if read_only:
-            statements.append("SET SESSION TRANSACTION READ ONLY")
-
-        def limit(connection: Any, _: Any) -> None:
-            with connection.cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement)
-                names = ", ".join(f"'{name}'" for name in NOT_EVERYWHERE)
-                cursor.execute(f"SHOW VARIABLES WHERE Variable_name IN ({names})")
-                for name, _before in cursor.fetchall():
-                    cursor.execute(f"SET SESSION {name} = {NOT_EVERYWHERE[name]}")
-
-        return limit
+    def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
+        """Bound lock waits and answers in each statement."""
+        # PyMySQL would make one statement of many rows only if it begins with INSERT.
+        engine.dialect.use_insertmanyvalues_wo_returning = True
+        mysql_limits.limit(engine, read_only=read_only)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each MD5."""

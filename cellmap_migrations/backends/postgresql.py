@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 
-from cellmap_migrations.backends import arguments, codes, postgresql_answers, refusals
+from cellmap_migrations.backends import arguments, codes, postgresql_limits, refusals
 from cellmap_migrations.backends.base import Backend, driver_error
 from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.postgresql_status import PostgreSQLStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+
+# protocol_violation
+POOLER = "08P01"
 
 
 def unbounded(column: sa.ColumnElement[Any]) -> Any:
@@ -51,30 +55,9 @@ class PostgreSQL(Backend):
         }
         return url.update_query_dict({**limits, **url.query})
 
-    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
+    def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
         """Bound lock waits, answers, and what a frozen client leaves open."""
-        limits = [
-            # A day is taken for a month otherwise, where the two servers differ.
-            "SET datestyle = 'ISO, MDY'",
-            "SET lock_timeout = '1s'",
-            "SET statement_timeout = '30s'",
-            "SET idle_in_transaction_session_timeout = '5s'",
-        ]
-        if read_only:
-            limits.append("SET default_transaction_read_only = on")
-        statements = "; ".join(limits)
-
-        def limit(connection: Any, _: Any) -> None:
-            postgresql_answers.bound(connection)
-            connection.adapters.register_loader(
-                "timestamp", postgresql_answers.time_loader()
-            )
-            # Outside a transaction, or a later rollback would take the limits back.
-            before, connection.autocommit = connection.autocommit, True
-            connection.execute(statements)
-            connection.autocommit = before
-
-        return limit
+        postgresql_limits.limit(engine, read_only=read_only)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each MD5."""
@@ -141,6 +124,9 @@ class PostgreSQL(Backend):
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means; without a SQLSTATE it is a failure to connect."""
         inner = driver_error(error)
+        # All errors of PgBouncer's own have one SQLSTATE, and its words are English.
+        if self.code(inner) == POOLER and "statement pooling mode" in str(inner):
+            return Fault.POOLING
         if type(inner).__name__ != "OperationalError" or self.code(inner):
             return super().fault(error)
         # libpq gives no code for a refused login, so its words have to do. They are

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import time
 from contextlib import suppress
+from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from datetime import datetime
 
-# Longer than the sessions' statement_timeout: a server that can speak has by then.
+# Longer than statement_timeout: a server that can speak has by then.
 SECONDS = 35.0
 
 
@@ -48,19 +49,27 @@ def moving(connection: Any, talk: Generator[Any, Any, Any]) -> Generator[Any, An
         return end.value
 
 
-def time_loader() -> type:
-    """Return what makes times of psycopg's texts, and None of what Python has not.
+def load_times(connection: Any) -> None:
+    """Let *connection* return times without a zone, in UTC as nova stores them.
 
-    Such as infinity, years before Christ and those after 9999.
+    None stands for a time that Python has not: infinity, and the years before Christ
+    and after 9999.
     """
     psycopg: Any = importlib.import_module("psycopg")
     # The one in C, which is the default, calls nothing of Python's.
-    usual: Any = importlib.import_module("psycopg.types.datetime").TimestampLoader
+    loaders: Any = importlib.import_module("psycopg.types.datetime")
 
-    def load(self: Any, data: Any) -> datetime | None:
-        with suppress(psycopg.DataError):
-            found: datetime = usual.load(self, data)
-            return found
-        return None
+    def loader(usual: Any) -> type:
+        def load(self: Any, data: Any) -> datetime | None:
+            with suppress(psycopg.DataError, OverflowError):
+                found: datetime = usual.load(self, data)
+                if found.tzinfo is None:
+                    return found
+                return found.astimezone(timezone.utc).replace(tzinfo=None)
+            return None
 
-    return type("TimeLoader", (usual,), {"load": load})
+        return type(usual.__name__, (usual,), {"load": load})
+
+    for name in ("timestamp", "timestamptz"):
+        usual = getattr(loaders, f"{name.capitalize()}Loader")
+        connection.adapters.register_loader(name, loader(usual))

@@ -12,7 +12,7 @@ from cellmap_migrations.backends import arguments, refusals
 from cellmap_migrations.backends.base import Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 PRIMARY_CODE = 0xFF
 # KiB of the file that a connection keeps. SQLite's 2 MiB do not hold the pages of an
@@ -79,7 +79,7 @@ class SQLite(Backend):
         # Not oslo.db's: that one begins a transaction even in AUTOCOMMIT, and a
         # transaction that has read keeps every writer of the file from committing.
         engine = sa.create_engine(self.bounded(url), poolclass=sa.NullPool)
-        sa.event.listen(engine, "connect", self.session(read_only=read_only))
+        self.limit(engine, read_only=read_only)
         return engine
 
     def bounded(self, url: sa.URL) -> sa.URL:
@@ -93,10 +93,14 @@ class SQLite(Backend):
             {"mode": mode, "uri": "true"}
         )
 
-    def session(self, *, read_only: bool) -> Callable[[Any, Any], None]:
-        """Wait a second for a lock; refuse writes where nothing is to be written."""
+    def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
+        """Wait a second for a lock; refuse writes where nothing is to be written.
 
-        def limit(connection: Any, _: Any) -> None:
+        Settings of a connection, since no pooler can hand one of a file to nova.
+        """
+
+        @sa.event.listens_for(engine, "connect")
+        def connected(connection: Any, _: Any) -> None:
             connection.execute("PRAGMA busy_timeout = 1000")
             # Who reads goes through the file once.
             if not read_only:
@@ -104,8 +108,6 @@ class SQLite(Backend):
             connection.create_aggregate("cellmap_checksum", 1, Checksum)
             connection.create_aggregate("cellmap_own_checksum", 1, OwnChecksum)
             connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
-
-        return limit
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each MD5, which SQLite lacks."""

@@ -65,7 +65,8 @@ def connection(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
     options = {"isolation_level": "AUTOCOMMIT", CELL_OPTION: cell_uuid}
     with api.engine.connect().execution_options(**options) as opened:
         sa.event.listen(opened, "before_execute", narrow, retval=True)
-        # As in schema.inspected: Alembic describes the table first of all.
+        # Alembic describes the table first of all, for which a node of Galera waits for
+        # nothing, as it does before a SELECT.
         opened.execute(sa.select(1))
         yield opened
 

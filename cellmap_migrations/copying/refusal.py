@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from cellmap_migrations import directory, schema
+from cellmap_migrations import directory
 from cellmap_migrations.backends import driver_error
 from cellmap_migrations.backends.refusals import constraint
 from cellmap_migrations.copying import write
@@ -57,7 +57,7 @@ def no_free_id(api: Database, error: Exception) -> bool:
 def primary_key(api: Database) -> str | None:
     """Return the name of the table's primary key."""
     with api.reading() as connection:
-        inspector = schema.inspected(connection)
+        inspector = sa.inspect(connection)
         return inspector.get_pk_constraint(instance_mappings.name)["name"]
 
 
@@ -139,7 +139,7 @@ def unfilled(api: Database, plan: Plan) -> list[str]:
     """Return the columns that must have a value, and get none from an INSERT."""
     written = {"instance_uuid", "cell_id", "updated_at", *plan.columns}
     with api.reading() as connection:
-        columns = schema.inspected(connection).get_columns(instance_mappings.name)
+        columns = sa.inspect(connection).get_columns(instance_mappings.name)
     return [
         column["name"]
         for column in columns

@@ -20,7 +20,7 @@ T = TypeVar("T")
 def ask(database: Database, question: Callable[[sa.Connection], T]) -> T:
     """Return the answer, once; raise Unmeasured also where there is none."""
     try:
-        with database.reading() as connection:
+        with database.reading(status=True) as connection:
             return question(connection)
     except RightMissing as error:
         raise RightMissing(f"{database.what}: the right {error} is missing") from error

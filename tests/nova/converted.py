@@ -18,8 +18,8 @@ ZONE = "Europe/Berlin"
 def convert(engine: sa.Engine) -> None:
     """Give every column of *engine*'s database the type that pgloader gives it.
 
-    The time zone of new sessions is not UTC any more, except those of *engine*. *engine*
-    reads times as UTC without a time zone.
+    The time zone of new sessions is not UTC any more. Those of *engine* still have UTC,
+    and read times without a time zone.
     """
     columns = sa.text(
         "SELECT table_name, column_name, data_type FROM information_schema.columns"

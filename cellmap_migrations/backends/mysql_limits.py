@@ -1,0 +1,146 @@
+"""Limits of MariaDB and MySQL for one statement, so that no session keeps them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from cellmap_migrations.backends.base import READING, STATUS, autocommits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LIMITS = {
+    # For a lock on a whole table, which a server waits for a day by default.
+    "lock_wait_timeout": "1",
+    # What GROUP_CONCAT may return: 16 MiB. MariaDB's default is 1 MiB, MySQL's 1 KiB.
+    "group_concat_max_len": f"{16 << 20}",
+    "time_zone": "'+00:00'",
+}
+# The limit on an answer, which each of the two has by a name of its own: 30 s.
+MARIADB, MYSQL = "max_statement_time", "max_execution_time"
+MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: "30"}
+MYSQL_LIMIT = "MAX_EXECUTION_TIME(30000)"
+# Through a load balancer each connection may be to another node of Galera, which
+# applies what others have committed some moments later, unless it is told to wait:
+# before SELECT and START TRANSACTION (1), and INSERT (4), whose table another node may
+# just have created. Not before UPDATE and DELETE (2): they follow a SELECT on their
+# connection, and certification refuses them where a row was changed since.
+SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
+# No statement can say these, so they are set only where no pooler is in between.
+# MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
+# ... FOR UPDATE is no write. MySQL takes hints for no variable of InnoDB, and for none
+# in START TRANSACTION.
+OF_SESSION = {
+    MARIADB: {"idle_transaction_timeout": "5"},
+    MYSQL: {"innodb_lock_wait_timeout": "1", SYNC: SYNC_WAIT},
+}
+NAMES = [MARIADB, MYSQL, "sql_mode", *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
+KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
+# They say how a statement is read, as its author has to know.
+LEXICAL = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
+
+READS = re.compile(r"\s*(SELECT|DESCRIBE|SHOW CREATE)\b")
+WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|CREATE TABLE)\b")
+HINTED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b")
+
+
+class Limits:
+    """Say limits in each statement, as far as the server knows them."""
+
+    def __init__(self) -> None:
+        self.known: Mapping[str, str] | None = None
+
+    def connected(self, driver: Any, _: Any) -> None:
+        """Ask the first server for its variables; bound a session that is ours alone.
+
+        PyMySQL's SET NAMES and SET AUTOCOMMIT are the same for nova.
+        """
+        with driver.cursor() as cursor:
+            if self.known is None:
+                cursor.execute(KNOWN)
+                self.known = dict(cursor.fetchall())
+            if is_direct(driver, cursor):
+                settings = OF_SESSION[MARIADB if MARIADB in self.known else MYSQL]
+                for name in self.known.keys() & settings.keys():
+                    cursor.execute(f"SET SESSION {name} = {settings[name]}")
+
+    def settings(self) -> dict[str, str]:
+        """Return the variables of each statement, and their values in SQL."""
+        known = self.known or {}
+        modes = [mode for mode in LEXICAL if mode in known.get("sql_mode", "")]
+        found = {**LIMITS, "sql_mode": f"'{','.join(['TRADITIONAL', *modes])}'"}
+        return {**found, SYNC: SYNC_WAIT} if SYNC in known else found
+
+    def said(self, cursor: Any, statement: str, parameters: Any) -> tuple[str, Any]:
+        """Return *statement* with its limits, and the parameters that are left."""
+        if MARIADB not in (self.known or {}):
+            return self.hinted(statement), parameters
+        if WRITES.match(statement):
+            text = cursor.mogrify(statement, parameters)
+            # The binary log gets only what is executed: a replica would have to keep to
+            # the limits as well, and stop where it cannot.
+            statement = cursor.mogrify("EXECUTE IMMEDIATE %s", (text,))
+            return self.prefix() + statement.replace("%", "%%"), ()
+        if READS.match(statement):
+            return self.prefix() + statement, parameters
+        return statement, parameters
+
+    def prefix(self) -> str:
+        """Return what MariaDB reads before a statement.
+
+        A comment to everybody else: ProxySQL takes SET STATEMENT for a SET, and locks
+        the connection to one host group.
+        """
+        if not self.known or MARIADB not in self.known:
+            return ""
+        settings = {**self.settings(), **MARIADB_LIMITS}
+        said = ", ".join(f"{name}={value}" for name, value in settings.items())
+        return f"/*M!100203 SET STATEMENT {said} FOR */ "
+
+    def hinted(self, statement: str) -> str:
+        """Return *statement* with MySQL's hints."""
+        found = HINTED.match(statement)
+        if not found:
+            return statement
+        hints = [f"SET_VAR({name}={value})" for name, value in self.settings().items()]
+        if found[1] == "SELECT":
+            hints.append(MYSQL_LIMIT)
+        end = found.end()
+        return f"{statement[:end]} /*+ {' '.join(hints)} */{statement[end:]}"
+
+
+def limit(engine: sa.Engine, *, read_only: bool) -> None:
+    """Say limits in each statement of *engine*; a *read_only* one cannot write."""
+    limits = Limits()
+    # First: SQLAlchemy asks a new session about itself.
+    sa.event.listen(engine, "connect", limits.connected, insert=True)
+
+    @sa.event.listens_for(engine, "before_cursor_execute", retval=True)
+    def before(
+        _: Any, cursor: Any, statement: str, parameters: Any, *__: Any
+    ) -> tuple[str, Any]:
+        return limits.said(cursor, statement, parameters)
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        reading = connection.get_execution_options().get(READING)
+        # SHOW cannot write, and answers where a node of Galera is not ready.
+        if autocommits(connection) or reading == STATUS:
+            return
+        if read_only or reading:
+            # A node waits here, and not before a SELECT of an open transaction.
+            connection.exec_driver_sql(f"{limits.prefix()}START TRANSACTION READ ONLY")
+
+
+def is_direct(driver: Any, cursor: Any) -> bool:
+    """Return True if the handshake was with the server that answers.
+
+    A pooler makes its own handshake. ProxySQL answers CONNECTION_ID() itself.
+    """
+    cursor.execute("SELECT @@pseudo_thread_id, @@version")
+    number, version = cursor.fetchone()
+    greeted = str(driver.get_server_info())
+    return bool(number == driver.thread_id() and greeted.endswith(version))
