@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from cellmap_migrations.copying import pages
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import LONG_AGO, now
@@ -13,8 +14,9 @@ from tests.books import assert_books_balance
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 from tests.nova.converted import convert
-from tests.nova.inside import alembic_inside, cellmap_inside
+from tests.nova.inside import alembic_inside, cellmap_inside, opened
 from tests.test_check import differences
+from tests.test_lines import plan_of
 
 ORPHAN = "11111111-2222-4333-8444-555555555555"
 YOUNG_ORPHAN = "21111111-2222-4333-8444-555555555555"
@@ -96,6 +98,20 @@ def test_upgrade_writes_times_in_utc_and_downgrade_finds_them(
     assert differences(alembic(cloud, "check")) == {}
     alembic(cloud, "downgrade", "base", **REMOVE)
     assert set(cloud.mappings()) == {novas}
+
+
+@each_case
+def test_lines_of_the_cell_have_times_without_a_zone(
+    make_cloud: MakeCloud, case: Case
+) -> None:
+    cloud, cell = made(make_cloud, case)
+    cell.add_instances(2)
+
+    with opened(cloud, cell) as inside:
+        page = pages.after(inside.source, plan_of(inside), 0, bound=9, rows=9)
+
+    times = [line.split("\t")[-1] for line in page.lines.split("\n")]
+    assert times == ["2015-10-15 12:30:00"] * 2
 
 
 @each_case
