@@ -117,6 +117,11 @@ def try_for(database: Database, seconds: float) -> None:
             backends.Fault.OTHER,
         )
 
+    def touch() -> None:
+        # A pooler in statement mode connects, and refuses every transaction.
+        with database.reading(status=True) as connection, connection.begin():
+            pass
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(may_pass),
         stop=tenacity.stop_before_delay(seconds),
@@ -125,7 +130,7 @@ def try_for(database: Database, seconds: float) -> None:
     )
     try:
         with hurried(database, seconds):
-            retrying(lambda: database.engine.connect().close())
+            retrying(touch)
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
         raise Unreachable(database.what, seconds, message(cause)) from None

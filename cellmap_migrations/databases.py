@@ -93,10 +93,10 @@ class Database:
 
     @contextmanager
     def reading(self, *, status: bool = False) -> Iterator[sa.Connection]:
-        """Yield a connection with a transaction that cannot write.
+        """Yield a connection in whose transaction the server refuses writes.
 
-        With *status* only the server's state is read. A node of a Galera cluster tells
-        it at once, and before it shows a table it applies what others have committed.
+        A node of a Galera cluster first applies what the other nodes have committed,
+        unless only the server's *status* is read.
         """
         option = {READING: STATUS if status else TABLES}
         with self.engine.connect().execution_options(**option) as connection:

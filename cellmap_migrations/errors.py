@@ -231,7 +231,7 @@ class DatabaseMissing(ConfigurationError):
 
 
 class StatementPooling(ConfigurationError):
-    """A pooler that gives each statement to another session of the server."""
+    """A pooler that may send each statement to another session of the server."""
 
     def __init__(self, what: str, message: str) -> None:
         super().__init__(

@@ -1,12 +1,23 @@
-"""What only reads has sessions that cannot write, whatever its code may do."""
+"""What only reads has transactions that cannot write, whatever its code may do."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations import connecting, settings, urls
+from cellmap_migrations.backends import DATABASE_ERRORS
+from cellmap_migrations.databases import Database
+from cellmap_migrations.stopping import Stopping
+from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
-from tests.nova.inside import alembic_inside, cellmap_inside
+from tests.nova.inside import alembic_inside, cellmap_inside, opened
+
+# MariaDB's number, and PostgreSQL's words.
+REFUSED = "1792|read-only transaction"
+WRITE = sa.text("UPDATE instance_mappings SET user_id = 'x'")
 
 
 @pytest.fixture
@@ -60,3 +71,67 @@ def test_upgrade_can_write_in_the_api_database_only(
     cellmap_inside(cloud, "upgrade", "--cell", "cell1")
 
     assert set(sessions) == {True, False}
+
+
+@pytest.fixture
+def reading(make_cloud: MakeCloud) -> Iterator[Database]:
+    """An API database as commands open it that only read."""
+    cloud = make_cloud()
+    cloud.map("5e2f5ac6-0000-4000-8000-000000000001", None)
+    config = settings.load([f"config_file={cloud.config_file}"])
+    url, _ = urls.parse(config.api_connection, "api")
+    database = connecting.connect(
+        url, what="API", settings=config, stopping=Stopping(), read_only=True
+    )
+    with closing(database):
+        yield database
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_server_refuses_a_write_in_each_transaction(reading: Database) -> None:
+    for _ in range(2):
+        with (
+            reading.engine.begin() as connection,
+            pytest.raises(DATABASE_ERRORS, match=REFUSED),
+        ):
+            connection.execute(WRITE)
+
+
+@pytest.mark.only_on("postgresql")
+def test_server_refuses_a_write_in_autocommit(reading: Database) -> None:
+    with reading.engine.connect() as opened_one:
+        connection = opened_one.execution_options(isolation_level="AUTOCOMMIT")
+        with pytest.raises(DATABASE_ERRORS, match=REFUSED):
+            connection.execute(WRITE)
+        # The transaction around the statement has ended with it.
+        assert connection.scalar(sa.select(1)) == 1
+
+
+@pytest.mark.only_on("mysql", "postgresql")
+def test_server_refuses_a_write_where_an_upgrade_only_reads(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuid = cell.add_instance()
+    cloud.map(uuid, cell)
+
+    with opened(cloud, cell) as inside:
+        with (
+            inside.source.engine.begin() as connection,
+            pytest.raises(DATABASE_ERRORS, match=REFUSED),
+        ):
+            connection.execute(sa.text("UPDATE instances SET user_id = 'x'"))
+        with (
+            inside.api.reading() as connection,
+            pytest.raises(DATABASE_ERRORS, match=REFUSED),
+        ):
+            connection.execute(WRITE)
+        # It can write where it means to.
+        with inside.api.engine.begin() as connection:
+            connection.execute(WRITE)
+
+    assert cloud.mappings()[uuid].user_id == "x"
+    row = cell.row(uuid)
+    assert row is not None
+    assert row["user_id"] != "x"

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import base, mysql_limits
+from cellmap_migrations.backends import Fault, base, mysql_limits
+from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
@@ -178,3 +180,17 @@ def test_mysql_is_told_in_hints(statement: str, said: str) -> None:
 
     assert limits.said(None, statement, (1,)) == (said, (1,))
     assert limits.prefix() == ""
+
+
+@pytest.mark.only_on("postgresql")
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("transaction blocks not allowed in statement pooling mode", Fault.POOLING),
+        ("query_wait_timeout", Fault.AGAIN),
+    ],
+)
+def test_pooler_that_refuses_transactions_is_not_tried_again(
+    words: str, fault: Fault
+) -> None:
+    assert PostgreSQL().fault(psycopg.errors.ProtocolViolation(words)) is fault

@@ -110,6 +110,22 @@ def test_replica_that_is_behind_is_waited_for(replica: Replica, mariadb: Cloud) 
     assert reason.startswith(f"replica {replica.name} is ")
 
 
+def test_binary_log_has_no_limits_that_a_replica_would_keep_to(
+    replica: Replica, mariadb: Cloud
+) -> None:
+    finished = alembic_inside(mariadb, "upgrade", "head", cell="cell1")
+
+    with replica.primary.admin().connect() as connection:
+        [log] = connection.exec_driver_sql("SHOW MASTER STATUS").scalars()
+        events = connection.exec_driver_sql(f"SHOW BINLOG EVENTS IN '{log}'").all()
+    said = [str(event[-1]) for event in events]
+    assert (finished.code, finished.err) == (0, "")
+    # As statements, which is MariaDB's default for them.
+    assert [text for text in said if "INSERT INTO instance_mappings" in text]
+    assert [text for text in said if "SET STATEMENT" in text] == []
+    replica.catch_up()
+
+
 def test_replica_that_stops_to_replicate_is_waited_for(
     replica: Replica, mariadb: Cloud
 ) -> None:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
+from tests.nova.inside import opened
 from tests.upgrading import complete, upgrade
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
@@ -75,3 +76,23 @@ def test_day_is_not_taken_for_a_month(make_cloud: MakeCloud) -> None:
     assert complete(mapped=2) == ended
     found = cloud.mappings()
     assert {found[uuid].created_at for uuid in (plain, odd)} == {FIFTH_OF_OCTOBER}
+
+
+def test_time_with_a_zone_is_one_in_utc(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(cell_backend="postgresql")
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(3)
+    odd = ["2015-10-05 12:30:01+02", "infinity", "9999-12-31 23:59:59-12"]
+    with cell.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE zoned (id INT, at TIMESTAMPTZ)")
+        for number, at in enumerate(odd):
+            connection.exec_driver_sql(f"INSERT INTO zoned VALUES ({number}, '{at}')")
+        connection.exec_driver_sql(
+            f"ALTER DATABASE \"{cell.url.database}\" SET timezone TO 'Asia/Tokyo'"
+        )
+    zoned = sa.table("zoned", sa.column("id"), sa.column("at"))
+
+    with opened(cloud, cell) as inside:
+        rows = inside.source.read(sa.select(zoned.c.at).order_by(zoned.c.id))
+
+    assert [row.at for row in rows] == [datetime(2015, 10, 5, 10, 30, 1), None, None]  # noqa: DTZ001 - nova's are naive

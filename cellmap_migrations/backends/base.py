@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-# The execution option of a connection that only reads: tables, or the server's status.
+# The execution option of a connection that reads tables or the server's status.
 READING = "cellmap_reading"
 TABLES, STATUS = "tables", "status"
 
@@ -87,9 +87,9 @@ class Backend(ABC):
 
     @abstractmethod
     def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
-        """Bound on the server's side how long a statement of *engine* takes.
+        """Let the server bound how long a statement of *engine* takes.
 
-        No setting outlives its transaction. A pooler may give the session to nova next.
+        No setting stays in a session, because a pooler may give that to nova next.
         """
 
     @abstractmethod

@@ -14,7 +14,7 @@ class Fault(Enum):
     RIGHTS = "the user lacks a privilege"
     HIDDEN = "the user may not even know whether there is such a database"
     MISSING = "there is no such database"
-    POOLING = "a pooler gives no transaction a session to itself"
+    POOLING = "a pooler in between refuses transactions"
     OTHER = "anything else"
 
 

@@ -56,7 +56,7 @@ class MySQL(Backend):
 
     def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
         """Bound lock waits and answers in each statement."""
-        # PyMySQL would make one statement of many rows only if it begins with INSERT.
+        # PyMySQL puts many rows into one statement only if it begins with INSERT.
         engine.dialect.use_insertmanyvalues_wo_returning = True
         mysql_limits.limit(engine, read_only=read_only)
 

@@ -39,7 +39,7 @@ OF_SESSION = {
 }
 NAMES = [MARIADB, MYSQL, "sql_mode", *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
-# They say how a statement is read, as its author has to know.
+# SQLAlchemy and the driver write statements for these modes of the server.
 LEXICAL = ("ANSI_QUOTES", "NO_BACKSLASH_ESCAPES")
 
 READS = re.compile(r"\s*(SELECT|DESCRIBE|SHOW CREATE)\b")
@@ -48,15 +48,15 @@ HINTED = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE)\b")
 
 
 class Limits:
-    """Say limits in each statement, as far as the server knows them."""
+    """Add limits to each statement of one engine."""
 
     def __init__(self) -> None:
         self.known: Mapping[str, str] | None = None
 
     def connected(self, driver: Any, _: Any) -> None:
-        """Ask the first server for its variables; bound a session that is ours alone.
+        """Ask once which variables the server has. Set those of a session if allowed.
 
-        PyMySQL's SET NAMES and SET AUTOCOMMIT are the same for nova.
+        PyMySQL sends the same SET NAMES and SET AUTOCOMMIT for nova.
         """
         with driver.cursor() as cursor:
             if self.known is None:
@@ -75,13 +75,14 @@ class Limits:
         return {**found, SYNC: SYNC_WAIT} if SYNC in known else found
 
     def said(self, cursor: Any, statement: str, parameters: Any) -> tuple[str, Any]:
-        """Return *statement* with its limits, and the parameters that are left."""
+        """Return *statement* with its limits, and its parameters."""
         if MARIADB not in (self.known or {}):
             return self.hinted(statement), parameters
         if WRITES.match(statement):
             text = cursor.mogrify(statement, parameters)
-            # The binary log gets only what is executed: a replica would have to keep to
-            # the limits as well, and stop where it cannot.
+            # MariaDB logs SET STATEMENT with a statement, and not with one that is
+            # executed immediately. A replica would apply the limits to itself and stop
+            # after some lock waits of 1 s.
             statement = cursor.mogrify("EXECUTE IMMEDIATE %s", (text,))
             return self.prefix() + statement.replace("%", "%%"), ()
         if READS.match(statement):
@@ -89,10 +90,10 @@ class Limits:
         return statement, parameters
 
     def prefix(self) -> str:
-        """Return what MariaDB reads before a statement.
+        """Return the SET STATEMENT of MariaDB, or nothing for MySQL.
 
-        A comment to everybody else: ProxySQL takes SET STATEMENT for a SET, and locks
-        the connection to one host group.
+        It is in a comment that only MariaDB executes. ProxySQL takes SET STATEMENT for
+        a SET, and locks the client's connection to one host group.
         """
         if not self.known or MARIADB not in self.known:
             return ""
@@ -101,7 +102,7 @@ class Limits:
         return f"/*M!100203 SET STATEMENT {said} FOR */ "
 
     def hinted(self, statement: str) -> str:
-        """Return *statement* with MySQL's hints."""
+        """Return *statement* with its limits as hints of MySQL."""
         found = HINTED.match(statement)
         if not found:
             return statement
@@ -113,7 +114,10 @@ class Limits:
 
 
 def limit(engine: sa.Engine, *, read_only: bool) -> None:
-    """Say limits in each statement of *engine*; a *read_only* one cannot write."""
+    """Add limits to each statement of *engine*.
+
+    The server refuses writes in the transactions of a *read_only* engine.
+    """
     limits = Limits()
     # First: SQLAlchemy asks a new session about itself.
     sa.event.listen(engine, "connect", limits.connected, insert=True)
@@ -127,18 +131,18 @@ def limit(engine: sa.Engine, *, read_only: bool) -> None:
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get(READING)
-        # SHOW cannot write, and answers where a node of Galera is not ready.
+        # A node of Galera that is not ready takes SHOW, and no START TRANSACTION.
         if autocommits(connection) or reading == STATUS:
             return
         if read_only or reading:
-            # A node waits here, and not before a SELECT of an open transaction.
+            # In a transaction a node waits before no SELECT, so it has to wait here.
             connection.exec_driver_sql(f"{limits.prefix()}START TRANSACTION READ ONLY")
 
 
 def is_direct(driver: Any, cursor: Any) -> bool:
-    """Return True if the handshake was with the server that answers.
+    """Return True if the server that answers has also made the handshake.
 
-    A pooler makes its own handshake. ProxySQL answers CONNECTION_ID() itself.
+    A pooler makes a handshake of its own. ProxySQL answers CONNECTION_ID() itself.
     """
     cursor.execute("SELECT @@pseudo_thread_id, @@version")
     number, version = cursor.fetchone()

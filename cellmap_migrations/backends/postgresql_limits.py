@@ -24,21 +24,28 @@ BEGIN, BEGIN_READ_ONLY = f"BEGIN; {LIMITS}", f"BEGIN READ ONLY; {LIMITS}"
 
 
 def limit(engine: sa.Engine, *, read_only: bool) -> None:
-    """Begin each transaction of *engine* with limits, and READ ONLY if it is so."""
+    """Begin each transaction of *engine* with limits.
+
+    The server refuses writes in those of a *read_only* engine.
+    """
+    # No table of nova's has the type, for which SQLAlchemy would ask each server.
+    engine.dialect.use_native_hstore = False  # type: ignore[attr-defined]
 
     # First: SQLAlchemy asks a new session about itself, and may wait for it.
     @sa.event.listens_for(engine, "connect", insert=True)
     def connected(driver: Any, _: Any) -> None:
         postgresql_answers.bound(driver)
         postgresql_answers.load_times(driver)
-        # A prepared statement belongs to a session, which the next one may not be.
+        # A prepared statement would stay in a session that nova gets next.
         driver.prepare_threshold = None
+        driver.autocommit = True
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         if autocommits(connection):
             return
-        # psycopg would send a BEGIN by itself, which takes another round trip.
+        # psycopg would send a BEGIN of its own, in another round trip. SQLAlchemy turns
+        # this off after each use of AUTOCOMMIT.
         of(connection).autocommit = True
         reads = read_only or READING in connection.get_execution_options()
         connection.exec_driver_sql(BEGIN_READ_ONLY if reads else BEGIN)

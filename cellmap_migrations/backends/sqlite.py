@@ -94,10 +94,7 @@ class SQLite(Backend):
         )
 
     def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
-        """Wait a second for a lock; refuse writes where nothing is to be written.
-
-        Settings of a connection, since no pooler can hand one of a file to nova.
-        """
+        """Let each connection wait 1 s for a lock, and refuse writes if *read_only*."""
 
         @sa.event.listens_for(engine, "connect")
         def connected(connection: Any, _: Any) -> None:

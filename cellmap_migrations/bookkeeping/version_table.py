@@ -65,8 +65,8 @@ def connection(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
     options = {"isolation_level": "AUTOCOMMIT", CELL_OPTION: cell_uuid}
     with api.engine.connect().execution_options(**options) as opened:
         sa.event.listen(opened, "before_execute", narrow, retval=True)
-        # Alembic describes the table first of all, for which a node of Galera waits for
-        # nothing, as it does before a SELECT.
+        # A node of Galera waits for the other nodes' commits before a SELECT, and not
+        # before the DESCRIBE that is Alembic's first statement.
         opened.execute(sa.select(1))
         yield opened
 
