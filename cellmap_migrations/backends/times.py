@@ -22,7 +22,7 @@ class AsText(FunctionElement[str]):
 
 
 class Seconds(FunctionElement[int]):
-    """The seconds of a time since 1970, or NULL for what is no time."""
+    """The seconds of a time since 1970, or NULL for a value that is no time."""
 
     name = "seconds"
     type = sa.BigInteger()

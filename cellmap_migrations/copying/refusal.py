@@ -43,9 +43,9 @@ def refuse_table(cell: Cell, plan: Plan, error: Exception) -> None:
 
 
 def no_free_id(api: Database, error: Exception) -> bool:
-    """Return True if *error* says that the id got a value that is taken or none.
+    """Return True if *error* says that the server had no free value for the id.
 
-    A plain row cannot tell: ids in front of a hole are taken, and those in it are free.
+    A plain row cannot tell: it gets a free id if the sequence is in a hole by then.
     """
     inner = driver_error(error)
     if api.backend.code(inner) in api.backend.refusals.spent:
