@@ -7,7 +7,7 @@ from cellmap_migrations.backends import mysql_limits
 from cellmap_migrations.copying import pages, plans
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
-from tests.nova.inside import opened
+from tests.nova.inside import alembic_inside, opened
 from tests.upgrading import complete, upgrade
 
 # Whatever SQL, a line, or a driver's formatting of one could take for something else.
@@ -59,6 +59,29 @@ def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:
         uuid: (row.project_id, row.user_id) for uuid, row in cloud.mappings().items()
     }
     assert complete(mapped=len(expected)) == ended
+    assert expected == found
+
+
+@pytest.mark.only_on("mysql")
+def test_values_arrive_where_the_server_reads_statements_in_another_way(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    expected = {cell.add_instance(project_id=text): text for text in ODD}
+    change = "SET GLOBAL sql_mode = %(modes)s"
+
+    with cloud.server("mysql").admin().connect() as connection:
+        before = connection.exec_driver_sql("SELECT @@GLOBAL.sql_mode").scalar_one()
+        modes = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"
+        connection.exec_driver_sql(change, {"modes": modes})
+        try:
+            ended = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+        finally:
+            connection.exec_driver_sql(change, {"modes": before})
+
+    found = {uuid: row.project_id for uuid, row in cloud.mappings().items()}
+    assert (ended.code, ended.err) == (0, "")
     assert expected == found
 
 
