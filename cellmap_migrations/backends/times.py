@@ -50,18 +50,24 @@ def as_text_of_postgresql(element: AsText, compiler: Any, **options: Any) -> str
 
 @compiles(Seconds, "postgresql")
 def seconds_of_postgresql(element: Seconds, compiler: Any, **options: Any) -> str:
-    """Leave out infinity, which no sum survives."""
+    """Leave out infinity, which no sum survives.
+
+    Not EXTRACT, which returns a numeric since PostgreSQL 14.
+    """
     time = time_of(element)
-    whole = sa.cast(sa.func.floor(sa.extract("epoch", time)), sa.BigInteger)
+    epoch: sa.ColumnElement[Any] = sa.literal_column("'epoch'")
+    whole = sa.cast(sa.func.floor(sa.func.date_part(epoch, time)), sa.BigInteger)
     return str(compiler.process(sa.case((sa.func.isfinite(time), whole)), **options))
 
 
 @compiles(Seconds, "mysql", "mariadb")
 def seconds_of_mysql(element: Seconds, compiler: Any, **options: Any) -> str:
-    """Count without UNIX_TIMESTAMP, which depends on the session's time zone."""
-    unit: sa.ColumnElement[Any] = sa.literal_column("SECOND")
-    epoch: sa.ColumnElement[Any] = sa.literal_column("'1970-01-01'")
-    found = sa.func.timestampdiff(unit, epoch, time_of(element))
+    """Count without UNIX_TIMESTAMP, which depends on the session's time zone.
+
+    TO_SECONDS begins with the year 0.
+    """
+    epoch: sa.ColumnElement[Any] = sa.literal_column("62167219200")
+    found = sa.func.to_seconds(time_of(element)) - epoch
     return str(compiler.process(found, **options))
 
 
