@@ -63,9 +63,11 @@ def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:
 
 
 @pytest.mark.only_on("mysql")
+@pytest.mark.parametrize("logged", [False, True])
 def test_values_arrive_where_the_server_reads_statements_in_another_way(
-    make_cloud: MakeCloud,
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch, *, logged: bool
 ) -> None:
+    monkeypatch.setattr(mysql_limits.Limits, "logs_statements", lambda _: logged)
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     expected = {cell.add_instance(project_id=text): text for text in ODD}

@@ -194,3 +194,21 @@ def test_pooler_that_refuses_transactions_is_not_tried_again(
     words: str, fault: Fault
 ) -> None:
     assert PostgreSQL().fault(psycopg.errors.ProtocolViolation(words)) is fault
+
+
+@pytest.mark.only_on("mysql")
+def test_values_are_quoted_for_a_statement_in_a_statement(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_limits.Limits, "logs_statements", lambda _: True)
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    odd = ["it's", "back\\slash", "100%s", "%(name)s", "new\nline", "''", "項目"]
+    expected = {cell.add_instance(project_id=text): text for text in odd}
+    expected |= dict.fromkeys(cell.add_instances(3, project_id="plain"), "plain")
+
+    upgraded = cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+
+    assert upgraded.code == 0, upgraded.err
+    found = {uuid: row.project_id for uuid, row in cloud.mappings().items()}
+    assert found == expected

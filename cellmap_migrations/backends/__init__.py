@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations.backends.base import (
     DATABASE_ERRORS,
-    READING,
-    STATUS,
-    TABLES,
     Backend,
     DriverMissing,
     driver_error,
 )
 from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.mysql import MySQL
+from cellmap_migrations.backends.options import READING, STATUS, TABLES
 from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.backends.sqlite import SQLite
 from cellmap_migrations.backends.status import (

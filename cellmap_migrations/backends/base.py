@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-# The execution option of a connection that reads tables or the server's status.
-READING = "cellmap_reading"
-TABLES, STATUS = "tables", "status"
-
-
 class DriverMissing(Exception):
     """No driver for the database of a URL."""
 
@@ -157,11 +152,6 @@ class Backend(ABC):
 
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
-
-
-def autocommits(connection: sa.Connection) -> bool:
-    """Return True if each statement on *connection* is a transaction of its own."""
-    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def driver_error(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cellmap_migrations.backends import postgresql_answers
-from cellmap_migrations.backends.base import READING, autocommits
+from cellmap_migrations.backends.options import READING, autocommits
 
 LIMITS = "; ".join(
     f"SET LOCAL {setting}"
