@@ -238,6 +238,14 @@ class SchemaTooOld(ConfigurationError):
         )
 
 
+class TableRefuses(ConfigurationError):
+    def __init__(self, what: str, table: str, message: str, remedy: str) -> None:
+        super().__init__(
+            f"{what}: table {table} refuses every row: {message}; {remedy} (see "
+            "docs/troubleshooting.rst). Then run again; what was committed stays"
+        )
+
+
 class OfflineRefused(ConfigurationError):
     def __init__(self) -> None:
         super().__init__(

@@ -1,7 +1,9 @@
 """Nova's tables, as far as this package reads or writes them.
 
 Column lists are the union over all releases since Liberty; which of them a database
-has is looked up (``Database.columns``) before they are used.
+has is looked up (``Database.columns``) before they are used. Numbers are of the widest
+type that a converted database may have: SQLAlchemy casts what a statement compares
+with a column to the type that is written here.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
 cell_mappings = sa.Table(
     "cell_mappings",
     API,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True),
     sa.Column("uuid", sa.String(36)),
     sa.Column("name", sa.String(255)),
     sa.Column("database_connection", sa.Text),
@@ -25,11 +27,11 @@ cell_mappings = sa.Table(
 instance_mappings = sa.Table(
     "instance_mappings",
     API,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True),
     sa.Column("created_at", sa.DateTime),
     sa.Column("updated_at", sa.DateTime),
     sa.Column("instance_uuid", sa.String(36)),
-    sa.Column("cell_id", sa.Integer),
+    sa.Column("cell_id", sa.BigInteger),
     sa.Column("project_id", sa.String(255)),
     sa.Column("queued_for_delete", sa.Boolean),  # since Rocky
     sa.Column("user_id", sa.String(255)),  # since Stein
@@ -46,19 +48,19 @@ host_mappings = sa.Table(
 build_requests = sa.Table(
     "build_requests",  # since Mitaka
     API,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True),
     sa.Column("instance_uuid", sa.String(36)),
 )
 
 instances = sa.Table(
     "instances",
     CELL,
-    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("id", sa.BigInteger, primary_key=True),
     sa.Column("uuid", sa.String(36)),
     sa.Column("project_id", sa.String(255)),
     sa.Column("user_id", sa.String(255)),
     sa.Column("created_at", sa.DateTime),
-    sa.Column("deleted", sa.Integer),
+    sa.Column("deleted", sa.BigInteger),
     sa.Column("vm_state", sa.String(255)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("hidden", sa.Boolean),  # since Train

@@ -66,8 +66,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that asks for a backend, or for a cloud, on all of them."""
-    if "backend" in metafunc.fixturenames:
+    """Run each test that asks for a backend, or for a cloud, on all of them.
+
+    Except a test that has a backend in each of its cases.
+    """
+    marks = metafunc.definition.iter_markers("parametrize")
+    chosen_by_test = any("backend" in mark.args[0] for mark in marks)
+    if "backend" in metafunc.fixturenames and not chosen_by_test:
         only = metafunc.definition.get_closest_marker("only_on")
         names = only.args if only else list(BACKENDS)
         metafunc.parametrize("backend", names, indirect=True)

@@ -31,6 +31,7 @@ def api_side(cloud: Cloud) -> Side:
         id=instance_mappings.c.id,
         uuid=instance_mappings.c.instance_uuid,
         texts=(),
+        seconds=sa.literal(0),
         checksum=backends.of(cloud.url).checksum,
         belongs=ours,
         scanned=ours,

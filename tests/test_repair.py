@@ -53,6 +53,17 @@ def test_everything_that_is_safe_is_mended_and_check_passes(
     assert differences(cloud.alembic("check", cell="cell1", x={"output": "json"})) == {}
 
 
+def test_mapping_that_is_inserted_has_the_time_of_its_instance(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    uuid = cloud.add_cell("cell1").add_instance()
+
+    finished = repair(cloud)
+
+    assert (finished.code, cloud.mappings()[uuid].created_at) == (0, LONG_AGO)
+
+
 def test_what_an_operator_must_decide_is_left_and_named(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")

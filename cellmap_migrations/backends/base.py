@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 from oslo_db.sqlalchemy import engines
 
-from cellmap_migrations.backends.codes import Fault
+from cellmap_migrations.backends.codes import DATA_ERRORS, Fault
+from cellmap_migrations.backends.refusals import Refusals
 from cellmap_migrations.backends.status import Status
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Backend(ABC):
     batch_rows: ClassVar[int] = 10_000
     # Only those that the driver does not call a DataError or an IntegrityError.
     data: ClassVar[frozenset[Any]] = frozenset()
+    refusals: ClassVar[Refusals] = Refusals()
     status: ClassVar[Status] = Status()
 
     def installed(self, url: sa.URL) -> bool:
@@ -148,10 +150,6 @@ class Backend(ABC):
             return Fault.DATA
         return Fault.OTHER
 
-
-# PEP 249 gives every driver classes of these names for a row that it or the server
-# does not take. oslo.db and SQLAlchemy wrap some of them as plain errors.
-DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
 

@@ -18,6 +18,10 @@ class Fault(Enum):
     OTHER = "anything else"
 
 
+# PEP 249 gives every driver classes of these names for a row that it or the server
+# does not take. oslo.db and SQLAlchemy wrap some of them as plain errors.
+DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
+
 # Numbers of MariaDB, MySQL and their client library.
 MYSQL_AGAIN = frozenset(
     {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import arguments, codes, mysql_limits
+from cellmap_migrations.backends import arguments, codes, mysql_limits, refusals
 from cellmap_migrations.backends.base import Backend
 from cellmap_migrations.backends.mysql_status import MySQLStatus
 
@@ -28,6 +28,7 @@ class MySQL(Backend):
     quietly = ("mariadb+pymysql",)
     package = "PyMySQL"
     status = MySQLStatus()
+    refusals = refusals.MYSQL
     arguments = arguments.MYSQL
     timeouts = ("connect_timeout", "read_timeout", "write_timeout")
     again = codes.MYSQL_AGAIN
@@ -37,8 +38,11 @@ class MySQL(Backend):
     missing = frozenset({1049})
     data = frozenset(
         {
+            167,  # no value is left for an AUTO_INCREMENT
             1292,  # no time, such as 0000-00-00
+            1364,  # no default, and no value
             1366,  # no text in the column's character set
+            1467,  # what 167 is to the layer above
             1644,  # SIGNAL in a trigger
             3819,  # MySQL's CHECK constraint
             4025,  # MariaDB's CHECK constraint

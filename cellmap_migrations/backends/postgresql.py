@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 
-from cellmap_migrations.backends import arguments, codes, postgresql_limits
+from cellmap_migrations.backends import arguments, codes, postgresql_limits, refusals
 from cellmap_migrations.backends.base import Backend, driver_error
 from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.postgresql_status import PostgreSQLStatus
@@ -32,6 +32,7 @@ class PostgreSQL(Backend):
     drivernames = ("postgresql+psycopg",)
     package = "cellmap-migrations[postgresql]"
     status = PostgreSQLStatus()
+    refusals = refusals.POSTGRESQL
     arguments = arguments.POSTGRESQL
     timeouts = ("connect_timeout",)
     again = codes.POSTGRESQL_AGAIN

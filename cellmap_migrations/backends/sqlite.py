@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import arguments
+from cellmap_migrations.backends import arguments, refusals
 from cellmap_migrations.backends.base import Backend
 from cellmap_migrations.backends.sqlite_status import SQLiteStatus
 
@@ -60,6 +60,7 @@ class SQLite(Backend):
     package = "a Python with sqlite3"
     status = SQLiteStatus()
     arguments = arguments.SQLITE
+    refusals = refusals.SQLITE
     again = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
     rights = frozenset({3, 8, 23})  # PERM, READONLY, AUTH
     missing = frozenset({14, 26})  # CANTOPEN, NOTADB

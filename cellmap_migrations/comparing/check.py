@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.created import CREATED_AT
+from cellmap_migrations.comparing.differences import (
+    COMPARED,
+    INFORMATION,
+    Kind,
+    differences,
+)
 from cellmap_migrations.comparing.evidence import gather
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
@@ -21,16 +27,18 @@ def check(cell: Cell) -> None:
     nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
     instances that are mapped to a cell that is down.
     """
-    plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
+    columns = {**COMPARED, CREATED_AT: CREATED_AT}
+    plan = plans.make(columns, api=cell.api, cell=cell.source)
     doubts = gather(cell, plan)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):
         tally.add(page)
     cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
+    cell.report.listing += tally.listing([Kind.CREATED_AT])
     cell.report.details["differences"] = tally.as_dict()
     cell.report.details["doubts"] = list(map(str, doubts))
-    if tally.total(Kind.QUEUED, Kind.UNRESOLVED):
+    if tally.total(*INFORMATION, Kind.UNRESOLVED):
         raise DifferencesFound(str(cell.mapping), str(tally), doubtful=bool(doubts))
     if count := tally.counts[Kind.UNRESOLVED]:
         raise Unasked(str(cell.mapping), count, ", ".join(cell.others.silent()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing.chunks import differing
+from cellmap_migrations.comparing.created import CREATED_AT, apart
 from cellmap_migrations.comparing.sides import sides
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.judge import SECOND_LOOK, judge
@@ -46,7 +47,12 @@ class Kind(str, Enum):
     UNRESOLVED = "unresolved"
     # No difference: nova queues an instance before it deletes it.
     QUEUED = "queued"
+    # No difference either: map_instances writes the time at which it runs.
+    CREATED_AT = "created_at"
 
+
+# Kinds that are only information.
+INFORMATION = (Kind.QUEUED, Kind.CREATED_AT)
 
 # What upgrade would do about an instance, as a difference.
 KINDS = {
@@ -137,6 +143,10 @@ def in_columns(
     instance = verdict.instance
     for name in compared:
         expected, found = instance.values[name], getattr(mapping, name)
+        if name == CREATED_AT:
+            if why := apart(read.time_of(found), instance.created_at):
+                yield of_verdict(Kind.CREATED_AT, verdict, why)
+            continue
         if name == Kind.QUEUED_FOR_DELETE.value:
             expected = bool(expected)
             if found and not expected:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import tables
+from cellmap_migrations.comparing.created import CREATED_AT
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
@@ -41,11 +42,12 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     With *dry_run* only say it; nothing at all is written. Raises RowsLeft for what an
     operator has to decide, or Unasked.
     """
-    plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
+    columns = {**COMPARED, CREATED_AT: CREATED_AT}
+    plan = plans.make(columns, api=cell.api, cell=cell.source)
     preflight.refuse_copy(cell, plan)
     refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
-    compared = list(plan.columns)
+    compared = [name for name in COMPARED if name in plan.columns]
     if dry_run:
         done, left = Tally(), Tally()
         for page in differences(cell, plan, compared):

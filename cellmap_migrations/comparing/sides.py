@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.created import CREATED_AT, seconds
 from cellmap_migrations.schema import PLACEHOLDER, instance_mappings, instances
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Side:
     id: sa.ColumnElement[int]
     uuid: sa.ColumnElement[str]
     texts: Sequence[sa.ColumnElement[str]]
+    # The seconds since 1970 of created_at, or 0 where that is not compared.
+    seconds: sa.ColumnElement[int]
     belongs: sa.ColumnElement[bool]
     checksum: Checksum
     # The same, where every row of a range of ids is read.
@@ -68,7 +71,8 @@ def instances_side(cell: Cell, plan: Plan, compared: Sequence[str] = ()) -> Side
         checksum=checksum(cell, cell.source),
         id=instances.c.id,
         uuid=instances.c.uuid,
-        texts=[text(plan.columns[name]) for name in compared],
+        texts=[text(plan.columns[name]) for name in compared if name != CREATED_AT],
+        seconds=seconds(instances.c.created_at, compared=CREATED_AT in compared),
         belongs=belongs,
         scanned=belongs,
         counted=sa.true(),
@@ -77,13 +81,14 @@ def instances_side(cell: Cell, plan: Plan, compared: Sequence[str] = ()) -> Side
 
 def mappings_side(cell: Cell, cell_id: int, compared: Sequence[str] = ()) -> Side:
     """Return the mappings that name the cell with ``cell_mappings.id`` *cell_id*."""
-    theirs = instance_mappings.c.cell_id
+    table, theirs = instance_mappings.c, instance_mappings.c.cell_id
     return Side(
         database=cell.api,
         checksum=checksum(cell, cell.api),
-        id=instance_mappings.c.id,
-        uuid=instance_mappings.c.instance_uuid,
-        texts=[text(instance_mappings.c[name]) for name in compared],
+        id=table.id,
+        uuid=table.instance_uuid,
+        texts=[text(table[name]) for name in compared if name != CREATED_AT],
+        seconds=seconds(table.created_at, compared=CREATED_AT in compared),
         belongs=theirs == cell_id,
         # A sum, so that no index is used: MariaDB would fetch each row by itself.
         scanned=theirs + 0 == cell_id,

@@ -61,11 +61,12 @@ class Tally:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Return counts and uuids by kind."""
+        """Return counts, uuids and what is different about each of those, by kind."""
         return {
             kind.value: {
                 "count": self.counts[kind],
                 "uuids": [difference.uuid for difference in self.examples[kind]],
+                "why": [difference.why for difference in self.examples[kind]],
             }
             for kind in self.found()
         }

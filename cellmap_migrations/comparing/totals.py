@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # All checksums are sums of numbers of up to 64 bits, compared modulo this.
 MODULUS = 1 << 64
 
-# The number of rows and the checksum, by chunk.
-Totals = dict[str, tuple[int, int]]
+# The number of rows, the checksum, and the sum of the seconds of created_at, by chunk.
+Totals = dict[str, tuple[int, int, int]]
 
 
 def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Totals]:
@@ -43,8 +43,8 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
 def added_up(
     side: Side, stopping: Stopping, *, chunked: bool, reached: Reached | None = None
 ) -> Totals:
-    """Return the number of rows and the checksum of each chunk, or of all together."""
-    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    """Return the Totals of each chunk, or of all rows together."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     line = sa.literal_column("'\n'", sa.String)
     whole = side.uuid
     for text in side.texts:
@@ -53,6 +53,7 @@ def added_up(
         side.chunk if chunked else sa.literal_column("''"),
         sa.func.count(),
         sa.func.coalesce(side.checksum(whole), 0),
+        sa.func.coalesce(sa.func.sum(side.seconds), 0),
     )
     if chunked:
         select = select.group_by(side.chunk)
@@ -60,9 +61,14 @@ def added_up(
         some = side.database.read(
             select.where(side.scanned, side.id > after_id, side.id <= upto_id)
         )
-        for chunk, rows, total in some:
+        for chunk, rows, total, seconds in some:
             found[chunk][0] += rows
             found[chunk][1] = (found[chunk][1] + int(total)) % MODULUS
+            found[chunk][2] += int(seconds)
         if reached:
             reached(sum(row[1] for row in some), upto_id)
-    return {chunk: (rows, total) for chunk, (rows, total) in found.items() if rows}
+    return {
+        chunk: (rows, total, seconds)
+        for chunk, (rows, total, seconds) in found.items()
+        if rows
+    }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.backends import times
 from cellmap_migrations.copying import ask, read
 from cellmap_migrations.schema import PLACEHOLDER, instances
 
@@ -113,6 +114,8 @@ def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         return sa.case((column, one), else_=zero)
     if isinstance(column.type, sa.String):
         return column
+    if isinstance(column.type, sa.DateTime):
+        return times.AsText(column)
     return sa.cast(column, sa.String)
 
 

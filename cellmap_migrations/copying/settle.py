@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellmap_migrations import directory
 from cellmap_migrations.backends import DATABASE_ERRORS, Fault
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.judge import judge
+from cellmap_migrations.copying.refusal import refuse_table
 from cellmap_migrations.driver_errors import message
 from cellmap_migrations.outcomes import Outcome
 
@@ -28,7 +28,7 @@ def settle(
 
     The journal then says that the cell is done up to *upto_id*. Rows that the
     database refuses are halved until the bad one is alone, and that one is rejected
-    with the database's message.
+    with the database's message. Raises TableRefuses if the table refuses every row.
     """
     try:
         return commit(batches, plan, rows, upto_id)
@@ -36,7 +36,7 @@ def settle(
         if batches.cell.api.backend.fault(error) is not Fault.DATA:
             raise
         batches.committed()
-        directory.refuse_gone(batches.cell.api, batches.cell.mapping)
+        refuse_table(batches.cell, plan, error)
         if len(rows) == 1:
             return commit(batches, plan, rows, upto_id, refused=message(error))
     middle = len(rows) // 2
