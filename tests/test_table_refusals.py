@@ -8,6 +8,7 @@ import pytest
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import PROJECT
 from tests import readme
 from tests.conftest import MakeCloud
 from tests.nova import poison
@@ -230,6 +231,27 @@ def test_constraint_that_refuses_every_row_is_the_table_s(
     assert stopped(78) == ended, ended.err
     assert "no_rows" in ended.err
     assert "correct the trigger or constraint" in ended.err
+
+
+def test_constraint_that_knows_all_projects_refuses_single_rows(
+    make_cloud: MakeCloud, backend: str
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cloud.map(cell.add_instance(), cell)
+    bad, *good = cell.add_instance(project_id="unknown"), *cell.add_instances(20)
+    refuse_unknown = {
+        "sqlite": "CREATE TRIGGER known BEFORE INSERT ON instance_mappings "
+        f"WHEN NEW.project_id <> '{PROJECT}' BEGIN SELECT RAISE(ABORT, 'known'); END",
+    }
+    check = f"CONSTRAINT known CHECK (project_id = '{PROJECT}')"
+    cloud.sql(refuse_unknown.get(backend, f"ALTER TABLE instance_mappings ADD {check}"))
+
+    ended = upgrade(cloud, cell)
+
+    assert stopped(65, already=1, rejected=1, mapped=20) == ended
+    assert bad in ended.err
+    assert cloud.mappings().keys() >= {*good}
 
 
 @pytest.mark.only_on("postgresql", "mysql")

@@ -81,6 +81,7 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
         "user_id": uuid4().hex,
         "queued_for_delete": False,
         "created_at": now,
+        **taken_before(cell.api, plan),
     }
     plain = Instance(
         id=0,
@@ -100,6 +101,22 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
             cell_id=cell.mapping.id,
         )
         connection.rollback()
+
+
+def taken_before(api: Database, plan: Plan) -> dict[str, str]:
+    """Return the project and the user of the newest mapping, if there is one.
+
+    A vendor's constraint may know all projects, and refuse one that is made up.
+    """
+    names = [name for name in ("project_id", "user_id") if name in plan.columns]
+    columns = [instance_mappings.c[name] for name in names]
+    newest = sa.select(*columns).order_by(instance_mappings.c.id.desc()).limit(1)
+    return {
+        name: value
+        for row in api.read_once(newest)
+        for name, value in zip(names, row, strict=True)
+        if value is not None
+    }
 
 
 def remedy(api: Database, plan: Plan, refused: Exception) -> str:
