@@ -137,11 +137,13 @@ def test_repair_counts_the_grace_in_utc(make_cloud: MakeCloud, case: Case) -> No
     cloud.map(wrong, cell, queued_for_delete=False)
     cloud.map(ORPHAN, cell, created_at=now() - OLD)
     cloud.map(YOUNG_ORPHAN, cell, created_at=LONG_AGO, updated_at=now() - YOUNG)
+    right = cell.add_instances(2)
+    cloud.map_to(cell.id, right)
 
     finished = cellmap_inside(cloud, "repair", "--cell", "cell1", "--output", "json")
 
     assert finished.code == 0, finished.err
-    assert set(cloud.mappings()) == {unmapped, wrong, YOUNG_ORPHAN}
+    assert set(cloud.mappings()) == {unmapped, wrong, YOUNG_ORPHAN, *right}
     assert created(cloud, [unmapped]) == {LONG_AGO}
     assert cloud.mappings()[wrong].queued_for_delete is True
 

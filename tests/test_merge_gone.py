@@ -76,8 +76,9 @@ def test_instances_that_no_cell_has_are_left_and_listed(
 
     assert finished.code == 65
     assert found["moved_mappings"] == {"host_mappings": 2, "instance_mappings": ROWS}
-    assert left(finished) == {"count": 12, "uuids": lost[:10]}
-    assert f"{lost[0]}  not in cell cell1 ({pair.cell.uuid})" in finished.err
+    why = f"not in cell cell1 ({pair.cell.uuid})"
+    assert left(finished) == {"count": 12, "uuids": lost[:10], "why": [why] * 10}
+    assert f"{lost[0]}  {why}" in finished.err
     assert "12 mappings are left, listed above" in last_line(finished)
     moved = set() if options else set(pair.moving)
     assert pair.cloud.mapped_uuids(pair.twin) == {*lost, *pair.moving} - moved

@@ -101,16 +101,17 @@ def refuse_share(cell: Cell, orphans: int) -> None:
 def owner(cell: Cell, plan: Plan) -> list[int]:
     """Return the other cell to which most of the mapped instances are mapped, or none.
 
-    With exchanged addresses this is the cell whose database is open here. Fewer than
-    ENOUGH mapped instances say nothing, and to move them removes no mapping.
+    With exchanged addresses this is the cell whose database is open here. Nothing is
+    said by fewer than ENOUGH instances, or by less than a quarter of the sample: a run
+    moves those, and that removes no mapping.
     """
     side = instances_side(cell, plan)
     uuids = sorted({*newest(side), *drawn(side, cell.mapping.uuid, SAMPLE)[0]})
     mapped = cell.api.again(lambda: ask.found(cell.api, uuids)) if uuids else {}
     numbers = Counter(row.cell_id for row in mapped.values() if row.cell_id is not None)
     known = numbers.keys() & cell.cells.keys() - {cell.mapping.id}
-    most = max(numbers.total(), 2 * ENOUGH - 1)
-    return [number for number in known if numbers[number] * 2 > most]
+    least = max(ENOUGH, len(uuids) // 4, numbers.total() // 2 + 1)
+    return [number for number in known if numbers[number] >= least]
 
 
 def displaced(cell: Cell, number: int) -> Displaced | None:

@@ -29,6 +29,11 @@ MENDING = (
 )
 
 
+# Which revision is recorded after the last of these. On PostgreSQL a statement of
+# Alembic's is in a transaction of its own, which was not committed yet.
+RECORDED = {"mysql": "0002", "postgresql": "0001"}
+
+
 def wait_for_all(traffic: Traffic) -> None:
     """Return when nova has done everything at least once."""
     done = (traffic.live, traffic.deleted, traffic.soft_deleted, traffic.archived)
@@ -84,7 +89,7 @@ def test_killed_again_and_again_on_a_live_cloud(
 
 @KILLED
 def test_killed_in_walk_proof_mending_and_stamp_on_a_live_cloud(
-    make_cloud: MakeCloud, tallied: Tally, seed: int, *, thorough: bool
+    make_cloud: MakeCloud, backend: str, tallied: Tally, seed: int, *, thorough: bool
 ) -> None:
     chosen = random.Random(seed)
     walking = [
@@ -112,7 +117,7 @@ def test_killed_in_walk_proof_mending_and_stamp_on_a_live_cloud(
         tallied.add(*codes, times=len(moments), rows=len(struck.servers))
         assert (seed, codes) == (seed, [*[-SIGKILL] * len(moments), 0])
         assert (seed, booted > len(moments)) == (seed, True)
-        assert stamped == {cell.uuid: "0002"}
+        assert stamped == {cell.uuid: RECORDED[backend]}
         assert_unharmed(struck, traffic)
         found = [cloud.mappings()[uuid] for uuid in wrong]
         assert {row.queued_for_delete for row in found} == {True}
