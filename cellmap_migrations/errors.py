@@ -453,7 +453,8 @@ class InstancesMissing(RowsInTheWay):
     def __init__(self, cells: Sequence[str], orphans: int) -> None:
         self.orphans = orphans
         super().__init__(
-            f"{'; '.join(cells)}. Nothing was removed, moved or stamped. Correct "
+            f"{'; '.join(cells)}. None of these mappings was removed or moved, and no "
+            "revision was recorded. Correct "
             "database_connection if it leads to the wrong database; if these instances "
             f"are really gone, repeat their number: -x accept_orphans={orphans}, or "
             f"--accept-orphans {orphans} for cellmap (docs/troubleshooting.rst)"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from cellmap_migrations import backends, connecting, directory, reach
-from cellmap_migrations.databases import Database
-from cellmap_migrations.errors import ApiDatabaseAsCell, SameDatabase
+from cellmap_migrations.backends import Identity
+from cellmap_migrations.errors import ApiDatabaseAsCell, SameDatabase, TryAgain
 from cellmap_migrations.progress import say
+from cellmap_migrations.schema import instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import sqlalchemy as sa
-
-    from cellmap_migrations.backends import Identity
+    from cellmap_migrations.databases import Database
     from cellmap_migrations.directory import CellMapping
     from cellmap_migrations.errors import CellmapError
     from cellmap_migrations.settings import Settings
     from cellmap_migrations.stopping import Stopping
+
+
+# How many of the newest rows two databases are compared by.
+ROWS = 20
 
 
 class Identities:
@@ -66,15 +73,21 @@ class Identities:
         mine = self.identify(cell, database)
         self.known[cell.id] = mine
         for other in self.ask(cell):
-            if self.known[other.id] == mine:
+            theirs = self.known[other.id]
+            if isinstance(theirs, TryAgain):
+                say(
+                    f"warning: cell {other} did not answer; whether it has the "
+                    f"database of cell {cell} is not known"
+                )
+            elif isinstance(theirs, Identity) and theirs.same(mine):
                 raise SameDatabase(str(cell), str(other), mine.name)
         return mine
 
     def identify(self, cell: CellMapping, database: Database) -> Identity:
         """Return the identity of *cell*'s open *database*; raise ApiDatabaseAsCell."""
-        mine = database.again(database.identity)
+        mine = database.again(partial(identify, database))
         alike = type(self.api.backend) is type(database.backend)
-        if alike and mine == self.api.again(self.api.identity):
+        if alike and mine.key == self.api.again(self.api.identity).key:
             raise ApiDatabaseAsCell(str(cell), mine.name)
         return mine
 
@@ -89,10 +102,22 @@ class Identities:
             and may_be_one(url, theirs)
         ]
         unknown = [other for other in others if other.id not in self.known]
-        self.known |= reach.ask_each(
-            unknown, Database.identity, self.settings, self.stopping
-        )
+        self.known |= reach.ask_each(unknown, identify, self.settings, self.stopping)
         return others
+
+
+def identify(database: Database) -> Identity:
+    """Return the identity of a cell's database, asked once."""
+    newest = sa.select(instances.c.id, instances.c.uuid).order_by(instances.c.id.desc())
+    try:
+        rows = database.read_once(newest.limit(ROWS))
+    except database.errors as error:
+        if database.backend.fault(error) is not backends.Fault.OTHER:
+            raise
+        # Without the table, the plan of a revision says what is missing.
+        rows = []
+    found = database.identity()
+    return replace(found, rows=frozenset(tuple(row) for row in rows))
 
 
 def may_be_one(one: sa.URL, other: sa.URL) -> bool:

@@ -1,5 +1,7 @@
 """A cell's address that leads to the wrong database loses no mapping."""
 
+from datetime import timedelta
+from signal import SIGSTOP
 from typing import Any
 
 import pytest
@@ -7,9 +9,10 @@ import pytest
 from cellmap_migrations.comparing import evidence
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import LONG_AGO
 from cellmap_migrations.testing.schema import cell_tables
 from tests.conftest import MakeCloud
-from tests.nova.cloud import Cloud, text
+from tests.nova.cloud import Cloud, text, wait_frozen
 from tests.nova.inside import alembic_inside, cellmap_inside, last_line
 
 COMMANDS = ["upgrade", "upgrade --dry-run", "repair", "repair --dry-run"]
@@ -76,26 +79,79 @@ def test_schema_without_data_is_refused(make_cloud: MakeCloud, command: str) -> 
     assert "-x accept_orphans=20, or --accept-orphans 20 for cellmap" in line
 
 
-@each_command
-def test_old_copy_that_lacks_the_newest_instances_is_refused(
-    make_cloud: MakeCloud, command: str, monkeypatch: pytest.MonkeyPatch
+def old_copy(cloud: Cloud, cell: Cell, lacks: int) -> None:
+    """Lead *cell* to a copy of its database that lacks the newest instances."""
+    old = database(cloud, "old")
+    copy(cell, old, cell.uuids()[:-lacks])
+    cloud.lead(cell, text(old.url))
+
+
+@pytest.mark.parametrize("command", ["upgrade", "repair", "repair --dry-run"])
+@pytest.mark.parametrize("lacks", [1, 19])
+def test_old_copy_that_lacks_instances_which_were_mapped_is_refused(
+    make_cloud: MakeCloud, command: str, lacks: int
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    uuids = cell.add_instances(ROWS)
+    cell.add_instances(ROWS)
     assert run(cloud, cell, "upgrade").code == 0
     cellmap_inside(cloud, "reset", "--cell", cell.uuid)
-    # A quarter of all is missing, and that is more than half of the newest.
-    monkeypatch.setattr(evidence, "NEWEST", 15)
-    old = database(cloud, "old")
-    # The mappings were inserted in the order of their uuids.
-    newest = [row["instance_uuid"] for row in cloud.rows("instance_mappings")][-10:]
-    copy(cell, old, [uuid for uuid in uuids if uuid not in newest])
-    cloud.lead(cell, text(old.url))
+    old_copy(cloud, cell, lacks)
 
-    line = refused(cloud, cell, command)
+    before = cloud.mappings()
+    finished = run(cloud, cell, command)
 
-    assert "10 of the 40 mappings that name this cell have no instance" in line
+    assert (finished.code, cloud.mappings(), cloud.versions()) == (65, before, {})
+    line = last_line(finished)
+    assert f"{lacks} of the 40 mappings that name this cell have no instance" in line
+    assert "nova has not queued them for deletion" in line
+
+
+def test_old_copy_that_lacks_instances_which_nova_mapped_is_refused(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, cell.add_instances(20))
+    late = LONG_AGO + timedelta(days=1)
+    cloud.map_to(cell.id, cell.add_instances(5, created_at=late), created_at=late)
+    old_copy(cloud, cell, 5)
+
+    line = refused(cloud, cell, "repair")
+
+    assert "5 of the 25 mappings that name this cell have no instance" in line
+
+
+def test_instance_that_is_being_archived_is_no_sign_of_a_wrong_address(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuid = cell.add_instance()
+    cloud.map(uuid, cell)
+    cell.delete(uuid)
+    cell.move_to_shadow(uuid)
+
+    assert run(cloud, cell, "upgrade").code == 0
+    assert cloud.mappings().keys() == {uuid}
+
+
+def test_no_more_orphans_are_removed_than_were_counted(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, cell.add_instances(ROWS))
+    cloud.map_to(cell.id, ["11111111-2222-4333-8444-555555555555"])
+
+    moment = "before DELETE FROM instance_mappings #1"
+    running = cloud.start_cellmap_until(moment, SIGSTOP, "repair", "--cell", cell.uuid)
+    wait_frozen(running, moment)
+    with cell.engine.begin() as connection:
+        connection.execute(cell.instances.delete())
+    running.thaw()
+    finished = running.wait()
+
+    assert finished.code == 75, finished.err
+    assert len(cloud.mappings()) == ROWS
 
 
 @pytest.fixture

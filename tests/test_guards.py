@@ -129,7 +129,7 @@ def flagless(cloud: Cloud, cell: Cell) -> str:
 
 def orphan(cloud: Cloud, cell: Cell) -> str:
     """Leave the mapping of an archived server, which the next upgrade has to remove."""
-    uuid, _ = cell.add_instances(2)
+    uuid, _ = cell.add_instance(deleted=True), cell.add_instance()
     upgraded = cloud.alembic("upgrade", "head", cell="cell1")
     cell.move_to_shadow(uuid)
     reset = cloud.cellmap("reset", "--cell", "cell1")

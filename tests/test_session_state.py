@@ -6,7 +6,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import Fault, base, mysql_limits
+from cellmap_migrations.backends import Fault, base, mysql_limits, mysql_session
 from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
@@ -113,9 +113,25 @@ def test_session_without_a_pooler_ends_when_its_client_is_frozen(
     upgraded = cellmap_inside(cloud, "upgrade", "--cell", "cell1")
 
     assert upgraded.code == 0, upgraded.err
+    ours = {FROZEN, "LOCK_WAIT_TIMEOUT"}
     # The tests' own sessions have none.
-    assert {FROZEN} in held
-    assert set().union(*held) == {FROZEN}
+    assert ours in held
+    assert set().union(*held) == ours
+
+
+@pytest.mark.only_on("mysql")
+def test_old_server_gets_its_limits_in_the_session(
+    make_cloud: MakeCloud, held: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(mysql_session.SINCE, mysql_session.MARIADB, (99,))
+    cloud = make_cloud()
+    filled(cloud)
+
+    upgraded = cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+
+    assert upgraded.code == 0, upgraded.err
+    limits = {"LOCK_WAIT_TIMEOUT", "INNODB_LOCK_WAIT_TIMEOUT", "SQL_MODE", FROZEN}
+    assert limits <= set().union(*held)
 
 
 class Greeted:
@@ -154,7 +170,7 @@ def test_pooler_has_a_handshake_of_its_own(
 ) -> None:
     greeted = Greeted(number, version)
 
-    assert mysql_limits.is_direct(greeted, greeted) is direct
+    assert mysql_session.is_direct(greeted, greeted) is direct
 
 
 HINTS = (

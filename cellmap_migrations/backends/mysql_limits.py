@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.backends.mysql_session import (
+    MARIADB,
+    MYSQL,
+    OF_SESSION,
+    SYNC,
+    SYNC_WAIT,
+    is_direct,
+    is_too_old,
+)
 from cellmap_migrations.backends.options import READING, STATUS, autocommits
 
 if TYPE_CHECKING:
@@ -19,24 +28,8 @@ LIMITS = {
     "group_concat_max_len": f"{16 << 20}",
     "time_zone": "'+00:00'",
 }
-# The limit on an answer, which each of the two has by a name of its own: 30 s.
-MARIADB, MYSQL = "max_statement_time", "max_execution_time"
 MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: "30"}
 MYSQL_LIMIT = "MAX_EXECUTION_TIME(30000)"
-# Through a load balancer each connection may be to another node of Galera, which
-# applies what others have committed some moments later, unless it is told to wait:
-# before SELECT and START TRANSACTION (1), and INSERT (4), whose table another node may
-# just have created. Not before UPDATE and DELETE (2): they follow a SELECT on their
-# connection, and certification refuses them where a row was changed since.
-SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
-# No statement can say these, so they are set only where no pooler is in between.
-# MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
-# ... FOR UPDATE is no write. MySQL takes hints for no variable of InnoDB, and for none
-# in START TRANSACTION.
-OF_SESSION = {
-    MARIADB: {"idle_transaction_timeout": "5"},
-    MYSQL: {"innodb_lock_wait_timeout": "1", SYNC: SYNC_WAIT},
-}
 LOG = ("log_bin", "binlog_format")
 NAMES = [MARIADB, MYSQL, "sql_mode", *LOG, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
@@ -54,6 +47,7 @@ class Limits:
 
     def __init__(self) -> None:
         self.known: Mapping[str, str] | None = None
+        self.too_old = False
 
     def connected(self, driver: Any, _: Any) -> None:
         """Ask once which variables the server has. Set those of a session if allowed.
@@ -64,10 +58,25 @@ class Limits:
             if self.known is None:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
-            if is_direct(driver, cursor):
-                settings = OF_SESSION[MARIADB if MARIADB in self.known else MYSQL]
-                for name in self.known.keys() & settings.keys():
-                    cursor.execute(f"SET SESSION {name} = {settings[name]}")
+            for name, value in self.of_session(driver, cursor).items():
+                cursor.execute(f"SET SESSION {name} = {value}")
+
+    def of_session(self, driver: Any, cursor: Any) -> dict[str, str]:
+        """Return the variables of a new session, and their values in SQL.
+
+        Behind a pooler only the sql_mode that nova's driver sets as well, and that for
+        a server which is too old to take it with a statement.
+        """
+        known, direct = self.known or {}, is_direct(driver, cursor)
+        kind = MARIADB if MARIADB in known else MYSQL
+        self.too_old = is_too_old(driver, kind)
+        settings = OF_SESSION[kind] if direct else {}
+        settings = {name: settings[name] for name in known.keys() & settings.keys()}
+        if self.too_old and direct:
+            settings |= {"innodb_lock_wait_timeout": "1", **self.settings()}
+        elif self.too_old:
+            settings["sql_mode"] = self.settings()["sql_mode"]
+        return settings
 
     def settings(self) -> dict[str, str]:
         """Return the variables of each statement, and their values in SQL."""
@@ -78,6 +87,8 @@ class Limits:
 
     def said(self, cursor: Any, statement: str, parameters: Any) -> tuple[str, Any]:
         """Return *statement* with its limits, and its parameters."""
+        if self.too_old:
+            return statement, parameters
         if MARIADB not in (self.known or {}):
             return self.hinted(statement), parameters
         writes = WRITES.match(statement)
@@ -112,7 +123,7 @@ class Limits:
         It is in a comment that only MariaDB executes. ProxySQL takes SET STATEMENT for
         a SET, and locks the client's connection to one host group.
         """
-        if not self.known or MARIADB not in self.known:
+        if self.too_old or not self.known or MARIADB not in self.known:
             return ""
         settings = {**self.settings(), **MARIADB_LIMITS}
         said = ", ".join(f"{name}={value}" for name, value in settings.items())
@@ -154,14 +165,3 @@ def limit(engine: sa.Engine, *, read_only: bool) -> None:
         if read_only or reading:
             # In a transaction a node waits before no SELECT, so it has to wait here.
             connection.exec_driver_sql(f"{limits.prefix()}START TRANSACTION READ ONLY")
-
-
-def is_direct(driver: Any, cursor: Any) -> bool:
-    """Return True if the server that answers has also made the handshake.
-
-    A pooler makes a handshake of its own. ProxySQL answers CONNECTION_ID() itself.
-    """
-    cursor.execute("SELECT @@pseudo_thread_id, @@version")
-    number, version = cursor.fetchone()
-    greeted = str(driver.get_server_info())
-    return bool(number == driver.thread_id() and greeted.endswith(version))

@@ -40,8 +40,11 @@ MAY_IDENTIFY = sa.text(
     "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
 )
 SYSTEM = sa.text("SELECT system_identifier FROM pg_control_system()")
+# The table counts, and not the search_path that leads to it.
 HERE = sa.text(
-    "SELECT current_database(), current_schema(),"
+    "SELECT current_database(),"
+    " coalesce((SELECT relnamespace::regnamespace::text FROM pg_class"
+    " WHERE oid = to_regclass('instances')), current_schema()),"
     " EXTRACT(EPOCH FROM pg_postmaster_start_time())"
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -49,12 +49,21 @@ class Identity:
 
     *name* is for people and for the journal. It stays the same while the data does:
     when the server is restarted, and on every node of a cluster. *key* also tells a
-    server from a physical copy of it that runs beside it. Two databases are the same
-    if their keys are equal.
+    server from a physical copy of it that runs beside it. *rows* are those with the
+    highest ids, if the tables are those of a cell.
     """
 
-    name: str = field(compare=False)
+    name: str
     key: str
+    rows: frozenset[tuple[Any, ...]] = frozenset()
+
+    def same(self, other: Identity) -> bool:
+        """Return True if both are one database.
+
+        Containers can give two servers the same names, so that the rows decide.
+        """
+        alike = self.rows & other.rows or not (self.rows or other.rows)
+        return self.key == other.key and bool(alike)
 
 
 class Status:

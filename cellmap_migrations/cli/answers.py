@@ -12,6 +12,7 @@ from cellmap_migrations.errors import (
     RightsError,
     TryAgain,
 )
+from cellmap_migrations.identities import identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,7 @@ WORDS = (
 
 def ask(database: Database) -> Answer:
     """Return the highest ``instances.id`` of a cell, and which database it has."""
-    return read.highest_id_now(database), database.identity()
+    return read.highest_id_now(database), identify(database)
 
 
 def database(
@@ -53,7 +54,7 @@ def database(
             for other in cells
             if other.id != cell.id
             and not isinstance(theirs := answers[other.id], CellmapError)
-            and theirs[1] == found[1]
+            and theirs[1].same(found[1])
         ],
     }
 

@@ -12,6 +12,7 @@ from cellmap_migrations.comparing.differences import (
     differences,
 )
 from cellmap_migrations.comparing.evidence import gather
+from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
@@ -30,9 +31,12 @@ def check(cell: Cell) -> None:
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
     plan = plans.make(columns, api=cell.api, cell=cell.source)
     doubts = gather(cell, plan)
-    tally = Tally()
+    tally, losses = Tally(), Losses(cell, plan)
     for page in differences(cell, plan, list(plan.columns)):
+        losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
         tally.add(page)
+    if not doubts and (found := losses.found()):
+        doubts = [found]
     cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
     cell.report.listing += tally.listing([Kind.CREATED_AT])

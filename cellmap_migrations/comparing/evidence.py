@@ -8,19 +8,19 @@ belongs to another cell; to remove and to move them would lose the whole cell.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing.chunks import PAGE
+from cellmap_migrations.comparing.orphans import not_queued
 from cellmap_migrations.comparing.sample import drawn
 from cellmap_migrations.comparing.sides import instances_side, mappings_side
 from cellmap_migrations.comparing.whereabouts import absent, elsewhere
 from cellmap_migrations.copying import ask
 from cellmap_migrations.copying.preflight import ENOUGH, warn_of_another_database
 from cellmap_migrations.errors import InstancesMissing
-from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from cellmap_migrations.comparing.sides import Side
     from cellmap_migrations.copying.plans import Plan
 
-# Rows of a sample that is drawn from all ids, and of one of the highest ids. An old
-# copy of a database has most instances, and lacks the newest.
-SAMPLE, NEWEST = 300, 100
+# Rows of a sample, and instances to look for in other cells.
+SAMPLE, EXAMPLES = 300, 100
 # An operator accepts a count of orphans, and a few of them may be gone by the next run.
 TOLERANCE, FEW = 0.1, 10
 
@@ -65,11 +64,12 @@ def refuse_displaced(cell: Cell, plan: Plan) -> None:
 def gather(cell: Cell, plan: Plan) -> list[Displaced]:
     """Return the evidence against the databases of *cell* and of its instances' owner.
 
-    Looks at samples. Only if most of a sample is missing, all mappings of that cell
-    are counted.
+    Looks at samples of the mappings that are not queued for deletion: nova's archive
+    removes an instance some time before its mapping. Only if most of a sample is
+    missing, all mappings of that cell are counted.
     """
     numbers = [cell.mapping.id, *owner(cell, plan)]
-    return [each for number in numbers if (each := displaced(cell, number))]
+    return [each for number in numbers if (each := displaced(cell, plan, number))]
 
 
 def refuse(cell: Cell, found: Sequence[Displaced]) -> None:
@@ -86,18 +86,6 @@ def accepted(cell: Cell, orphans: int) -> bool:
     return orphans <= said <= orphans * (1 + TOLERANCE) + FEW
 
 
-def refuse_share(cell: Cell, orphans: int) -> None:
-    """Raise InstancesMissing if *orphans* are most of the mappings that name *cell*."""
-    count = sa.select(sa.func.count()).select_from(instance_mappings)
-    named = count.where(instance_mappings.c.cell_id == cell.mapping.id)
-    mappings = int(cell.api.read(named)[0][0])
-    if orphans * 2 > mappings:
-        found = Displaced(
-            database=cell.source.what, mappings=mappings, orphans=orphans, elsewhere=""
-        )
-        refuse(cell, [found])
-
-
 def owner(cell: Cell, plan: Plan) -> list[int]:
     """Return the other cell to which most of the mapped instances are mapped, or none.
 
@@ -106,7 +94,7 @@ def owner(cell: Cell, plan: Plan) -> list[int]:
     moves those, and that removes no mapping.
     """
     side = instances_side(cell, plan)
-    uuids = sorted({*newest(side), *drawn(side, cell.mapping.uuid, SAMPLE)[0]})
+    uuids = drawn(side, cell.mapping.uuid, SAMPLE)[0]
     mapped = cell.api.again(lambda: ask.found(cell.api, uuids)) if uuids else {}
     numbers = Counter(row.cell_id for row in mapped.values() if row.cell_id is not None)
     known = numbers.keys() & cell.cells.keys() - {cell.mapping.id}
@@ -114,21 +102,21 @@ def owner(cell: Cell, plan: Plan) -> list[int]:
     return [number for number in known if numbers[number] >= least]
 
 
-def displaced(cell: Cell, number: int) -> Displaced | None:
+def displaced(cell: Cell, plan: Plan, number: int) -> Displaced | None:
     """Return the evidence against the database of the cell *number*, or None."""
     side = mappings_side(cell, number)
-    samples = (newest(side), drawn(side, cell.mapping.uuid, SAMPLE)[0])
-    if not any(len(absent(cell, number, some)) * 2 > len(some) for some in samples):
+    live = replace(side, belongs=sa.and_(side.belongs, not_queued(plan)))
+    sample = drawn(live, cell.mapping.uuid, SAMPLE)[0]
+    if len(absent(cell, number, sample)) * 2 <= len(sample):
         return None
     mappings, orphans = 0, 0
     examples: list[str] = []
-    for uuids in pages(cell, number):
+    for uuids in pages(cell, live):
         missing = absent(cell, number, uuids)
         mappings += len(uuids)
         orphans += len(missing)
-        examples += missing[: NEWEST - len(examples)]
-    # They were archived between the two looks.
-    if not orphans:
+        examples += missing[: EXAMPLES - len(examples)]
+    if orphans * 2 <= mappings:
         return None
     return Displaced(
         database=what(cell, number),
@@ -138,25 +126,15 @@ def displaced(cell: Cell, number: int) -> Displaced | None:
     )
 
 
-def newest(side: Side) -> list[str]:
-    """Return the uuids of the rows of *side* with the highest ids."""
-    select = sa.select(side.uuid).where(side.belongs)
-    rows = side.database.read(select.order_by(side.id.desc()).limit(NEWEST))
-    return [row[0] for row in rows]
-
-
-def pages(cell: Cell, number: int) -> Iterator[list[str]]:
-    """Yield the uuids of all mappings that name the cell *number*."""
-    table, reached = instance_mappings, 0
-    while True:
-        rows = cell.api.read(
-            sa.select(table.c.id, table.c.instance_uuid)
-            .where(table.c.cell_id == number, table.c.id > reached)
-            .order_by(table.c.id)
-            .limit(PAGE)
-        )
-        if not rows:
-            return
+def pages(cell: Cell, side: Side) -> Iterator[list[str]]:
+    """Yield the uuids of all rows of *side*."""
+    reached = 0
+    while rows := side.database.read(
+        sa.select(side.id, side.uuid)
+        .where(side.belongs, side.id > reached)
+        .order_by(side.id)
+        .limit(PAGE)
+    ):
         yield [row[1] for row in rows]
         reached = rows[-1][0]
         cell.keep_alive()

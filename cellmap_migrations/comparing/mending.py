@@ -16,7 +16,7 @@ from cellmap_migrations.comparing.differences import (
     differences,
     of_verdict,
 )
-from cellmap_migrations.comparing.evidence import refuse_share
+from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.driver_errors import message
@@ -54,14 +54,14 @@ class Mending:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.kinds, self.compared, self.strangers = kinds, compared, strangers
         self.done = Tally()
-        # Kinds that are mended only after a pass has counted them.
-        self.held = frozenset({Kind.ORPHAN}) & kinds
+        # Orphans are removed only after a pass has counted them.
+        self.losses, self.counting = Losses(self.cell, plan), True
 
     def run(self) -> Tally:
         """Mend until a comparison finds nothing to mend; return what that one finds.
 
-        Raises InstancesMissing before a removal that would leave the cell without
-        most of its mappings, or Unsettled if the cloud changes faster than that.
+        Raises InstancesMissing if the orphans tell that the database is a wrong one,
+        or Unsettled if the cloud changes faster than that.
         """
         written = 0
         for _ in range(PASSES):
@@ -70,10 +70,11 @@ class Mending:
                 left.add(self.page(page))
                 self.cell.throttle.pause()
             written = self.done.total() - before
-            if self.held and left.counts[Kind.ORPHAN]:
-                refuse_share(self.cell, left.counts[Kind.ORPHAN])
-                self.held = frozenset()
-            elif not written:
+            held = self.counting and Kind.ORPHAN in self.kinds
+            if self.counting:
+                self.losses.refuse()
+                self.counting = False
+            if not written and not (held and left.counts[Kind.ORPHAN]):
                 return left
         raise Unsettled(str(self.cell.mapping), written)
 
@@ -84,8 +85,11 @@ class Mending:
             by_kind[difference.kind].append(difference)
         left: list[Difference] = []
         for kind, found in by_kind.items():
-            mends = kind in self.kinds - self.held
-            rest = self.mend(kind, found) if mends else found
+            if kind is Kind.ORPHAN and self.counting:
+                self.losses.count([difference.uuid for difference in found])
+                rest: Sequence[Difference] = found
+            else:
+                rest = self.mend(kind, found) if kind in self.kinds else found
             left += rest
             still = {difference.uuid for difference in rest}
             self.done.add(each for each in found if each.uuid not in still)
@@ -97,7 +101,13 @@ class Mending:
             kept = orphans.elsewhere(self.cell, found) if self.strangers else []
             keep = {difference.uuid for difference in kept}
             gone = [difference for difference in found if difference.uuid not in keep]
-            work = partial(orphans.remove, cell=self.cell, strangers=self.strangers)
+            self.losses.remove(len(gone))
+            work = partial(
+                orphans.remove,
+                cell=self.cell,
+                plan=self.plan,
+                strangers=self.strangers,
+            )
             return kept + self.batch(gone, work)
         if kind in COLUMNS:
             return self.batch(

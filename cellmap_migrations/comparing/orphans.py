@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
+    from cellmap_migrations.copying.plans import Plan
 
 
 def remove(
@@ -29,6 +30,7 @@ def remove(
     _stamp: datetime,
     *,
     cell: Cell,
+    plan: Plan,
     strangers: bool,
     uuids: Sequence[str],
     changed: set[str],
@@ -36,13 +38,14 @@ def remove(
     """Delete mappings of instances that are gone, and count them.
 
     nova's archive deletes the instance first and its mapping afterwards, and a batch
-    that read the instance before may insert the mapping after both. Those are ours;
-    with *strangers* all others go too, unless they may be in flight.
+    that read the instance before may insert the mapping after both. Those are ours,
+    and queued for deletion, since nova archives nothing else. With *strangers* all
+    others go too, unless they may be in flight.
 
     The mappings are locked, and only then is the cell asked, so that no decision is
     older than the lock.
     """
-    locked = lock(connection, cell, uuids)
+    locked = lock(connection, cell, plan, uuids)
     # MySQL finds an instance's mapping whatever the case of its uuid, so a mapping
     # that is spelled differently there still serves its instance.
     fold = cell.api.backend.fold
@@ -53,7 +56,7 @@ def remove(
         for row in locked
         if row.instance_uuid in uuids
         and fold(row.instance_uuid) not in here
-        and (row.ours or (strangers and settled(cell, row, building)))
+        and ((row.ours and row.queued) or (strangers and settled(cell, row, building)))
     }
     changed.clear()
     changed.update(gone.values())
@@ -84,8 +87,22 @@ def elsewhere(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
     return list(kept.values())
 
 
-def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequence[Any]:
+def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of mappings whose instance nova does not delete.
+
+    It is true of all mappings where the API schema has no such flag (before Rocky).
+    """
+    if "queued_for_delete" not in plan.columns:
+        return sa.true()
+    flag = instance_mappings.c.queued_for_delete
+    return sa.not_(sa.func.coalesce(flag, sa.false()))
+
+
+def lock(
+    connection: sa.Connection, cell: Cell, plan: Plan, uuids: Sequence[str]
+) -> Sequence[Any]:
     """Lock the mappings to this cell, and return them; *ours* says who made each."""
+    has_flag = "queued_for_delete" in plan.columns
     return connection.execute(
         sa.select(
             instance_mappings.c.id,
@@ -93,6 +110,7 @@ def lock(connection: sa.Connection, cell: Cell, uuids: Sequence[str]) -> Sequenc
             instance_mappings.c.created_at,
             instance_mappings.c.updated_at,
             inserted_by(cell.mapping).label("ours"),
+            (sa.not_(not_queued(plan)) if has_flag else sa.true()).label("queued"),
         )
         .where(
             instance_mappings.c.instance_uuid.in_(uuids),

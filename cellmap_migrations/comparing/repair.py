@@ -12,6 +12,7 @@ from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing.created import CREATED_AT
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
+from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
 from cellmap_migrations.comparing.proof import refuse
 from cellmap_migrations.comparing.tally import Tally
@@ -50,9 +51,12 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     compared = [name for name in COMPARED if name in plan.columns]
     if dry_run:
         done, left = Tally(), Tally()
+        losses = Losses(cell, plan)
         for page in differences(cell, plan, compared):
+            losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
             done.add(each for each in page if each.kind in kinds)
             left.add(each for each in page if each.kind not in kinds)
+        losses.refuse()
         markers = count_markers(cell.api, cell.settings)
     else:
         cell.prepare()

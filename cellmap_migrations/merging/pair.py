@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations import connecting, directory
@@ -15,6 +16,7 @@ from cellmap_migrations.errors import (
     NotADuplicate,
     Unreachable,
 )
+from cellmap_migrations.identities import identify
 from cellmap_migrations.schema import PLACEHOLDER
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
         theirs = ask(cell, duplicate)
     except Unreachable as error:
         raise DuplicateSilent(str(error)) from error
-    if theirs != mine:
+    if not theirs.same(mine):
         raise DifferentDatabases(
             str(cell.mapping), mine.name, str(duplicate), theirs.name
         )
@@ -80,13 +82,13 @@ def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
         theirs = ask(cell, duplicate)
     except (Unreachable, DatabaseMissing):
         return
-    raise DuplicateAnswers(str(duplicate), theirs.name, same=theirs == mine)
+    raise DuplicateAnswers(str(duplicate), theirs.name, same=theirs.same(mine))
 
 
 def ask(cell: Cell, duplicate: CellMapping) -> Identity:
     """Return the identity of the duplicate's database."""
     database = connecting.connect_cell(duplicate, cell.settings, cell.stopping)
     try:
-        return database.again(database.identity)
+        return database.again(partial(identify, database))
     finally:
         database.close()
