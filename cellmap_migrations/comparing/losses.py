@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.comparing.evidence import FEW, TOLERANCE, Displaced, refuse
 from cellmap_migrations.comparing.orphans import not_queued
@@ -50,13 +51,15 @@ class Losses:
     def lost(self, uuids: Sequence[str]) -> int:
         """Return how many of the orphans *uuids* nova cannot have left behind."""
         table = instance_mappings.c
-        young = table.created_at > youngest(self.cell)
+        strange = [table.created_at > youngest(self.cell)]
+        if journal.exists(self.cell.api):
+            strange.append(inserted_by(self.cell.mapping))
         found = self.cell.api.read(
             sa.select(sa.func.count()).where(
                 table.instance_uuid.in_(uuids),
                 table.cell_id == self.cell.mapping.id,
                 not_queued(self.plan),
-                sa.or_(inserted_by(self.cell.mapping), young),
+                sa.or_(*strange),
             )
         )
         return int(found[0][0])
