@@ -135,8 +135,10 @@ def test_repair_counts_the_grace_in_utc(make_cloud: MakeCloud, case: Case) -> No
     unmapped = cell.add_instance()
     wrong = cell.add_instance(deleted=True)
     cloud.map(wrong, cell, queued_for_delete=False)
-    cloud.map(ORPHAN, cell, created_at=now() - OLD)
-    cloud.map(YOUNG_ORPHAN, cell, created_at=LONG_AGO, updated_at=now() - YOUNG)
+    flag = {"queued_for_delete": True}
+    cloud.map(ORPHAN, cell, created_at=now() - OLD, **flag)
+    young = {"created_at": LONG_AGO, "updated_at": now() - YOUNG}
+    cloud.map(YOUNG_ORPHAN, cell, **young, **flag)
     right = cell.add_instances(2)
     cloud.map_to(cell.id, right)
 
