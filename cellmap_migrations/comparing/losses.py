@@ -66,6 +66,8 @@ class Losses:
 
     def found(self) -> Displaced | None:
         """Return what speaks against the database of the cell, or None."""
+        if not self.orphans:
+            return None
         count = sa.select(sa.func.count()).select_from(instance_mappings)
         named = count.where(instance_mappings.c.cell_id == self.cell.mapping.id)
         mappings = int(self.cell.api.read(named)[0][0])
