@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic import context
 
 from cellmap_migrations import directory, running, settings
-from cellmap_migrations.bookkeeping import tables, version, version_table
+from cellmap_migrations.bookkeeping import steps, tables, version, version_table
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cellmap_migrations import Cell
     from cellmap_migrations.settings import Settings
 
@@ -22,21 +24,22 @@ if TYPE_CHECKING:
 def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
     command = version.command(context.config)
-    purged = False
+    purged, unrecorded = False, []
     if command == "stamp":
-        purged = version.refuse_stamps(context.config)
+        purged = steps.refuse_stamps(context.config)
         tables.create_tables(cell.api)
     if command == "downgrade":
-        version.refuse_removal(context, cell)
+        unrecorded = steps.unrecorded(context, cell)
+        steps.refuse_removal(context, cell, unrecorded)
     if command == "current" and cell.settings.cell == directory.ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
     # The version's connection may be lost while a cell is copied. Doing it again
     # finds all rows copied, and costs no more than the comparison.
-    cell.api.again(partial(apply, cell, purged=purged))
+    cell.api.again(partial(apply, cell, unrecorded, purged=purged))
 
 
-def apply(cell: Cell, *, purged: bool) -> None:
-    """Do what is not recorded yet."""
+def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
+    """Do the steps *unrecorded*, and let Alembic do and record those that it finds."""
     with (
         version.proved(cell.api, cell.mapping, purged=purged) as remember,
         version_table.connection(cell.api, cell.mapping.uuid) as connection,
@@ -50,7 +53,8 @@ def apply(cell: Cell, *, purged: bool) -> None:
             dont_mutate=True,
         )
         with context.begin_transaction():
-            context.run_migrations(cell=cell)
+            steps.do(unrecorded, cell)
+            steps.run(context, cell)
 
 
 def load(arguments: list[str], *, read_only: bool) -> Settings:

@@ -69,7 +69,8 @@ class Report:
         """Record what is left in the end; it counts for more than the walk."""
         for name, count in counts.items():
             self.counts[name] = count
-        self.listing += listing
+        # A run that lost its connection comes here a second time.
+        self.listing += [line for line in listing if line not in self.listing]
 
     def end(self, error: CellmapError | None = None) -> None:
         """Stop the clock."""

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+import pytest
+
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
+from tests.nova.inside import alembic_inside, cellmap_inside
 
 REMOVE = {"remove_mappings": "yes"}
 
@@ -125,3 +128,78 @@ def test_mappings_inserted_before_a_reset_can_still_be_taken_back(
     downgrade(cloud)
 
     assert cloud.mappings() == {}
+
+
+def stopped_half_way(cloud: Cloud) -> set[str]:
+    """Map 20 of 30 new servers of cell1, one was mapped before; return the latter."""
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, nova := cell.add_instances(1))
+    cell.add_instances(30)
+    x = {"max_rows": "20"}
+    assert alembic_inside(cloud, "upgrade", "head", cell="cell1", x=x).code == 75
+    assert (len(cloud.mappings()), cloud.versions()) == (20, {})
+    return set(nova)
+
+
+def test_what_an_unrecorded_0001_inserted_is_taken_back(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    kept = stopped_half_way(cloud)
+
+    refused = alembic_inside(cloud, "downgrade", "base", cell="cell1")
+    before = len(cloud.mappings())
+    taken_back = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=REMOVE)
+    after = set(cloud.mappings())
+    again = alembic_inside(cloud, "downgrade", "base", cell="cell1")
+    mapped = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+
+    assert (refused.code, before) == (78, 20)
+    assert "-x remove_mappings=yes" in refused.err
+    assert (taken_back.code, taken_back.err, after) == (0, "", kept)
+    assert "19 removed" in taken_back.out
+    assert (again.code, again.out, again.err) == (0, "", "")
+    assert (mapped.code, len(cloud.mappings())) == (0, 31)
+
+
+def test_cellmap_takes_back_an_unrecorded_0001_too(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    kept = stopped_half_way(cloud)
+    command = ("downgrade", "--cell", "cell1", "base")
+
+    refused = cellmap_inside(cloud, *command)
+    taken_back = cellmap_inside(cloud, *command, "--remove-mappings")
+
+    assert (refused.code, taken_back.code) == (78, 0)
+    assert "--remove-mappings" in refused.err
+    assert cloud.mappings().keys() == kept
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_rejected_row_does_not_keep_the_others_from_being_taken_back(
+    make_cloud: MakeCloud, *, recorded: bool
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cell.add_instance(project_id=None)
+    cell.add_instances(3)
+    x = {"on_reject": "skip" if recorded else "fail"}
+    ended = alembic_inside(cloud, "upgrade", "head", cell="cell1", x=x)
+
+    taken_back = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=REMOVE)
+
+    assert (ended.code, taken_back.code) == (0 if recorded else 65, 0)
+    assert (cloud.mappings(), cloud.versions()) == ({}, {})
+
+
+def test_downgrade_of_a_cell_that_was_never_upgraded_asks_nothing(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, uuids := cell.add_instances(2))
+
+    finished = alembic_inside(cloud, "downgrade", "base", cell="cell1")
+
+    assert (finished.code, finished.out, finished.err) == (0, "", "")
+    assert (cloud.mapped_uuids(cell), cloud.our_tables()) == (set(uuids), set())

@@ -16,7 +16,6 @@ from cellmap_migrations.bookkeeping.tables import versions
 from cellmap_migrations.errors import (
     AlembicRefused,
     BehindHead,
-    MappingsInUse,
     NotStamped,
     OvertakenStamp,
 )
@@ -44,7 +43,9 @@ def proved(
     OvertakenStamp if another run recorded something, or AlembicRefused.
     """
     before = stamped(api, cell.uuid)
-    wanted = () if purged else before
+    # None until Alembic has recorded something. Without any step it found, when it
+    # read the table itself, what another run may have recorded after *before*.
+    wanted: tuple[str, ...] | None = () if purged else None
 
     # Alembic passes ctx, step, heads and run_args, by these names.
     def remember(*, heads: Collection[str], **_: Any) -> None:
@@ -62,8 +63,11 @@ def proved(
             raise AlembicRefused(secrets.mask(error)) from error
         raise
     found = stamped(api, cell.uuid)
-    if found != wanted:
-        raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
+    if wanted is None or found == wanted:
+        return
+    if found != before:
+        raise OvertakenStamp(str(cell))
+    raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
 
 
 @contextmanager
@@ -96,34 +100,6 @@ def command(config: Config) -> str:
     """Return which command of ``alembic`` runs, or nothing for a call in process."""
     chosen = getattr(config.cmd_opts, "cmd", None)
     return str(chosen[0].__name__) if chosen else ""
-
-
-def refuse_stamps(config: Any) -> bool:
-    """Raise AlembicRefused for a stamp with several revisions: a cell has one.
-
-    Returns whether the version is purged first.
-    """
-    if len(config.cmd_opts.revisions) > 1:
-        raise AlembicRefused("a cell has one revision; stamp one of them")
-    return bool(config.cmd_opts.purge)
-
-
-def refuse_removal(context: Any, cell: Any) -> None:
-    """Raise MappingsInUse before the first step of a downgrade that removes mappings.
-
-    A script says so with ``removes_mappings``. *context* is ``alembic.context``.
-    """
-    if cell.settings.remove_mappings:
-        return
-    heads = stamped(cell.api, cell.mapping.uuid)
-    # What alembic.command.downgrade calls; its public relatives know no "-3".
-    with understood():
-        steps = context.script._downgrade_revs(  # noqa: SLF001
-            context.config.cmd_opts.revision, heads
-        )
-    for step in steps:
-        if getattr(step.revision.module, "removes_mappings", False):
-            raise MappingsInUse(str(cell.mapping))
 
 
 def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 
-from cellmap_migrations.bookkeeping import version
+from cellmap_migrations.bookkeeping import steps, version
 from cellmap_migrations.cli import config_path
 from cellmap_migrations.dry_run import DryRun
 from cellmap_migrations.errors import AlembicRefused
@@ -57,8 +57,7 @@ def look(cell: Cell, revision: str) -> None:
     heads = version.stamped(cell.api, cell.mapping.uuid)
     dry = DryRun(cell)
     try:
-        for step in version.steps(Config(config_path.path()), revision, heads):
-            step.revision.module.upgrade(dry)
+        steps.do(version.steps(Config(config_path.path()), revision, heads), dry)
     finally:
         dry.close()
 
