@@ -1,11 +1,18 @@
 """Two runs of one cell: one of them works, the other writes nothing that counts."""
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping import version_table
+from cellmap_migrations.databases import Database
 from cellmap_migrations.testing.cell import Cell
 from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
+from tests.nova.inside import alembic_inside
 
 BATCH = 10
 SMALL = {"batch_rows_min": str(BATCH), "batch_rows_max": str(BATCH)}
@@ -137,4 +144,50 @@ def test_batch_of_another_run_at_the_same_place_is_not_taken_for_ones_own(
     assert "another run" in thawed.err
     assert cloud.journal(cell) == books
     assert cloud.alembic("upgrade", "head", cell="cell1", x=x).code == 0
+    assert_mapped_once(cloud, cell, uuids)
+
+
+def test_another_run_records_all_before_alembic_reads_the_version(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(BATCH)
+    connection, others = version_table.connection, []
+
+    @contextmanager
+    def connecting(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
+        # This run has read that nothing is recorded.
+        others.append(cloud.alembic("upgrade", "head", cell="cell1"))
+        with connection(api, cell_uuid) as opened:
+            yield opened
+
+    monkeypatch.setattr(version_table, "connection", connecting)
+    finished = alembic_inside(cloud, "upgrade", "head", cell="cell1")
+
+    assert [other.code for other in others] == [0]
+    assert (finished.code, finished.out, finished.err) == (0, "", "")
+    assert_mapped_once(cloud, cell, uuids)
+
+
+def test_another_run_goes_on_from_the_revision_that_this_one_recorded(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(BATCH)
+    connection, others = version_table.connection, []
+
+    @contextmanager
+    def connecting(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
+        with connection(api, cell_uuid) as opened:
+            yield opened
+        others.append(cloud.alembic("upgrade", "head", cell="cell1"))
+
+    monkeypatch.setattr(version_table, "connection", connecting)
+    finished = alembic_inside(cloud, "upgrade", "0001", cell="cell1")
+
+    assert [other.code for other in others] == [0]
+    assert finished.code == 75
+    assert "another run recorded a revision" in finished.err
     assert_mapped_once(cloud, cell, uuids)
