@@ -67,12 +67,14 @@ OPTIONS = [
         "time_limit",
         min=0,
         help="Stop after the batch in hand when this many seconds have passed "
-        "(exit code 75). The comparison that ends a revision is not cut short.",
+        "(exit code 75). A comparison is not cut short, and the first batch that "
+        "corrects something after it is committed.",
     ),
     cfg.IntOpt(
         "max_rows",
         min=1,
-        help="Stop after this many instances in one run (exit code 75).",
+        help="Stop after this many rows in one run (exit code 75): instances that were "
+        "walked, and mappings that were corrected, moved or removed.",
     ),
     cfg.FloatOpt(
         "connect_timeout",

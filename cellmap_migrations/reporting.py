@@ -31,6 +31,8 @@ class Report:
     listing: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    # Rows that count for max_rows: instances walked, and mappings changed otherwise.
+    spent: int = 0
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     ended: bool = False

@@ -67,7 +67,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-rows",
         metavar="ROWS",
-        help="stop after so many instances of a cell (75)",
+        help="stop after so many rows of a cell (75)",
     )
 
 

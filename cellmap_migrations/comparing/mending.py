@@ -18,6 +18,7 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.tally import Tally
+from cellmap_migrations.copying.pace import allowed
 from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.driver_errors import message
 from cellmap_migrations.errors import Unsettled
@@ -88,8 +89,11 @@ class Mending:
             if kind is Kind.ORPHAN and self.counting:
                 self.losses.count([difference.uuid for difference in found])
                 rest: Sequence[Difference] = found
+            elif kind in self.kinds:
+                parts = allowed(self.cell, found)
+                rest = [each for part in parts for each in self.mend(kind, part)]
             else:
-                rest = self.mend(kind, found) if kind in self.kinds else found
+                rest = found
             left += rest
             still = {difference.uuid for difference in rest}
             self.done.add(each for each in found if each.uuid not in still)

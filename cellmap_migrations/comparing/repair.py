@@ -19,6 +19,7 @@ from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans, preflight, write
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.copying.pace import room
 from cellmap_migrations.schema import instance_mappings
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def count_markers(api: Database, settings: Settings) -> int:
 def remove_markers(batches: Batches) -> int:
     """Delete nova's stale markers, and return how many there were."""
     settings = batches.cell.settings
-    if not count_markers(batches.cell.api, settings):
+    found = count_markers(batches.cell.api, settings)
+    if not found:
         return 0
+    room(batches.cell, found)
     stale = stale_markers(settings)
     return batches.do(partial(write.remove, where=stale))[tables.REMOVED]

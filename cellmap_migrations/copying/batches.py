@@ -139,6 +139,9 @@ class Batches:
 
     def advance(self, place: Place, counts: Counter[str]) -> None:
         """Go on after a batch that is committed."""
+        walked = place.upto_id > place.after_id
+        spent = counts if walked else {name: counts[name] for name in CHANGES}
+        self.cell.report.spent += sum(spent.values())
         self.number, self.upto_id = place.number, place.upto_id
         self.cell.report.count(counts)
 

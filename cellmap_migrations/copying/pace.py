@@ -1,12 +1,18 @@
-"""How many rows the next batch has."""
+"""Decide how many rows the next batch has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from cellmap_migrations.errors import Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from cellmap_migrations.cell import Cell
+
+T = TypeVar("T")
 
 # The weight of everything before the last batch, and the largest step upwards.
 MEMORY = 0.75
@@ -60,3 +66,28 @@ def pace_of(cell: Cell, rows: int = 0) -> Pace:
         least=least,
         most=settings.batch_rows_max or max(backend.batch_rows, least),
     )
+
+
+def room(cell: Cell, rows: int) -> int:
+    """Return how many of *rows* this run may still change; raise Stopped for none."""
+    limit = cell.settings.max_rows
+    if limit is None or not rows:
+        return rows
+    left = limit - cell.report.spent
+    if left <= 0:
+        raise Stopped(f"{limit} rows done (max_rows)")
+    return min(rows, left)
+
+
+def allowed(cell: Cell, found: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield *found* in parts that this run may change; raise Stopped at a limit.
+
+    The time limit counts only after a part of which something was changed. A comparison
+    may take longer than that, and each run has to make progress.
+    """
+    while found:
+        spent, rows = cell.report.spent, room(cell, len(found))
+        yield found[:rows]
+        found = found[rows:]
+        if cell.report.spent > spent:
+            cell.stopping.check_limits()

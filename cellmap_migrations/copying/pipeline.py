@@ -120,7 +120,7 @@ class Pipeline:
         if (limit := self.cell.settings.max_rows) is None:
             return self.pace.most
         under_way = sum(batch.page.rows for batch in self.writing)
-        return max(0, limit - self.cell.report.rows - under_way)
+        return max(0, limit - self.cell.report.spent - under_way)
 
     def write(self, page: Page) -> None:
         """Begin to write a page as the batch after those that are being written."""

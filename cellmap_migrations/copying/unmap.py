@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.copying import write
-from cellmap_migrations.copying.pace import pace_of
+from cellmap_migrations.copying.pace import pace_of, room
 from cellmap_migrations.progress import say
 from cellmap_migrations.schema import instance_mappings
 
@@ -24,7 +24,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
     """Delete the mappings that the revision inserted, a batch in each transaction.
 
     What is deleted is not found again, so a killed run simply goes on. The walk
-    starts anew afterwards.
+    starts anew afterwards. Raises Stopped at a signal or a limit.
     """
     pace = pace_of(cell)
     ours = inserted_by(cell.mapping, batches.revision)
@@ -44,6 +44,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
         )
         if not rows:
             break
+        rows = rows[: room(cell, len(rows))]
         certain = [row.id for row in rows if is_ours(row, cell.settings.grace_seconds)]
         started = time.monotonic()
         where = (ours, instance_mappings.c.id.in_(certain))

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from cellmap_migrations import directory
 from cellmap_migrations.backends import Fault
-from cellmap_migrations.errors import Stopped
 from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.schema import host_mappings, instance_mappings
 
@@ -64,17 +63,6 @@ def commit(
         batches.committed()
         directory.refuse_gone(api, target)
         raise
-
-
-def room(cell: Cell, rows: int) -> int:
-    """Return how many of *rows* this run may still move; raise Stopped for none."""
-    limit = cell.settings.max_rows
-    if limit is None:
-        return rows
-    left = limit - cell.report.rows
-    if rows and left <= 0:
-        raise Stopped(f"{limit} rows done (max_rows)")
-    return min(rows, left)
 
 
 def tell(cell: Cell, verb: str, counts: Counter[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying.pace import pace_of
+from cellmap_migrations.copying.pace import pace_of, room
 from cellmap_migrations.databases import Changed
 from cellmap_migrations.merging import batch, presence
 from cellmap_migrations.merging.moved import MOST, Moved, not_undone
@@ -113,7 +113,7 @@ class Moving:
 
     def move(self, batches: Batches, table: sa.Table, ids: Sequence[int]) -> int:
         """Move the rows *ids* in one batch, and return how many those are."""
-        ids = ids[: batch.room(self.cell, len(ids))]
+        ids = ids[: room(self.cell, len(ids))]
         now: list[int] = []
 
         def prepare() -> Work:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.copying.batches import Batches
+from cellmap_migrations.copying.pace import room
 from cellmap_migrations.errors import MergeIsFinal, UnknownCell
 from cellmap_migrations.merging import batch, pair
 from cellmap_migrations.merging.moved import MERGE, Moved, not_undone, undid
@@ -66,7 +67,7 @@ def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counte
     batches = Batches(cell, MERGE)
     for number, moved in ours.items():
         cell.pause_or_stop()
-        batch.room(cell, len(moved.ids))
+        room(cell, len(moved.ids))
         done[moved.table] += give_back(batches, number, moved, duplicate)
     return done
 
