@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cellmap_migrations import progress
-from cellmap_migrations.bookkeeping import tables
+from cellmap_migrations.bookkeeping import journal, tables, version
 from cellmap_migrations.comparing import evidence, proof
 from cellmap_migrations.comparing.differences import COMPARED, Kind
 from cellmap_migrations.copying import plans, preflight
@@ -128,6 +128,12 @@ class Cell:
         """Let *revision* be done again from the start; nothing is taken back."""
         tables.create_tables(self.api)
         Batches(self, revision).rewind()
+
+    def start_over(self) -> None:
+        """Forget the recorded revision and each walk; no mapping is removed."""
+        version.forget(self.api, self.mapping.uuid)
+        for revision in journal.revisions(self.api, self.mapping.uuid):
+            self.forget(revision)
 
     def unmap_instances(self, revision: str) -> None:
         """Remove the mappings that *revision* inserted and nobody has changed since.

@@ -11,6 +11,7 @@ from alembic import context
 
 from cellmap_migrations import directory, running, settings
 from cellmap_migrations.bookkeeping import steps, tables, version, version_table
+from cellmap_migrations.comparing import lasting
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
 
@@ -31,6 +32,8 @@ def migrate(cell: Cell) -> None:
     if command == "downgrade":
         unrecorded = steps.unrecorded(context, cell)
         steps.refuse_removal(context, cell, unrecorded)
+    if command == "upgrade":
+        lasting.forget_outlived(cell)
     if command == "current" and cell.settings.cell == directory.ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
     # The version's connection may be lost while a cell is copied. Doing it again
@@ -42,7 +45,7 @@ def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
     """Do the steps *unrecorded*, and let Alembic do and record those that it finds."""
     with (
         version.proved(cell.api, cell.mapping, purged=purged) as remember,
-        version_table.connection(cell.api, cell.mapping.uuid) as connection,
+        version_table.connection(cell.api, cell.mapping) as connection,
     ):
         cell.keep_alive = version_table.KeepAlive(connection)
         context.configure(

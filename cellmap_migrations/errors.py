@@ -246,6 +246,18 @@ class TableRefuses(ConfigurationError):
         )
 
 
+class TablesTooOld(ConfigurationError):
+    """A table of this package that an older version of it made."""
+
+    def __init__(self, table: str, missing: Iterable[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"table {table} lacks {', '.join(self.missing)}, because an older version "
+            "of this package made it; run cellmap upgrade, which adds that, and then "
+            "this command again"
+        )
+
+
 class OfflineRefused(ConfigurationError):
     def __init__(self) -> None:
         super().__init__(

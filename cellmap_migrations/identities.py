@@ -102,7 +102,12 @@ class Identities:
             and may_be_one(url, theirs)
         ]
         unknown = [other for other in others if other.id not in self.known]
-        self.known |= reach.ask_each(unknown, identify, self.settings, self.stopping)
+        self.known |= reach.ask_each(
+            unknown,
+            lambda database, _: identify(database),
+            self.settings,
+            self.stopping,
+        )
         return others
 
 

@@ -26,7 +26,7 @@ PATIENCE = 3.0
 
 def ask_each(
     cells: Sequence[CellMapping],
-    question: Callable[[Database], T],
+    question: Callable[[Database, CellMapping], T],
     settings: Settings,
     stopping: Stopping,
 ) -> dict[int, T | CellmapError]:
@@ -40,7 +40,9 @@ def ask_each(
         try:
             database = connecting.unopened_cell(cell, settings, stopping)
             try:
-                return connecting.ask(database, partial(question, database), PATIENCE)
+                return connecting.ask(
+                    database, partial(question, database, cell), PATIENCE
+                )
             finally:
                 database.close()
         except CellmapError as error:

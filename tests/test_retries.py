@@ -103,10 +103,12 @@ def test_statement_that_always_fails_is_not_repeated(make_cloud: MakeCloud) -> N
     x = {**SMALL, "max_rows": str(BATCH)}
     cloud.alembic("upgrade", "head", cell="cell1", x=x)
     with cloud.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE cellmap_journal DROP COLUMN runner")
+        connection.exec_driver_sql("ALTER TABLE cellmap_journal RENAME TO kept")
+        view = "CREATE VIEW cellmap_journal AS SELECT DISTINCT * FROM kept"
+        connection.exec_driver_sql(view)
 
     finished = cloud.alembic("upgrade", "head", cell="cell1", x=SMALL)
 
     assert finished.code == 70
-    assert "runner" in finished.err
+    assert "cellmap_journal" in finished.err
     assert finished.err.count("\n") == 1

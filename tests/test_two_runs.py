@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import version_table
 from cellmap_migrations.databases import Database
+from cellmap_migrations.directory import CellMapping
 from cellmap_migrations.testing.cell import Cell
 from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
@@ -156,10 +157,10 @@ def test_another_run_records_all_before_alembic_reads_the_version(
     connection, others = version_table.connection, []
 
     @contextmanager
-    def connecting(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
+    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
         # This run has read that nothing is recorded.
         others.append(cloud.alembic("upgrade", "head", cell="cell1"))
-        with connection(api, cell_uuid) as opened:
+        with connection(api, mapping) as opened:
             yield opened
 
     monkeypatch.setattr(version_table, "connection", connecting)
@@ -179,8 +180,8 @@ def test_another_run_goes_on_from_the_revision_that_this_one_recorded(
     connection, others = version_table.connection, []
 
     @contextmanager
-    def connecting(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
-        with connection(api, cell_uuid) as opened:
+    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
+        with connection(api, mapping) as opened:
             yield opened
         others.append(cloud.alembic("upgrade", "head", cell="cell1"))
 

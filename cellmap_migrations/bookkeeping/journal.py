@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping.tables import COUNTS, journal
+from cellmap_migrations.bookkeeping.tables import COUNTS, journal, lacking
+from cellmap_migrations.errors import TablesTooOld
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Sequence
     from datetime import datetime
 
     from cellmap_migrations.databases import Database
@@ -58,8 +60,12 @@ def runner() -> str:
 
 
 def exists(api: Database) -> bool:
-    """Say whether anything was ever recorded in this API database."""
-    return api.has_table(journal.name)
+    """Return True if anything was ever recorded; raise TablesTooOld if that is old."""
+    have = api.columns(journal)
+    missing = lacking(journal, have)
+    if have and missing:
+        raise TablesTooOld(journal.name, [column.name for column in missing])
+    return bool(have)
 
 
 def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
@@ -135,3 +141,18 @@ def revisions(api: Database, cell_uuid: str) -> list[str]:
         return []
     select = sa.select(journal.c.revision).distinct()
     return [row[0] for row in api.read(select.where(journal.c.cell_uuid == cell_uuid))]
+
+
+def reached(api: Database, cell_uuids: Sequence[str]) -> dict[str, int]:
+    """Return the highest ``instances.id`` of a batch with mappings, by the cell.
+
+    A cell has none if its batches found no instance that has or gets a mapping to it.
+    """
+    if not exists(api):
+        return {}
+    select = sa.select(journal.c.cell_uuid, sa.func.max(journal.c.upto_id)).where(
+        journal.c.cell_uuid.in_(cell_uuids),
+        sa.or_(journal.c.mapped > 0, journal.c.already > 0),
+    )
+    rows = api.read(select.group_by(journal.c.cell_uuid))
+    return {str(row[0]): int(row[1]) for row in rows}

@@ -14,14 +14,21 @@ import sqlalchemy as sa
 from cellmap_migrations.outcomes import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cellmap_migrations.databases import Database
 
-CELL_OPTION = "cellmap_cell_uuid"
+CELL_OPTION, NUMBER_OPTION = "cellmap_cell_uuid", "cellmap_cell_id"
 
 
 def cell_of(context: Any) -> str:
     """Return the uuid of the cell that a connection is for."""
     return str(context.execution_options[CELL_OPTION])
+
+
+def number_of(context: Any) -> int:
+    """Return the ``cell_mappings.id`` of the cell that a connection is for."""
+    return int(context.execution_options[NUMBER_OPTION])
 
 
 # Each outcome, and what is done to mappings that were there before.
@@ -65,6 +72,9 @@ versions = sa.Table(
     # Alembic inserts only the version_num; the connection says which cell it is for.
     sa.Column("cell_uuid", sa.String(36), primary_key=True, default=cell_of),
     sa.Column("version_num", sa.String(64), primary_key=True),
+    # cell_mappings.id when the revision was recorded: a row of that table that was
+    # deleted and created again has another one, and no mapping.
+    sa.Column("cell_id", sa.BigInteger, default=number_of, onupdate=number_of),
     # A run that was frozen before its first stamp must not add a second one to that
     # of another run, which may be at a later revision by now.
     sa.UniqueConstraint("cell_uuid", name="uniq_cellmap_version0cell_uuid"),
@@ -74,13 +84,22 @@ versions = sa.Table(
 
 
 def create_tables(api: Database) -> None:
-    """Create this package's two tables unless they are there.
+    """Create this package's two tables, and columns that older versions did not have.
 
     Two first runs may do so at the same moment.
     """
     for table in METADATA.sorted_tables:
-        if not api.has_table(table.name):
+        have = api.columns(table)
+        if not have:
             api.again(partial(create, api, table))
+            continue
+        for column in lacking(table, have):
+            api.again(partial(add, api, column))
+
+
+def lacking(table: sa.Table, have: Collection[str]) -> list[sa.Column[Any]]:
+    """Return the columns of *table* of which the names are not among *have*."""
+    return [column for column in table.c if column.name not in have]
 
 
 def create(api: Database, table: sa.Table) -> None:
@@ -91,4 +110,27 @@ def create(api: Database, table: sa.Table) -> None:
     # PostgreSQL's IF NOT EXISTS loses this race with a duplicate key in its catalog.
     except Exception:
         if not api.has_table(table.name):
+            raise
+
+
+def add(api: Database, column: sa.Column[Any]) -> None:
+    """Add *column* to its table, or find that somebody else just did.
+
+    Rows that are there get a value as if nothing had been counted.
+    """
+    empty = "''" if isinstance(column.type, sa.String) else "0"
+    new = sa.Column(
+        column.name,
+        column.type,
+        nullable=column.nullable,
+        server_default=None if column.nullable else sa.text(empty),
+    )
+    name = sa.Table(column.table.name, sa.MetaData(), new).name
+    what = sa.schema.CreateColumn(new).compile(dialect=api.engine.dialect)
+    try:
+        with api.engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {what}")
+    # Each database has its own error for a column that is there already.
+    except Exception:
+        if column.name not in api.columns(column.table):
             raise

@@ -88,6 +88,21 @@ def steps(config: Config, revision: str, heads: Collection[str]) -> list[Any]:
     return found
 
 
+def numbers(api: Database) -> dict[str, int | None]:
+    """Return the ``cell_mappings.id`` of each cell when its revision was recorded.
+
+    By the uuid of the cell. None was recorded by an older version of this package.
+    """
+    if not api.has_table(versions.name):
+        return {}
+    # Its table may lack the column.
+    every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(versions)
+    return {
+        str(row.cell_uuid): getattr(row, versions.c.cell_id.name, None)
+        for row in api.read(every)
+    }
+
+
 def all_stamped(api: Database) -> dict[str, str]:
     """Return the revision of each cell that has one, by the uuid of the cell."""
     if not api.has_table(versions.name):

@@ -16,12 +16,17 @@ from alembic.ddl.mysql import MySQLImpl
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
 
-from cellmap_migrations.bookkeeping.tables import CELL_OPTION, versions
+from cellmap_migrations.bookkeeping.tables import (
+    CELL_OPTION,
+    NUMBER_OPTION,
+    versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cellmap_migrations.databases import Database
+    from cellmap_migrations.directory import CellMapping
 
 # kolla's HAProxy cuts a connection that was idle for a minute.
 IDLE_SECONDS = 20.0
@@ -56,13 +61,14 @@ class SQLiteVersions(CellVersions, SQLiteImpl):
 
 
 @contextmanager
-def connection(api: Database, cell_uuid: str) -> Iterator[sa.Connection]:
+def connection(api: Database, cell: CellMapping) -> Iterator[sa.Connection]:
     """Yield a connection on which Alembic sees only the version of one cell.
 
     It is in AUTOCOMMIT: otherwise Alembic's first SELECT opens a transaction that
     stays open for as long as the revision runs, and a failed stamp goes unnoticed.
     """
-    options = {"isolation_level": "AUTOCOMMIT", CELL_OPTION: cell_uuid}
+    mine = {CELL_OPTION: cell.uuid, NUMBER_OPTION: cell.id}
+    options = {"isolation_level": "AUTOCOMMIT", **mine}
     with api.engine.connect().execution_options(**options) as opened:
         sa.event.listen(opened, "before_execute", narrow, retval=True)
         # A node of Galera waits for the other nodes' commits before a SELECT, and not

@@ -33,7 +33,7 @@ WORDS = (
 )
 
 
-def ask(database: Database) -> Answer:
+def ask(database: Database, _: CellMapping) -> Answer:
     """Return the highest ``instances.id`` of a cell, and which database it has."""
     return read.highest_id_now(database), identify(database)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.bookkeeping import journal, version
 from cellmap_migrations.cli import common
 
 if TYPE_CHECKING:
@@ -31,9 +30,7 @@ def run(conf: cfg.ConfigOpts) -> int:
 
 def reset(cell: Cell) -> None:
     """Reset one cell."""
-    version.forget(cell.api, cell.mapping.uuid)
-    for revision in journal.revisions(cell.api, cell.mapping.uuid):
-        cell.forget(revision)
+    cell.start_over()
     cell.report.results.append(
         f"cell {cell.mapping}: forgotten; the next upgrade walks all of it"
     )

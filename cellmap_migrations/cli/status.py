@@ -10,6 +10,7 @@ from cellmap_migrations.bookkeeping import history, version
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.cli import answers, common, through_alembic
+from cellmap_migrations.comparing import lasting
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.errors import CellmapError
 from cellmap_migrations.reporting import spell
@@ -44,6 +45,13 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
     cells = directory.find(directory.read(api), settings)
     stamped, histories = version.all_stamped(api), history.of_cells(api)
     found = reach.ask_each(cells, answers.ask, settings, stopping)
+    awake = [
+        cell
+        for cell in cells
+        if cell.uuid in stamped and not isinstance(found[cell.id], CellmapError)
+    ]
+    lost = lasting.emptied(api, awake, settings, stopping)
+    lost |= lasting.renumbered(version.numbers(api), cells)
     return {
         "cells": [
             {
@@ -53,6 +61,7 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
                     histories.get(cell.uuid, History()),
                     stamped.get(cell.uuid),
                     found[cell.id],
+                    lost.get(cell.uuid, ""),
                 ),
                 **answers.database(cell, cells, found),
             }
@@ -62,9 +71,12 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
 
 
 def progress(
-    past: History, revision: str | None, found: Answer | CellmapError
+    past: History, revision: str | None, found: Answer | CellmapError, lost: str
 ) -> dict[str, Any]:
-    """Return the state of one cell, whose database said *found*."""
+    """Return the state of one cell, whose database said *found*.
+
+    *lost* is why its revision is not true any more.
+    """
     last = past.last
     error = found if isinstance(found, CellmapError) else None
     bound = None if isinstance(found, CellmapError) else found[0]
@@ -73,7 +85,8 @@ def progress(
     left = last.seconds_left(bound) if last and active and bound else None
     return {
         "revision": revision,
-        "state": state(behind=behind, active=active),
+        "state": "lost" if lost else state(behind=behind, active=active),
+        "lost": lost and f"its revision was recorded {lost}",
         "reachable": error is None,
         "answer": answers.spell(error),
         "reason": str(error) if error else "",

@@ -11,6 +11,7 @@ from alembic.config import Config
 
 from cellmap_migrations.bookkeeping import steps, version
 from cellmap_migrations.cli import config_path
+from cellmap_migrations.comparing import lasting
 from cellmap_migrations.dry_run import DryRun
 from cellmap_migrations.errors import AlembicRefused
 
@@ -54,7 +55,7 @@ def look(cell: Cell, revision: str) -> None:
     """
     cell.report.details["dry_run"] = True
     refuse_empty(revision)
-    heads = version.stamped(cell.api, cell.mapping.uuid)
+    heads = () if lasting.lost(cell) else version.stamped(cell.api, cell.mapping.uuid)
     dry = DryRun(cell)
     try:
         steps.do(version.steps(Config(config_path.path()), revision, heads), dry)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations import directory, running, table
 from cellmap_migrations.bookkeeping import version
+from cellmap_migrations.comparing import lasting
 from cellmap_migrations.fleet import canary, processes
 from cellmap_migrations.printing import emit
 from cellmap_migrations.progress import say
@@ -58,7 +59,10 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
         first = canary.find(known, settings, task.canary)
         cells = choose(known, settings, task.selectors, first=first)
         stamped = version.all_stamped(api)
-    behind = [cell for cell in cells if not task.done(stamped.get(cell.uuid))]
+        behind = [cell for cell in cells if not task.done(stamped.get(cell.uuid))]
+        rest = [cell for cell in cells if cell not in behind]
+        lost = lasting.outlived(api, rest, settings, stopping)
+        behind += [cell for cell in rest if cell.uuid in lost]
     done = [
         Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
         for cell in cells

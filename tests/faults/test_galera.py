@@ -147,7 +147,7 @@ def test_version_is_recorded_where_its_table_has_yet_to_be_created(small: Copy) 
     small.by_way_of(last.port)
     with (
         opened(small.cloud, small.cell) as there,
-        version_table.connection(there.api, small.cell.uuid) as connection,
+        version_table.connection(there.api, there.mapping) as connection,
         small.cluster.behind(last) as apply,
     ):
         small.by_way_of(first.port)

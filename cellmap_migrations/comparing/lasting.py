@@ -1,0 +1,156 @@
+"""Find out whether the mappings of an upgraded cell are still there.
+
+A recorded revision says that they were. Since then the cell's row of ``cell_mappings``
+may have been deleted and created again, or ``instance_mappings`` restored from a dump.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations import reach
+from cellmap_migrations.bookkeeping import journal, tables, version
+from cellmap_migrations.copying import ask
+from cellmap_migrations.errors import CellmapError, TablesTooOld
+from cellmap_migrations.progress import say
+from cellmap_migrations.schema import PLACEHOLDER, instances
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.databases import Database
+    from cellmap_migrations.directory import CellMapping
+    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.stopping import Stopping
+
+# The newest instances of a cell, of which one must have a mapping.
+NEWEST = 20
+# nova's archive removes an instance first, and then its mapping. So a mapping is missed
+# only if the instance is there at the next look. Each look may meet another archive.
+LOOKS = 3
+
+
+def outlived(
+    api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
+) -> dict[str, str]:
+    """Return why a recorded revision is not true any more, by the uuid of the cell.
+
+    A cell without a revision is left out. One that does not answer is taken for well,
+    and a warning says so.
+    """
+    numbers = version.numbers(api)
+    found = renumbered(numbers, cells)
+    rest = [cell for cell in cells if cell.uuid in numbers.keys() - found.keys()]
+    return found | emptied(api, rest, settings, stopping)
+
+
+def renumbered(
+    numbers: Mapping[str, int | None], cells: Sequence[CellMapping]
+) -> dict[str, str]:
+    """Return the cells whose row of ``cell_mappings`` was created again, and why.
+
+    *numbers* are those that ``version.numbers`` returns.
+    """
+    return {
+        cell.uuid: f"for cell_mappings.id {number}, and this cell now has id {cell.id}"
+        for cell in cells
+        if (number := numbers.get(cell.uuid)) not in (None, cell.id)
+    }
+
+
+def emptied(
+    api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
+) -> dict[str, str]:
+    """Return the *cells* of which the mapping of the newest instance is gone, and why.
+
+    The newest one of those that the journal has, and that are still in the cell.
+    """
+    bounds = journal.reached(api, [cell.uuid for cell in cells]) if cells else {}
+    asked = [cell for cell in cells if cell.uuid in bounds]
+    question = partial(newest, bounds=bounds)
+    found: dict[str, str] = {}
+    before: dict[str, str] = {}
+    for _ in range(LOOKS):
+        if not asked:
+            break
+        answers = reach.ask_each(asked, question, settings, stopping)
+        unmapped = without_mapping(api, asked, answers)
+        found |= {
+            cell: f"and instance {uuid}, which was mapped, has no mapping"
+            for cell, uuid in unmapped.items()
+            if before.get(cell) == uuid
+        }
+        before = unmapped
+        asked = [c for c in asked if c.uuid in unmapped and c.uuid not in found]
+    return found
+
+
+def without_mapping(
+    api: Database,
+    cells: Sequence[CellMapping],
+    answers: Mapping[int, str | CellmapError | None],
+) -> dict[str, str]:
+    """Return the uuids in *answers* that have no mapping, by the uuid of the cell."""
+    uuids: dict[str, str] = {}
+    for cell in cells:
+        answer = answers[cell.id]
+        if isinstance(answer, CellmapError):
+            say(
+                f"warning: cell {cell} did not answer; whether its mappings are still "
+                f"there is not known: {answer}"
+            )
+        elif answer:
+            uuids[cell.uuid] = answer
+    mapped = api.again(partial(ask.found, api, [*uuids.values()])) if uuids else {}
+    fold = api.backend.fold
+    return {cell: uuid for cell, uuid in uuids.items() if fold(uuid) not in mapped}
+
+
+def newest(
+    database: Database, cell: CellMapping, bounds: Mapping[str, int]
+) -> str | None:
+    """Return the uuid of the newest instance that must have a mapping, or None.
+
+    Of the instances up to the id in *bounds*; asked once.
+    """
+    # Before Train there is no column "hidden", and to look for it costs more.
+    every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(instances)
+    rows = database.read_once(
+        every.where(instances.c.id <= bounds[cell.uuid])
+        .order_by(instances.c.id.desc())
+        .limit(NEWEST)
+    )
+    return next((str(row.uuid) for row in rows if must_be_mapped(row)), None)
+
+
+def must_be_mapped(row: Any) -> bool:
+    """Return True if no outcome of a walk left the instance *row* without a mapping."""
+    known = None not in (row.uuid, row.project_id, row.user_id)
+    return known and row.uuid != PLACEHOLDER and not getattr(row, "hidden", False)
+
+
+def lost(cell: Cell) -> bool:
+    """Return True if the revision of *cell* is not true any more, and say why."""
+    why = outlived(cell.api, [cell.mapping], cell.settings, cell.stopping)
+    for reason in why.values():
+        say(
+            f"warning: cell {cell.mapping}: its revision was recorded {reason}; it is "
+            "walked again from the start"
+        )
+    return bool(why)
+
+
+def forget_outlived(cell: Cell) -> None:
+    """Forget the revision of *cell* if it is not true any more: 0001 is done again."""
+    try:
+        again = lost(cell)
+    except TablesTooOld:
+        tables.create_tables(cell.api)
+        again = lost(cell)
+    if again:
+        cell.start_over()
