@@ -251,3 +251,15 @@ def test_tables_of_an_older_version_get_the_columns_that_they_lack(
     assert (reset.code, again.code, status(cloud)["state"]) == (0, 0, "complete")
     [row] = cloud.rows("cellmap_version")
     assert row["cell_id"] == cell.id
+
+
+def test_cell_before_train_has_no_column_hidden(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(release="stein")
+    cell = upgraded(cloud)
+    lose_newest(cloud, cell)
+
+    ended = [upgrade(cloud) for _ in range(2)]
+
+    assert [run.code for run in ended] == [0, 0]
+    assert (AGAIN in ended[0].err, ended[1].err) == (True, "")
+    assert cloud.mapped_uuids(cell) == set(cell.uuids())

@@ -118,11 +118,16 @@ def newest(
 
     Of the instances up to the id in *bounds*; asked once.
     """
-    # Before Train there is no column "hidden", and to look for it costs more.
-    every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(instances)
+    table, has_hidden = instances.c, "hidden" in database.columns_now(instances)
     rows = database.read_once(
-        every.where(instances.c.id <= bounds[cell.uuid])
-        .order_by(instances.c.id.desc())
+        sa.select(
+            table.uuid,
+            table.project_id,
+            table.user_id,
+            table.hidden if has_hidden else sa.false().label("hidden"),
+        )
+        .where(table.id <= bounds[cell.uuid])
+        .order_by(table.id.desc())
         .limit(NEWEST)
     )
     return next((str(row.uuid) for row in rows if must_be_mapped(row)), None)
@@ -131,7 +136,7 @@ def newest(
 def must_be_mapped(row: Any) -> bool:
     """Return True if no outcome of a walk left the instance *row* without a mapping."""
     known = None not in (row.uuid, row.project_id, row.user_id)
-    return known and row.uuid != PLACEHOLDER and not getattr(row, "hidden", False)
+    return known and row.uuid != PLACEHOLDER and not row.hidden
 
 
 def lost(cell: Cell) -> bool:
