@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NOVA := .venv-nova
 STEIN := .venv-nova-19
 
-.PHONY: demo test upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
+.PHONY: demo test lowest upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
 # Two installations at once would fight for the same locks.
 .NOTPARALLEL:
 
@@ -14,7 +14,11 @@ demo: $(VENV)/.base
 
 test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-	$(MAKE) lint docs
+	$(MAKE) lint docs lowest
+
+# The lowest versions that pyproject.toml allows, and every Python that is installed.
+lowest: servers $(VENV)/.test
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/test-lowest
 
 # Clouds that two releases of nova build, upgraded and then asked about by nova.
 upgrade-job: servers $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
@@ -76,6 +80,6 @@ $(STEIN)/.done: tools/install-nova tools/nova-19.txt | $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(STEIN) 19.3.2
 
 clean:
-	rm -rf $(VENV) $(NOVA) $(STEIN) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
 		docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,11 +15,17 @@ from cellmap_migrations.errors import UrlUnusable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cellmap_migrations.backends import Backend
     from cellmap_migrations.databases import Database
 
 
 @contextmanager
-def refusing(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def refusing(
+    what: str,
+    backend: Backend,
+    url: sa.URL,
+    but: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
     """Raise UrlUnusable for any error of the block, except those of *but*.
 
     A driver checks the arguments of a URL, and the files that they name, only when it
@@ -30,7 +36,8 @@ def refusing(what: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]
     except but:
         raise
     except Exception as error:  # noqa: BLE001 - only a driver is at work here
-        raise UrlUnusable(what, f"its URL cannot be used: {reason(error)}") from None
+        why = secrets.mask(backend.explain(error, url) or "") or reason(error)
+        raise UrlUnusable(what, f"its URL cannot be used: {why}") from None
 
 
 def reason(error: Exception) -> str:
@@ -60,7 +67,8 @@ def hurried(database: Database, seconds: float) -> Iterator[None]:
             if str(parameters[name]).isdigit()
         }
         shortened.extend(name for name in hurry if hurry[name] != int(parameters[name]))
-        with refusing(database.what, but=database.errors):
+        url = database.engine.url
+        with refusing(database.what, database.backend, url, but=database.errors):
             return dialect.connect(*arguments, **{**parameters, **hurry})
 
     sa.event.listen(database.engine, "do_connect", connect)

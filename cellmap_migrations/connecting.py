@@ -62,7 +62,7 @@ def unopened(
     """Return a database to which nobody has connected yet; raise UrlUnusable."""
     backend = backends.of(url)
     what = f"{what} ({urls.show(url)})"
-    with refusing(what):
+    with refusing(what, backend, url):
         engine = backend.engine(url, parameters=parameters, read_only=read_only)
     return Database(
         what=what,
@@ -135,7 +135,7 @@ def try_for(database: Database, seconds: float) -> None:
         cause = error.last_attempt.exception()
         raise Unreachable(database.what, seconds, message(cause)) from None
     except database.errors as error:
-        raise understand(error, database.what, database.backend) from error
+        raise understand(error, database) from error
 
 
 def ask(database: Database, question: Callable[[], T], seconds: float) -> T:
@@ -150,4 +150,4 @@ def ask(database: Database, question: Callable[[], T], seconds: float) -> T:
     except database.errors as error:
         if database.may_pass(error):
             raise Unreachable(database.what, seconds, message(error)) from error
-        raise understand(error, database.what, database.backend) from error
+        raise understand(error, database) from error

@@ -47,7 +47,7 @@ class Database:
         try:
             return self.again(lambda: self.read_once(statement))
         except self.errors as error:
-            raise understand(error, self.what, self.backend) from error
+            raise understand(error, self) from error
 
     def read_once(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement; the transaction ends with it."""
@@ -67,7 +67,7 @@ class Database:
         except self.errors as error:
             if self.may_pass(error):
                 raise Changed(f"{self.what}: {message(error)}") from error
-            raise understand(error, self.what, self.backend) from error
+            raise understand(error, self) from error
 
     def has_table(self, name: str) -> bool:
         """Say whether there is a table *name*."""
@@ -127,7 +127,7 @@ class Database:
         except self.errors as error:
             if self.backend.fault(error) is backends.Fault.DATA:
                 raise
-            raise understand(error, self.what, self.backend) from error
+            raise understand(error, self) from error
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:

@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from cellmap_migrations import templates, urls
 from cellmap_migrations.errors import (
     AmbiguousCell,
-    ApiDatabaseAsCell,
     CellGone,
     CellNotGiven,
     CellUrlUnusable,
+    NoLocalCell,
     NotAnApiDatabase,
     SameDatabase,
     UnknownCell,
@@ -76,7 +76,8 @@ def refuse_gone(api: Database, cell: CellMapping) -> None:
 def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
     """Return the cells that ``cell=`` names: one, or with ``all`` every one.
 
-    Raises CellNotGiven, UnknownCell, AmbiguousCell or SameDatabase, which list cells.
+    Raises CellNotGiven, UnknownCell, NoLocalCell, AmbiguousCell or SameDatabase, which
+    list cells.
     """
     names = [str(cell) for cell in cells]
     selector = settings.cell
@@ -91,25 +92,28 @@ def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMappi
         found = found or [cell for cell in cells if cell.name == selector]
     if not found:
         raise UnknownCell(selector, names)
-    if len(found) > 1 and selector == LOCAL:
-        url, _ = resolve(found[0], settings)
-        raise SameDatabase(str(found[0]), str(found[1]), urls.show(url))
     if len(found) > 1:
         raise AmbiguousCell(selector, [cell.uuid for cell in found])
     return found
 
 
 def at_base(cells: Sequence[CellMapping], settings: Settings) -> list[CellMapping]:
-    """Return the cells whose database is nova.conf's ``[database] connection``."""
+    """Return the cell whose database is nova.conf's ``[database] connection``."""
     if settings.base_connection is None:
         raise UrlUnusable("cell=local", "[database] connection is not set in nova.conf")
     base, _ = urls.parse(settings.base_connection, "[database] connection")
-    return [
+    unusable: list[str] = []
+    found = [
         cell
         for cell in cells
-        if (url := resolve_or_none(cell, settings))
+        if (url := resolve_or_none(cell, settings, unusable))
         and urls.identity(url) == urls.identity(base)
     ]
+    if unusable and not found:
+        raise NoLocalCell(unusable)
+    if len(found) > 1:
+        raise SameDatabase(str(found[0]), str(found[1]), urls.show(base))
+    return found
 
 
 def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
@@ -128,10 +132,9 @@ def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
         )
     try:
         text = templates.expand(cell.connection, settings.base_connection)
+        url, warning = urls.parse(text, "database_connection")
     except ValueError as error:
         raise CellUrlUnusable(str(cell), f"database_connection: {error}") from None
-    try:
-        url, warning = urls.parse(text, "database_connection")
     except UrlUnusable as error:
         raise CellUrlUnusable(str(cell), str(error)) from None
     ours = (settings.base_connection, settings.api_connection)
@@ -144,25 +147,13 @@ def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
     return url, warning
 
 
-def resolve_or_none(cell: CellMapping, settings: Settings) -> sa.URL | None:
-    """Return where the cell's database is, or None where that cannot be said."""
+def resolve_or_none(
+    cell: CellMapping, settings: Settings, unusable: list[str] | None = None
+) -> sa.URL | None:
+    """Return where the cell's database is; append to *unusable* why that is unknown."""
     try:
         return resolve(cell, settings)[0]
-    except CellUrlUnusable:
+    except CellUrlUnusable as error:
+        if unusable is not None:
+            unusable.append(f"cell {cell}: {error.why}")
         return None
-
-
-def refuse_shared(
-    cell: CellMapping,
-    url: sa.URL,
-    cells: Sequence[CellMapping],
-    settings: Settings,
-) -> None:
-    """Raise SameDatabase or ApiDatabaseAsCell if *cell*'s URL says so."""
-    api, _ = urls.parse(settings.api_connection, "[api_database] connection")
-    if urls.identity(url) == urls.identity(api):
-        raise ApiDatabaseAsCell(str(cell), urls.show(url))
-    for other in cells:
-        theirs = None if other.id == cell.id else resolve_or_none(other, settings)
-        if theirs and urls.identity(theirs) == urls.identity(url):
-            raise SameDatabase(str(cell), str(other), urls.show(url))

@@ -125,6 +125,16 @@ class UnknownCell(ConfigurationError):
         )
 
 
+class NoLocalCell(ConfigurationError):
+    def __init__(self, unusable: Sequence[str]) -> None:
+        super().__init__(
+            "cell=local: no cell is known to have the database of [database] "
+            "connection, and these could not be looked at: "
+            f"{'; '.join(unusable)}. Correct them with nova-manage cell_v2 "
+            "update_cell, or name the cell"
+        )
+
+
 class CellGone(ConfigurationError):
     def __init__(self, cell: str) -> None:
         super().__init__(
@@ -322,6 +332,46 @@ class LoginRefused(RightsError):
         super().__init__(
             f"{what}: {message}; correct user or password, in [api_database] "
             "connection or in the cell's database_connection"
+        )
+
+
+class AccountUnusable(RightsError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; let an administrator of the server unlock this user, "
+            "let it log in, or give it a new password"
+        )
+
+
+class HostRefused(RightsError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; allow this user to log in from this host (an account "
+            "for the host, or a line of pg_hba.conf, which may ask for TLS)"
+        )
+
+
+class LoginMethodMissing(ConfigurationError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; give this user an authentication method that both the "
+            "driver and the server have"
+        )
+
+
+class TlsRefused(ConfigurationError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; correct the arguments of its URL that begin with ssl, "
+            "or the server's TLS"
+        )
+
+
+class ArgumentRefused(ConfigurationError):
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(
+            f"{what}: {message}; correct that argument, or take it out, in its URL or "
+            "in connection_parameters"
         )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def understand(failure: Exception, database: Database) -> CellmapError:
     """Return *failure*, of *database* or any other, in an operator's terms."""
     if isinstance(failure, DATABASE_ERRORS):
-        failure = driver_errors.understand(failure, database.what, database.backend)
+        failure = driver_errors.understand(failure, database)
     return explain(failure, database.stopping)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations import backends, connecting, directory, reach
+from cellmap_migrations import backends, connecting, directory, reach, urls
 from cellmap_migrations.backends import Identity
 from cellmap_migrations.errors import ApiDatabaseAsCell, SameDatabase, TryAgain
 from cellmap_migrations.progress import say
@@ -54,7 +54,7 @@ class Identities:
         CellUrlUnusable, Unreachable or PrivilegeMissing.
         """
         url, warning = directory.resolve(cell, self.settings)
-        directory.refuse_shared(cell, url, self.cells, self.settings)
+        refuse_shared(cell, url, self.cells, self.settings)
         if warning:
             say(f"warning: cell {cell}: {warning}")
         database = connecting.connect_cell(cell, self.settings, self.stopping)
@@ -109,6 +109,22 @@ class Identities:
             self.stopping,
         )
         return others
+
+
+def refuse_shared(
+    cell: CellMapping,
+    url: sa.URL,
+    cells: Sequence[CellMapping],
+    settings: Settings,
+) -> None:
+    """Raise SameDatabase or ApiDatabaseAsCell if *cell*'s URL says so."""
+    api, _ = urls.parse(settings.api_connection, "[api_database] connection")
+    if urls.identity(url) == urls.identity(api):
+        raise ApiDatabaseAsCell(str(cell), urls.show(url))
+    for other in [other for other in cells if other.id != cell.id]:
+        theirs = directory.resolve_or_none(other, settings)
+        if theirs and urls.identity(theirs) == urls.identity(url):
+            raise SameDatabase(str(cell), str(other), urls.show(url))
 
 
 def identify(database: Database) -> Identity:

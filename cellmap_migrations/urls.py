@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,11 +37,22 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
         return backends.with_driver(url)
     # make_url raises ValueError for a port that is no number.
     except (sa.exc.ArgumentError, ValueError):
-        raise UrlUnusable(
-            what, "its text is not a database URL (driver://user:password@host/name)"
-        ) from None
+        raise UrlUnusable(what, misspelled(text)) from None
     except backends.DriverMissing as missing:
         raise UrlUnusable(what, str(missing)) from None
+
+
+def misspelled(text: str) -> str:
+    """Return why *text* is no URL, without showing any of it."""
+    place = re.split(r"[/?]", text.rpartition("@")[2], maxsplit=1)[0]
+    for host in (place, place.rpartition(":")[0]):
+        with suppress(ValueError):
+            IPv6Address(host)
+            return (
+                "its host is an IPv6 address without brackets; write [address], and "
+                "[{hostname}] in a template"
+            )
+    return "its text is not a database URL (driver://user:password@host/name)"
 
 
 def refuse_misread(url: sa.URL, what: str) -> None:

@@ -12,6 +12,7 @@ SCRIPTS = [
     *sorted((ROOT / "contrib" / "debian").glob("cellmap.[cp]*")),
     ROOT / "contrib" / "grenade" / "upgrade.sh",
     *sorted((ROOT / "tools").glob("install-*")),
+    ROOT / "tools" / "test-lowest",
 ]
 
 

@@ -34,10 +34,8 @@ class Backend(ABC):
     # What the driver calls the seconds that a part of connecting may take.
     timeouts: ClassVar[Sequence[str]] = ()
     again: ClassVar[frozenset[Any]]
-    login: ClassVar[frozenset[Any]] = frozenset()
-    rights: ClassVar[frozenset[Any]]
-    hidden: ClassVar[frozenset[Any]] = frozenset()
-    missing: ClassVar[frozenset[Any]]
+    # The faults that another attempt cannot mend.
+    refused: ClassVar[Mapping[Any, Fault]]
     # Whether two threads get more done than one: their statements do not wait for each
     # other, nor for this process.
     works_by_itself: ClassVar[bool] = True
@@ -86,6 +84,13 @@ class Backend(ABC):
 
         No setting stays in a session, because a pooler may give that to nova next.
         """
+
+    def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
+        """Return what in *url* has to change after an *error* that is no database's.
+
+        None stands for an error that says so itself.
+        """
+        return None
 
     @abstractmethod
     def code(self, error: BaseException) -> Any:
@@ -137,14 +142,8 @@ class Backend(ABC):
         code = self.code(inner)
         if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
             return Fault.AGAIN
-        for fault, codes in (
-            (Fault.LOGIN, self.login),
-            (Fault.RIGHTS, self.rights),
-            (Fault.HIDDEN, self.hidden),
-            (Fault.MISSING, self.missing),
-        ):
-            if code in codes:
-                return fault
+        if code in self.refused:
+            return self.refused[code]
         kinds = {kind.__name__ for kind in type(inner).__mro__}
         if code in self.data or kinds & DATA_ERRORS:
             return Fault.DATA

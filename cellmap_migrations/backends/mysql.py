@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import arguments, codes, mysql_limits, refusals
-from cellmap_migrations.backends.base import Backend
+from cellmap_migrations.backends import (
+    arguments,
+    codes,
+    mysql_driver,
+    mysql_limits,
+    refusals,
+)
+from cellmap_migrations.backends.base import Backend, driver_error
+from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.mysql_status import MySQLStatus
 
 if TYPE_CHECKING:
@@ -32,10 +40,7 @@ class MySQL(Backend):
     arguments = arguments.MYSQL
     timeouts = ("connect_timeout", "read_timeout", "write_timeout")
     again = codes.MYSQL_AGAIN
-    login = frozenset({1045, 1698})
-    rights = frozenset({1142, 1143, 1227, 1370, 1410})
-    hidden = frozenset({1044})
-    missing = frozenset({1049})
+    refused = codes.MYSQL_REFUSED
     data = frozenset(
         {
             167,  # no value is left for an AUTO_INCREMENT
@@ -98,6 +103,18 @@ class MySQL(Backend):
                 f"INSERT INTO {table.name} ({names}) "  # noqa: S608 - no odd characters
                 f"VALUES ('{values}'{same})"
             )
+
+    def fault(self, error: BaseException) -> Fault:
+        """Return what *error* means; PyMySQL gives TLS the code of an absent server."""
+        cause = getattr(driver_error(error), "original_exception", None)
+        cut = isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        if isinstance(cause, ssl.SSLError) and not cut:
+            return Fault.TLS
+        return super().fault(error)
+
+    def explain(self, error: Exception, url: sa.URL) -> str | None:
+        """Name the argument, file or package that PyMySQL does not."""
+        return mysql_driver.explain(error, url)
 
     def code(self, error: BaseException) -> Any:
         """Return the server's or client library's number."""

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 
-from cellmap_migrations.backends import arguments, codes, postgresql_limits, refusals
+from cellmap_migrations.backends import (
+    arguments,
+    codes,
+    postgresql_answers,
+    postgresql_limits,
+    refusals,
+)
 from cellmap_migrations.backends.base import Backend, driver_error
 from cellmap_migrations.backends.codes import Fault
 from cellmap_migrations.backends.postgresql_status import PostgreSQLStatus
@@ -36,9 +42,7 @@ class PostgreSQL(Backend):
     arguments = arguments.POSTGRESQL
     timeouts = ("connect_timeout",)
     again = codes.POSTGRESQL_AGAIN
-    login = frozenset({"28000", "28P01"})
-    rights = frozenset({"42501"})
-    missing = frozenset({"3D000"})
+    refused = codes.POSTGRESQL_REFUSED
     data = frozenset({"P0001"})  # RAISE in a trigger
     # As fast as with 10,000, and a server that somebody boots meanwhile waits less:
     # one in a hundred 20 ms, and not 22 to 28, where both cores are at work.
@@ -122,21 +126,18 @@ class PostgreSQL(Backend):
         connection.execute(insert, {"lines": lines})
 
     def fault(self, error: BaseException) -> Fault:
-        """Say what *error* means; without a SQLSTATE it is a failure to connect."""
+        """Return what *error* means; without a SQLSTATE it is a failure to connect."""
         inner = driver_error(error)
         # All errors of PgBouncer's own have one SQLSTATE, and its words are English.
         if self.code(inner) == POOLER and "statement pooling mode" in str(inner):
             return Fault.POOLING
-        if type(inner).__name__ != "OperationalError" or self.code(inner):
+        if self.code(inner):
             return super().fault(error)
-        # libpq gives no code for a refused login, so its words have to do. They are
-        # English unless the server's lc_messages says otherwise; then it is AGAIN.
-        words = str(inner)
-        if "authentication failed" in words or "no pg_hba.conf entry" in words:
-            return Fault.LOGIN
-        if "FATAL" in words and "does not exist" in words:
-            return Fault.MISSING
-        return Fault.AGAIN
+        if refused := postgresql_answers.refused(str(inner)):
+            return refused
+        if type(inner).__name__ == "OperationalError":
+            return Fault.AGAIN
+        return super().fault(error)
 
     def code(self, error: BaseException) -> Any:
         """Return the SQLSTATE; psycopg has none for what never reached the server."""

@@ -1,12 +1,15 @@
-"""Answers of PostgreSQL: an end to waiting for them, and times that Python has not."""
+"""Answers of PostgreSQL: refused connections, an end to waiting, and odd times."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from contextlib import suppress
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
+
+from cellmap_migrations.backends.codes import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -14,6 +17,53 @@ if TYPE_CHECKING:
 
 # Longer than statement_timeout: a server that can speak has by then.
 SECONDS = 35.0
+
+# libpq has no SQLSTATE for a connection that is refused. Its words are English; those
+# of the server are unless its lc_messages is another, and then such a fault is AGAIN.
+# The first line that matches counts. The comment is the server's SQLSTATE.
+REFUSED = {
+    r"is not permitted to log in": Fault.ACCOUNT,  # 28000
+    r"no pg_hba\.conf entry|pg_hba\.conf rejects": Fault.HOST,  # 28000
+    r"requires a valid client certificate": Fault.TLS,  # 28000
+    r"only supported on hostssl connections": Fault.TLS,  # F0000
+    r"SSL required|TLS .*required": Fault.TLS,  # PgBouncer
+    r"server does not support SSL|SSL connection was established with": Fault.TLS,
+    r"SSL error: .*(certificate|version|protocol|handshake|cipher| ca\b)": Fault.TLS,
+    r"server certificate for": Fault.TLS,
+    r"server (did not request|accepted connection without) .*certificate": Fault.TLS,
+    r"(certificate|private key) file|could not create SSL context": Fault.TLS,
+    r"could not (load system root|get home directory)": Fault.TLS,
+    r"authentication method|SASL authentication mechanisms|OAuth": Fault.METHOD,
+    r"channel binding (is )?required|requirepeer": Fault.METHOD,
+    r"GSSAPI encryption.* required": Fault.METHOD,
+    r"authentication failed|certificate validation": Fault.LOGIN,  # 28P01, 28000
+    r"no password supplied|login rejected|no such user": Fault.LOGIN,
+    r'role "" does not exist': Fault.LOGIN,  # 28000
+    r"permission denied for database": Fault.RIGHTS,  # 42501
+    r"permission denied to set parameter": Fault.ARGUMENT,  # 42501
+    r"database .* (does not exist|has disappeared)": Fault.MISSING,  # 3D000
+    r"cannot connect to invalid database": Fault.MISSING,  # 55000
+    r"no such database": Fault.MISSING,  # PgBouncer
+    r"unrecognized configuration parameter": Fault.ARGUMENT,  # 42704
+    r"unsupported startup parameter": Fault.ARGUMENT,  # PgBouncer
+    r"invalid (\S+ )?value": Fault.ARGUMENT,  # 22023
+    r"parameter .* cannot be (set|changed)": Fault.ARGUMENT,  # 55P02
+    r"invalid command-line argument": Fault.ARGUMENT,  # 42601
+    r"conversion between .* is not supported": Fault.ARGUMENT,  # 0A000
+    r"unsupported frontend protocol": Fault.ARGUMENT,  # 0A000
+    r"server only supports protocol version": Fault.ARGUMENT,
+    r"invalid (connection option|port number|SSL protocol version)": Fault.ARGUMENT,
+    r"could not match \d+ (host names|port numbers)": Fault.ARGUMENT,
+    r"weak sslmode|host name must be specified": Fault.ARGUMENT,
+    r"codec not available": Fault.ARGUMENT,
+}
+
+
+def refused(words: str) -> Fault | None:
+    """Return what *words* of a connection that failed mean, or None if it may pass."""
+    # Users and databases may have any name.
+    nameless = re.sub('"[^"]*"', '""', words)
+    return next((REFUSED[each] for each in REFUSED if re.search(each, nameless)), None)
 
 
 def bound(connection: Any) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import arguments, refusals
+from cellmap_migrations.backends import arguments, codes, refusals
 from cellmap_migrations.backends.base import Backend
 from cellmap_migrations.backends.sqlite_status import SQLiteStatus
 
@@ -62,8 +62,7 @@ class SQLite(Backend):
     arguments = arguments.SQLITE
     refusals = refusals.SQLITE
     again = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
-    rights = frozenset({3, 8, 23})  # PERM, READONLY, AUTH
-    missing = frozenset({14, 26})  # CANTOPEN, NOTADB
+    refused = codes.SQLITE_REFUSED
     works_by_itself = False
     # A commit writes nearly every page of the indexes on uuid, however few its rows.
     # With half a second and 10,000 rows for each a copy takes twice as long.

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.copying import read
 from cellmap_migrations.errors import (
+    AccountUnusable,
     CellmapError,
     ConfigurationError,
+    HostRefused,
     LoginRefused,
     RightsError,
     TryAgain,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 # How a person reads in a few words why a cell does not answer.
 WORDS = (
     (TryAgain, "no answer"),
-    (LoginRefused, "login refused"),
+    ((LoginRefused, AccountUnusable, HostRefused), "login refused"),
     (RightsError, "no right"),
     (ConfigurationError, "misconfigured"),
     (CellmapError, "error"),

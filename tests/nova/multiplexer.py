@@ -55,9 +55,13 @@ class Multiplexer:
             while True:
                 connected, _ = self.listener.accept()
                 connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                client = Client(self, connected)
+                client = self.client(connected)
                 self.clients.append(client)
                 Thread(target=client.serve, daemon=True).start()
+
+    def client(self, connected: socket.socket) -> "Client":
+        """Return who serves a client."""
+        return Client(self, connected)
 
     def borrow(self) -> ServerWire:
         """Return a connection that no client has; raise Refused if there is none."""
@@ -111,9 +115,13 @@ class Client:
     def greet(self) -> None:
         """Let the client in, whatever its password."""
         self.wire.write(packets.greeting(self.proxy.version, next(NUMBERS)))
-        if database := packets.database_of(self.wire.read()):
-            self.state["database"] = bytes([COMMAND.COM_INIT_DB]) + database
+        self.use(packets.database_of(self.wire.read()))
         self.wire.write(packets.ok(SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT), 2)
+
+    def use(self, database: bytes) -> None:
+        """Let commands be about *database*, if the client has named one."""
+        if database:
+            self.state["database"] = bytes([COMMAND.COM_INIT_DB]) + database
 
     def answer(self, request: bytes) -> bool:
         """Forward a command and its answer; say whether there may be another one."""

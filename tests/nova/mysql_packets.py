@@ -11,6 +11,7 @@ LARGEST = 0xFFFFFF
 OK, LOCAL_INFILE, EOF, ERR = 0x00, 0xFB, 0xFE, 0xFF
 LONGEST_EOF = 8
 PLUGIN = b"mysql_native_password"
+SALT = b"saltsaltsaltsaltsalt"
 UTF8MB4 = 45
 OFFERED = (
     CLIENT.LONG_PASSWORD
@@ -38,17 +39,17 @@ def packet(payload: bytes, number: int) -> bytes:
     return len(payload).to_bytes(3, "little") + bytes([number]) + payload
 
 
-def greeting(version: str, thread: int) -> bytes:
+def greeting(version: str, thread: int, plugin: bytes = PLUGIN) -> bytes:
     """Return what a server says first."""
     low, high = OFFERED & 0xFFFF, OFFERED >> 16
     return b"".join(
         (
             b"\x0a",
             version.encode() + b"\0",
-            struct.pack("<I", thread) + b"saltsalt\0",
+            struct.pack("<I", thread) + SALT[:8] + b"\0",
             struct.pack("<HBH", low, UTF8MB4, SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT),
             struct.pack("<HB", high, 21) + bytes(10),
-            b"saltsaltsalt\0" + PLUGIN + b"\0",
+            SALT[8:] + b"\0" + plugin + b"\0",
         )
     )
 
