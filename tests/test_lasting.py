@@ -230,7 +230,9 @@ def test_tables_of_an_older_version_get_the_columns_that_they_lack(
 ) -> None:
     cloud = make_cloud()
     cell = upgraded(cloud)
-    for name in YOUNG:
+    # To MariaDB "undo" is a word of its own.
+    quote = cloud.engine.dialect.identifier_preparer.quote_identifier
+    for name in map(quote, YOUNG):
         cloud.sql(f"ALTER TABLE cellmap_journal DROP COLUMN {name}")
     cloud.sql("ALTER TABLE cellmap_version DROP COLUMN cell_id")
 
