@@ -21,7 +21,7 @@ from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.driver_errors import message
 from cellmap_migrations.errors import Unsettled
-from cellmap_migrations.outcomes import LEFT, WRITTEN
+from cellmap_migrations.outcomes import WRITTEN
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -133,7 +133,7 @@ class Mending:
             return left
         rows = [each.verdict.instance for each in wanted if each.verdict]
         verdicts = settle(self.batches, self.plan, rows, self.batches.upto_id)
-        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.outcome in LEFT]
+        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.why]
         return left
 
     def batch(

@@ -17,7 +17,7 @@ from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.schema import instance_mappings, instances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell import Cell
@@ -50,7 +50,7 @@ def remove(
     # that is spelled differently there still serves its instance.
     fold = cell.api.backend.fold
     here = {fold(uuid) for uuid in present(cell, uuids)}
-    building = ask.building(cell.api, uuids) if strangers else frozenset()
+    building = ask.requests(cell.api, uuids) if strangers else {}
     gone = {
         row.id: row.instance_uuid
         for row in locked
@@ -131,7 +131,7 @@ def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
     return sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
 
 
-def settled(cell: Cell, row: Any, building: frozenset[str]) -> bool:
+def settled(cell: Cell, row: Any, building: Collection[str]) -> bool:
     """Say whether nova is certainly not at work on a mapping."""
     touched = max(filter(None, (row.created_at, row.updated_at)), default=None)
     grace = timedelta(seconds=cell.settings.grace_seconds)

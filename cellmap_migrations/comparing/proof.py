@@ -73,9 +73,10 @@ def conclude(cell: Cell, left: Tally) -> None:
     """Tell the report what is left; raise what stops the stamp."""
     kinds = (Kind.CONFLICT, Kind.UNRESOLVED, Kind.REJECTED)
     cell.report.leave(
-        {kind.value: left.counts[kind] for kind in kinds}, left.listing(kinds)
+        {kind.value: left.counts[kind] for kind in kinds},
+        left.listing((*kinds, Kind.IN_FLIGHT)),
     )
-    stopping = [Kind.CONFLICT]
+    stopping = [Kind.CONFLICT, Kind.IN_FLIGHT]
     if cell.settings.on_reject == "fail":
         stopping.append(Kind.REJECTED)
     refuse(cell, left, stopping)

@@ -34,7 +34,12 @@ REPAIR = "repair"
 MARKER = "INSTANCE_MIGRATION_MARKER"
 
 # Never from here: nobody but an operator knows which side is right.
-DECIDED_BY_OPERATOR = (Kind.CONFLICT, Kind.REJECTED, Kind.PROJECT_ID)
+DECIDED_BY_OPERATOR = (
+    Kind.CONFLICT,
+    Kind.REJECTED,
+    Kind.PROJECT_ID,
+    Kind.IN_FLIGHT,
+)
 
 
 def repair(cell: Cell, *, dry_run: bool) -> None:
