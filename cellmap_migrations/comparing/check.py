@@ -13,6 +13,7 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.evidence import gather
 from cellmap_migrations.comparing.losses import Losses
+from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
@@ -35,6 +36,9 @@ def check(cell: Cell) -> None:
     for page in differences(cell, plan, list(plan.columns)):
         losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
         tally.add(page)
+    strays = Strays(cell, plan)
+    for rows in strays.pages():
+        tally.add(strays.differences(rows))
     if not doubts and (found := losses.found()):
         doubts = [found]
     cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]

@@ -39,6 +39,7 @@ class Kind(str, Enum):
     NO_CELL = "no_cell"
     WRONG_CELL = "wrong_cell"
     ORPHAN = "orphan"
+    STRAY = "stray"
     QUEUED_FOR_DELETE = "queued_for_delete"
     USER_ID = "user_id"
     PROJECT_ID = "project_id"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
-from cellmap_migrations.copying import ask
+from cellmap_migrations.copying import ask, read
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.schema import instance_mappings, instances
@@ -133,7 +133,8 @@ def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
 
 def settled(cell: Cell, row: Any, building: Collection[str]) -> bool:
     """Say whether nova is certainly not at work on a mapping."""
-    touched = max(filter(None, (row.created_at, row.updated_at)), default=None)
+    times = map(read.time_of, (row.created_at, row.updated_at))
+    touched = max(filter(None, times), default=None)
     grace = timedelta(seconds=cell.settings.grace_seconds)
     old = touched is None or utcnow() - touched >= grace
     return old and row.instance_uuid not in building

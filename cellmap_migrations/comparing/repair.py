@@ -15,11 +15,12 @@ from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
 from cellmap_migrations.comparing.proof import refuse
+from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans, preflight, write
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.judge import utcnow
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.schema import MARKER, instance_mappings
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from cellmap_migrations.settings import Settings
 
 REPAIR = "repair"
-
-# nova's map_instances keeps its place in such a row, one for all cells, with blanks
-# for the hyphens of the uuid (14.0.0 and later). Left behind, it stops a later
-# map_instances of any other cell.
-MARKER = "INSTANCE_MIGRATION_MARKER"
 
 # Never from here: nobody but an operator knows which side is right.
 DECIDED_BY_OPERATOR = (
@@ -54,6 +50,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
     compared = [name for name in COMPARED if name in plan.columns]
+    batches = None
     if dry_run:
         done, left = Tally(), Tally()
         losses = Losses(cell, plan)
@@ -70,6 +67,12 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         left = mending.run()
         done = mending.done
         markers = remove_markers(batches)
+    strays = Strays(cell, plan)
+    for rows in strays.pages():
+        if strays.obstacle():
+            left.add(strays.differences(rows))
+        else:
+            done.add(strays.remove(rows, batches))
     tell(cell, done, left, markers, verb="would mend" if dry_run else "mended")
     refuse(cell, left, DECIDED_BY_OPERATOR)
 
