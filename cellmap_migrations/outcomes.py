@@ -140,8 +140,8 @@ def without_cell(instance: Instance, around: Circumstances) -> Verdict:
     young, why = age <= around.grace, ""
     if booting and not young and age > LONGEST_BOOT:
         why = (
-            f"building for more than a day, with build request {request}; decide about "
-            "it as docs/troubleshooting.rst says"
+            f"building for more than a day, with build request {request}: see "
+            "docs/troubleshooting.rst"
         )
     outcome = Outcome.IN_FLIGHT if young or booting else Outcome.FILLED
     return Verdict(instance=instance, outcome=outcome, why=why)

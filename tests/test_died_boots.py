@@ -11,6 +11,7 @@ from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import now
+from tests import readme
 from tests.conftest import MakeCloud
 from tests.nova import status
 from tests.nova.cloud import Cloud
@@ -24,6 +25,9 @@ LEFT_THE_BOOT: dict[str, dict[str, Any]] = {
     "without a state": {"vm_state": None},
     "deleted": {"vm_state": "building", "deleted": True},
 }
+PAGE = readme.section(
+    readme.DOCS / "troubleshooting.rst", "A boot has not ended for a day"
+)
 RESULTS = {"check": "differences", "repair": "left_differences"}
 
 
@@ -100,7 +104,7 @@ def test_boot_of_more_than_a_day_stops_the_stamp_and_nothing_else(
 
     assert stopped(65, mapped=2, in_flight=1) == ended
     assert cloud.mapped_uuids(cell) == {first, last}
-    request = f"with build request {request_id(cloud, died)};"
+    request = f"with build request {request_id(cloud, died)}:"
     [line] = [line for line in ended.listing() if died in line]
     assert line.startswith(f"in_flight {died} building for more than a day, {request}")
 
@@ -118,7 +122,7 @@ def test_every_command_names_a_boot_of_more_than_a_day(make_cloud: MakeCloud) ->
     assert (dry.code, died in dry.err) == (65, True)
     codes = [finished.code for finished, _ in (*looked, repaired)]
     assert codes == [3, 65, 65]
-    request = f"with build request {request_id(cloud, died)};"
+    request = f"with build request {request_id(cloud, died)}:"
     for _, found in (*looked, repaired):
         assert found.keys() == {died}
         assert found[died].startswith("in_flight: building for more than a day, ")
@@ -142,4 +146,52 @@ def test_upgrade_check_finds_a_boot_that_is_not_in_its_sample(
 
     assert checked.results["cell1"] == status.FAILURE
     found = f"in_flight {died} building for more than a day, with build request "
-    assert f"{found}{request_id(cloud, died)};" in checked.details["cell1"]
+    assert f"{found}{request_id(cloud, died)}:" in checked.details["cell1"]
+
+
+def perform(cloud: Cloud, command: str) -> int:
+    """Run a command of the page; do to the rows what nova's API would do."""
+    program, verb, *arguments = command.split()
+    if program == "cellmap":
+        return cellmap_inside(cloud, verb, *arguments).code
+    if program == "openstack":
+        [_, uuid] = arguments
+        requests = cloud.tables["build_requests"]
+        cell_id = cloud.mappings()[uuid].cell_id
+        cloud.queue_for_delete(uuid)
+        if cell_id is None:
+            cloud.execute(requests.delete().filter_by(instance_uuid=uuid))
+        else:
+            [cell] = [cell for cell in cloud.cells if cell.id == cell_id]
+            cell.delete(uuid)
+    return 0
+
+
+def test_commands_of_the_page_delete_a_boot_that_died(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    commands = readme.commands(PAGE)
+    uuid = next(line.split()[-1] for line in commands if "server delete" in line)
+    add_boot(cell, A_DAY, vm_state="building", uuid=uuid)
+    refused = upgrade(cloud, cell).code
+
+    codes = [perform(cloud, command) for command in commands]
+
+    assert (refused, codes) == (65, [0] * 5)
+    assert cloud.mapped_uuids(cell) == {uuid}
+    assert cloud.versions() == {cell.uuid: "0003"}
+
+
+def test_statement_of_the_page_lets_the_upgrade_end(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    [statement] = readme.sql("API database: build request of a boot that died")
+    uuid = statement.split("'")[1]
+    add_boot(cell, A_DAY, vm_state="building", uuid=uuid)
+    upgrade(cloud, cell)
+
+    cloud.sql(statement)
+    ended = upgrade(cloud, cell)
+
+    assert (ended.code, ended.stamped) == (0, True)
+    assert cloud.mapped_uuids(cell) == {uuid}

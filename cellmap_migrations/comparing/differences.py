@@ -39,6 +39,7 @@ class Kind(str, Enum):
     NO_CELL = "no_cell"
     WRONG_CELL = "wrong_cell"
     ORPHAN = "orphan"
+    ONLY_HIDDEN = "only_hidden"
     STRAY = "stray"
     QUEUED_FOR_DELETE = "queued_for_delete"
     USER_ID = "user_id"
@@ -56,8 +57,7 @@ class Kind(str, Enum):
 # Kinds that are only information.
 INFORMATION = (Kind.QUEUED, Kind.CREATED_AT)
 
-# What upgrade would do about an instance, as a difference. Most boots that are in
-# flight are none: only one that takes too long.
+# What upgrade would do about an instance, as a difference; a boot only if it died.
 KINDS = {
     Outcome.MAPPED: Kind.UNMAPPED,
     Outcome.FILLED: Kind.NO_CELL,

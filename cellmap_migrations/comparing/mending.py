@@ -98,7 +98,10 @@ class Mending:
     def mend(self, kind: Kind, found: Sequence[Difference]) -> Sequence[Difference]:
         """Mend differences of one kind, and return those that are left."""
         if kind is Kind.ORPHAN:
-            kept = orphans.elsewhere(self.cell, found) if self.strangers else []
+            if self.strangers:
+                kept = orphans.elsewhere(self.cell, found)
+            else:
+                kept = orphans.kept(self.cell, self.plan, found)
             keep = {difference.uuid for difference in kept}
             gone = [difference for difference in found if difference.uuid not in keep]
             self.losses.remove(len(gone))

@@ -37,11 +37,11 @@ def prove_mapped(batches: Batches, plan: Plan) -> None:
         return
     left = Mending(batches, plan, kinds=MAPPINGS).run()
     conclude(cell, left)
-    if strangers := left.counts[Kind.ORPHAN]:
+    if strangers := left.counts[Kind.ORPHAN] + left.counts[Kind.ONLY_HIDDEN]:
         say(
             f"cell {cell.mapping}: {strangers:,} mappings have no instance here, and "
             "were not made by this package; when all cells are upgraded, cellmap "
-            "repair removes them"
+            "repair removes those that no other cell has"
         )
 
 

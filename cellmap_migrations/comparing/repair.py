@@ -14,6 +14,7 @@ from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
+from cellmap_migrations.comparing.orphans import elsewhere
 from cellmap_migrations.comparing.proof import refuse
 from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
@@ -35,6 +36,7 @@ DECIDED_BY_OPERATOR = (
     Kind.REJECTED,
     Kind.PROJECT_ID,
     Kind.IN_FLIGHT,
+    Kind.ONLY_HIDDEN,
 )
 
 
@@ -56,8 +58,12 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         losses = Losses(cell, plan)
         for page in differences(cell, plan, compared):
             losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
-            done.add(each for each in page if each.kind in kinds)
-            left.add(each for each in page if each.kind not in kinds)
+            kept = elsewhere(cell, [each for each in page if each.kind is Kind.ORPHAN])
+            keep = {each.uuid for each in kept}
+            rest = [each for each in page if each.uuid not in keep]
+            done.add(each for each in rest if each.kind in kinds)
+            left.add(each for each in rest if each.kind not in kinds)
+            left.add(kept)
         losses.refuse()
         markers = count_markers(cell.api, cell.settings)
     else:
