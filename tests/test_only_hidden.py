@@ -115,8 +115,12 @@ def test_copy_that_is_visible_in_a_third_cell_is_not_the_last(cells: Cells) -> N
     assert (repaired.code, left) == (0, {"orphan": [why]})
 
 
-def test_commands_of_the_page_bring_the_server_back(cells: Cells) -> None:
+@pytest.mark.parametrize("deleted", [False, True], ids=["live", "deleted"])
+def test_commands_of_the_page_bring_the_server_back(
+    cells: Cells, *, deleted: bool
+) -> None:
     cloud, named, hiding = cells
+    hiding.update(UUID, deleted=hiding.instances.c.id if deleted else 0)
     [statement] = readme.sql("Cell database: hidden copy of a server")
     commands = [line.split() for line in readme.commands(PAGE)]
 
