@@ -25,7 +25,7 @@ from cellmap_migrations.copying import plans, preflight, read
 from cellmap_migrations.copying.judge import judge
 from cellmap_migrations.copying.write import UUIDS
 from cellmap_migrations.errors import Stopped
-from cellmap_migrations.outcomes import LEFT, Outcome
+from cellmap_migrations.outcomes import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ class DryRun(Cell):
                 left.add(
                     of_verdict(KINDS[verdict.outcome], verdict)
                     for verdict in verdicts
-                    if verdict.outcome in LEFT
+                    if verdict.why
                 )
                 self.wrong += self.wrong_values(plan, verdicts)
                 reached(len(rows), upto_id)

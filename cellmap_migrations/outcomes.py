@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cellmap_migrations.schema import PLACEHOLDER
 
-if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+# A boot takes minutes. One that is not over after this time has died.
+LONGEST_BOOT = timedelta(days=1)
 
 
 class Outcome(str, Enum):
@@ -29,7 +30,6 @@ class Outcome(str, Enum):
 
 
 WRITTEN = (Outcome.MAPPED, Outcome.FILLED, Outcome.MOVED)
-LEFT = (Outcome.CONFLICT, Outcome.UNRESOLVED, Outcome.REJECTED)
 
 
 class Copy(Enum):
@@ -55,6 +55,7 @@ class Instance:
     created_at: datetime | None
     deleted: bool
     hidden: bool
+    building: bool
     restoring: bool
     values: dict[str, Any]
 
@@ -69,7 +70,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """An instance, its outcome, and for an operator the reason why."""
+    """An instance and its outcome, with a reason *why* if an operator must act."""
 
     instance: Instance
     outcome: Outcome
@@ -84,7 +85,8 @@ class Circumstances:
     cell_id: int
     now: datetime
     grace: timedelta
-    building: frozenset[str]
+    # The build_requests.id of each instance that nova has one for.
+    requests: dict[str, int]
     copies: dict[str, Copy]
     cell_names: dict[int, str]
 
@@ -129,14 +131,20 @@ def unmapped(instance: Instance) -> Verdict:
 
 def without_cell(instance: Instance, around: Circumstances) -> Verdict:
     """Decide about an instance whose mapping has no cell yet, as during a boot."""
+    # nova destroys the build request before it hands the instance to a compute host:
+    # an instance in any state but building has left its boot, with or without one.
+    request = around.requests.get(instance.uuid)
+    booting = request is not None and instance.building and not instance.deleted
     # Every instance that nova boots has a created_at; one without is an old row.
-    young = (
-        instance.created_at is not None
-        and around.now - instance.created_at <= around.grace
-    )
-    booting = young or instance.uuid in around.building
-    outcome = Outcome.IN_FLIGHT if booting else Outcome.FILLED
-    return Verdict(instance=instance, outcome=outcome)
+    age = around.now - (instance.created_at or datetime.min)  # noqa: DTZ901
+    young, why = age <= around.grace, ""
+    if booting and not young and age > LONGEST_BOOT:
+        why = (
+            f"building for more than a day, with build request {request}: see "
+            "docs/troubleshooting.rst"
+        )
+    outcome = Outcome.IN_FLIGHT if young or booting else Outcome.FILLED
+    return Verdict(instance=instance, outcome=outcome, why=why)
 
 
 def mapped_to_another(
@@ -144,25 +152,19 @@ def mapped_to_another(
 ) -> Verdict:
     """Decide about an instance that is mapped to another cell."""
     name = around.cell_names.get(other_cell_id, f"cell_mappings.id {other_cell_id}")
-    match around.copies[instance.uuid]:
-        case Copy.UNKNOWN:
-            outcome, why = (
-                Outcome.UNRESOLVED,
-                f"mapped to {name}, which cannot be asked",
-            )
-        case Copy.HIDDEN:
-            outcome, why = Outcome.IN_FLIGHT, ""
-        case Copy.ABSENT:
-            outcome, why = Outcome.MOVED, ""
-        case _ if instance.deleted:
-            outcome, why = Outcome.ELSEWHERE, ""
-        case Copy.DELETED:
-            outcome, why = Outcome.MOVED, ""
-        case _:
-            outcome, why = (
-                Outcome.CONFLICT,
-                f"live here, and in {name} where it is mapped",
-            )
+    copy, why = around.copies[instance.uuid], ""
+    if copy is Copy.UNKNOWN:
+        outcome, why = Outcome.UNRESOLVED, f"mapped to {name}, which cannot be asked"
+    elif copy is Copy.HIDDEN:
+        outcome = Outcome.IN_FLIGHT
+    elif copy is Copy.ABSENT:
+        outcome = Outcome.MOVED
+    elif instance.deleted:
+        outcome = Outcome.ELSEWHERE
+    elif copy is Copy.DELETED:
+        outcome = Outcome.MOVED
+    else:
+        outcome, why = Outcome.CONFLICT, f"live here, and in {name} where it is mapped"
     return Verdict(
         instance=instance, outcome=outcome, why=why, other_cell_id=other_cell_id
     )

@@ -15,6 +15,11 @@ CELL = sa.MetaData()
 
 PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
 
+# nova's map_instances keeps its place in a mapping of this project, one for all cells,
+# with blanks for the hyphens of the uuid (14.0.0 and later). Left behind, it stops a
+# later map_instances of any other cell.
+MARKER = "INSTANCE_MIGRATION_MARKER"
+
 cell_mappings = sa.Table(
     "cell_mappings",
     API,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from cellmap_migrations.testing.rows import CELL0
 
 GRACE = timedelta(seconds=600)
+DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,7 @@ def outcome(world: World, here: int, row: Row) -> str:  # noqa: PLR0911 - one a 
     if there == here:
         return "already"
     if there is None:
-        old = row.age is None or timedelta(seconds=row.age) > GRACE
-        return "filled" if old and row.server not in world.building else "in_flight"
+        return "in_flight" if not older(row, GRACE) or boots(world, row) else "filled"
     if there in world.down:
         return "unresolved"
     copy = world.cells[there].get(row.server)
@@ -66,6 +66,27 @@ def outcome(world: World, here: int, row: Row) -> str:  # noqa: PLR0911 - one a 
     return "moved" if copy.deleted else "conflict"
 
 
+def older(row: Row, age: timedelta) -> bool:
+    """Return True if a row is older than *age*; one without a time is old."""
+    return row.age is None or timedelta(seconds=row.age) > age
+
+
+def boots(world: World, row: Row) -> bool:
+    """Return True if nova has not handed the server to a compute host yet."""
+    building = row.vm_state == "building" and not row.deleted
+    return building and row.server in world.building
+
+
+def died(world: World, here: int) -> bool:
+    """Return True if a boot in the cell *here* has taken longer than a day."""
+    return any(
+        outcome(world, here, row) == "in_flight"
+        and world.mapped[row.server] is None
+        and older(row, DAY)
+        for row in world.cells[here].values()
+    )
+
+
 def orphans(world: World, here: int) -> int:
     """Return how many mappings name the cell *here*, if most have no instance; or 0."""
     named = [server for server, place in world.mapped.items() if place == here]
@@ -73,9 +94,9 @@ def orphans(world: World, here: int) -> int:
     return len(gone) if len(gone) * 2 > len(named) else 0
 
 
-def exit_code(outcomes: dict[str, int]) -> int:
-    """Return how a run ends that met these outcomes."""
-    if outcomes.get("conflict") or outcomes.get("rejected"):
+def exit_code(outcomes: dict[str, int], *, died: bool) -> int:
+    """Return how a run ends that met these outcomes, and a boot that *died*."""
+    if outcomes.get("conflict") or outcomes.get("rejected") or died:
         return 65
     return 75 if outcomes.get("unresolved") else 0
 

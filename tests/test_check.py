@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeAlias
 
 import pytest
@@ -282,7 +283,8 @@ def test_boot_in_flight_is_no_difference(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     young = cell.add_instance(created_at=now())
     cloud.map(young, None)
-    requested = cell.add_instance()
+    an_hour_ago = now() - timedelta(hours=1)
+    requested = cell.add_instance(created_at=an_hour_ago, vm_state="building")
     cloud.map(requested, None)
     cloud.request_build(requested)
 

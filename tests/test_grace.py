@@ -38,6 +38,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         created_at=LONG_AGO,
         deleted=False,
         hidden=False,
+        building=True,
         restoring=False,
         values={},
     )
@@ -45,7 +46,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         cell_id=1,
         now=LONG_AGO + timedelta(seconds=age),
         grace=timedelta(seconds=GRACE),
-        building=frozenset(),
+        requests={},
         copies={},
         cell_names={},
     )

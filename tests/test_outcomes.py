@@ -103,7 +103,7 @@ def test_mapping_of_an_instance_in_its_boot_is_left_to_nova(
     cell = cloud.add_cell("cell1")
     young, asked, both = (
         cell.add_instance(created_at=now()),
-        cell.add_instance(),
+        cell.add_instance(created_at=now() - timedelta(hours=23), vm_state="building"),
         cell.add_instance(created_at=now() - timedelta(seconds=500)),
     )
     for uuid in (young, asked, both):

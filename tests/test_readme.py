@@ -19,7 +19,7 @@ from tests.nova.cloud import ROOT, Cloud
 
 # What the pages show of other programs, what installs this one, and its long tests.
 OUTSIDE = (
-    *("make ", "nova-manage ", "systemctl ", "journalctl ", "kubectl "),
+    *("make ", "nova-manage ", "systemctl ", "journalctl ", "kubectl ", "openstack "),
     *("python3 -m venv ", "python3 -m pip ", "/opt/", "PATH=", ".venv/bin/python "),
     "echo cellmap cellmap/upgrade ",
     # It needs a cell that was created twice: see tests/test_merge_nova.py.

@@ -6,7 +6,7 @@ from signal import SIGTERM
 
 import pytest
 
-from cellmap_migrations.comparing.repair import MARKER
+from cellmap_migrations.schema import MARKER
 from cellmap_migrations.testing.rows import LONG_AGO, now
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port

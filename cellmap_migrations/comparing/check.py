@@ -13,6 +13,8 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.evidence import gather
 from cellmap_migrations.comparing.losses import Losses
+from cellmap_migrations.comparing.orphans import elsewhere
+from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import DifferencesFound, Unasked
@@ -33,8 +35,13 @@ def check(cell: Cell) -> None:
     doubts = gather(cell, plan)
     tally, losses = Tally(), Losses(cell, plan)
     for page in differences(cell, plan, list(plan.columns)):
-        losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
-        tally.add(page)
+        orphans = [each for each in page if each.kind is Kind.ORPHAN]
+        losses.count([each.uuid for each in orphans])
+        known = {each.uuid: each for each in elsewhere(cell, orphans)}
+        tally.add(known.get(each.uuid, each) for each in page)
+    strays = Strays(cell, plan)
+    for rows in strays.pages():
+        tally.add(strays.differences(rows))
     if not doubts and (found := losses.found()):
         doubts = [found]
     cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]

@@ -14,7 +14,7 @@ from cellmap_migrations.comparing.created import CREATED_AT, apart
 from cellmap_migrations.comparing.sides import sides
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.judge import SECOND_LOOK, judge
-from cellmap_migrations.outcomes import Outcome, Verdict
+from cellmap_migrations.outcomes import WRITTEN, Outcome, Verdict
 from cellmap_migrations.rules import deleted_or_soft_deleted
 from cellmap_migrations.schema import instance_mappings
 
@@ -39,12 +39,15 @@ class Kind(str, Enum):
     NO_CELL = "no_cell"
     WRONG_CELL = "wrong_cell"
     ORPHAN = "orphan"
+    ONLY_HIDDEN = "only_hidden"
+    STRAY = "stray"
     QUEUED_FOR_DELETE = "queued_for_delete"
     USER_ID = "user_id"
     PROJECT_ID = "project_id"
     REJECTED = "rejected"
     CONFLICT = "conflict"
     UNRESOLVED = "unresolved"
+    IN_FLIGHT = "in_flight"
     # No difference: nova queues an instance before it deletes it.
     QUEUED = "queued"
     # No difference either: map_instances writes the time at which it runs.
@@ -54,7 +57,7 @@ class Kind(str, Enum):
 # Kinds that are only information.
 INFORMATION = (Kind.QUEUED, Kind.CREATED_AT)
 
-# What upgrade would do about an instance, as a difference.
+# What upgrade would do about an instance, as a difference; a boot only if it died.
 KINDS = {
     Outcome.MAPPED: Kind.UNMAPPED,
     Outcome.FILLED: Kind.NO_CELL,
@@ -62,6 +65,7 @@ KINDS = {
     Outcome.REJECTED: Kind.REJECTED,
     Outcome.CONFLICT: Kind.CONFLICT,
     Outcome.UNRESOLVED: Kind.UNRESOLVED,
+    Outcome.IN_FLIGHT: Kind.IN_FLIGHT,
 }
 
 
@@ -100,7 +104,7 @@ def examine(
     found = []
     for verdict in judge(cell, plan, rows):
         mapping = mappings.get(verdict.instance.uuid)
-        if verdict.outcome in KINDS:
+        if verdict.why or verdict.outcome in WRITTEN:
             found.append(of_verdict(KINDS[verdict.outcome], verdict))
         elif verdict.outcome is Outcome.ALREADY and mapping is None:
             why = "its mapping spells the uuid in another way"

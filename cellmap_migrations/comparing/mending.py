@@ -22,7 +22,7 @@ from cellmap_migrations.copying.pace import allowed
 from cellmap_migrations.copying.settle import settle
 from cellmap_migrations.driver_errors import message
 from cellmap_migrations.errors import Unsettled
-from cellmap_migrations.outcomes import LEFT, WRITTEN
+from cellmap_migrations.outcomes import WRITTEN
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -102,7 +102,10 @@ class Mending:
     def mend(self, kind: Kind, found: Sequence[Difference]) -> Sequence[Difference]:
         """Mend differences of one kind, and return those that are left."""
         if kind is Kind.ORPHAN:
-            kept = orphans.elsewhere(self.cell, found) if self.strangers else []
+            if self.strangers:
+                kept = orphans.elsewhere(self.cell, found)
+            else:
+                kept = orphans.kept(self.cell, self.plan, found)
             keep = {difference.uuid for difference in kept}
             gone = [difference for difference in found if difference.uuid not in keep]
             self.losses.remove(len(gone))
@@ -137,7 +140,7 @@ class Mending:
             return left
         rows = [each.verdict.instance for each in wanted if each.verdict]
         verdicts = settle(self.batches, self.plan, rows, self.batches.upto_id)
-        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.outcome in LEFT]
+        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.why]
         return left
 
     def batch(

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
-from cellmap_migrations.copying import ask
+from cellmap_migrations.comparing.differences import Kind
+from cellmap_migrations.copying import ask, read
 from cellmap_migrations.copying.judge import utcnow
 from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.schema import instance_mappings, instances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell import Cell
@@ -50,7 +51,7 @@ def remove(
     # that is spelled differently there still serves its instance.
     fold = cell.api.backend.fold
     here = {fold(uuid) for uuid in present(cell, uuids)}
-    building = ask.building(cell.api, uuids) if strangers else frozenset()
+    building = ask.requests(cell.api, uuids) if strangers else {}
     gone = {
         row.id: row.instance_uuid
         for row in locked
@@ -71,20 +72,40 @@ def elsewhere(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
     """Return those of the orphans that another cell has, or may have, and why.
 
     Their mapping is wrong, and yet the only place that has their flag and user; the
-    upgrade or repair of that cell moves it.
+    upgrade or repair of that cell moves it, but not to a hidden copy: nova hides one of
+    the two copies of a cross-cell resize, and destroys it at the end.
     """
     uuids = [difference.uuid for difference in found]
     kept: dict[str, Difference] = {}
+    hidden: dict[str, Difference] = {}
     for number, other in cell.cells.items():
-        if number == cell.mapping.id:
+        if number == cell.mapping.id or not uuids:
             continue
         copies = cell.others.copies(number, uuids)
         for difference in found:
             copy = copies[difference.uuid]
-            if copy is not Copy.ABSENT:
+            if copy is Copy.HIDDEN:
+                why = f"last copy, hidden in {other}: see docs/troubleshooting.rst"
+                only = replace(difference, kind=Kind.ONLY_HIDDEN, why=why)
+                hidden.setdefault(difference.uuid, only)
+            elif copy is not Copy.ABSENT:
                 why = f"{copy.value} in {other}; upgrade or repair that cell"
                 kept.setdefault(difference.uuid, replace(difference, why=why))
-    return list(kept.values())
+    return list((hidden | kept).values())
+
+
+def kept(cell: Cell, plan: Plan, found: Sequence[Difference]) -> list[Difference]:
+    """Return the orphans that an upgrade must leave: all but ours that are queued."""
+    rows = cell.api.read(
+        sa.select(instance_mappings.c.instance_uuid).where(
+            instance_mappings.c.instance_uuid.in_([each.uuid for each in found]),
+            inserted_by(cell.mapping),
+            queued(plan),
+        )
+    )
+    ours = {row[0] for row in rows}
+    left = [difference for difference in found if difference.uuid not in ours]
+    return left + elsewhere(cell, [each for each in found if each.uuid in ours])
 
 
 def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
@@ -98,11 +119,16 @@ def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
     return sa.not_(sa.func.coalesce(flag, sa.false()))
 
 
+def queued(plan: Plan) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of mappings that may be queued for deletion."""
+    has_flag = "queued_for_delete" in plan.columns
+    return sa.not_(not_queued(plan)) if has_flag else sa.true()
+
+
 def lock(
     connection: sa.Connection, cell: Cell, plan: Plan, uuids: Sequence[str]
 ) -> Sequence[Any]:
     """Lock the mappings to this cell, and return them; *ours* says who made each."""
-    has_flag = "queued_for_delete" in plan.columns
     return connection.execute(
         sa.select(
             instance_mappings.c.id,
@@ -110,7 +136,7 @@ def lock(
             instance_mappings.c.created_at,
             instance_mappings.c.updated_at,
             inserted_by(cell.mapping).label("ours"),
-            (sa.not_(not_queued(plan)) if has_flag else sa.true()).label("queued"),
+            queued(plan).label("queued"),
         )
         .where(
             instance_mappings.c.instance_uuid.in_(uuids),
@@ -131,9 +157,10 @@ def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
     return sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
 
 
-def settled(cell: Cell, row: Any, building: frozenset[str]) -> bool:
+def settled(cell: Cell, row: Any, building: Collection[str]) -> bool:
     """Say whether nova is certainly not at work on a mapping."""
-    touched = max(filter(None, (row.created_at, row.updated_at)), default=None)
+    times = map(read.time_of, (row.created_at, row.updated_at))
+    touched = max(filter(None, times), default=None)
     grace = timedelta(seconds=cell.settings.grace_seconds)
     old = touched is None or utcnow() - touched >= grace
     return old and row.instance_uuid not in building

@@ -37,11 +37,11 @@ def prove_mapped(batches: Batches, plan: Plan) -> None:
         return
     left = Mending(batches, plan, kinds=MAPPINGS).run()
     conclude(cell, left)
-    if strangers := left.counts[Kind.ORPHAN]:
+    if strangers := left.counts[Kind.ORPHAN] + left.counts[Kind.ONLY_HIDDEN]:
         say(
             f"cell {cell.mapping}: {strangers:,} mappings have no instance here, and "
             "were not made by this package; when all cells are upgraded, cellmap "
-            "repair removes them"
+            "repair removes those that no other cell has"
         )
 
 
@@ -73,9 +73,10 @@ def conclude(cell: Cell, left: Tally) -> None:
     """Tell the report what is left; raise what stops the stamp."""
     kinds = (Kind.CONFLICT, Kind.UNRESOLVED, Kind.REJECTED)
     cell.report.leave(
-        {kind.value: left.counts[kind] for kind in kinds}, left.listing(kinds)
+        {kind.value: left.counts[kind] for kind in kinds},
+        left.listing((*kinds, Kind.IN_FLIGHT)),
     )
-    stopping = [Kind.CONFLICT]
+    stopping = [Kind.CONFLICT, Kind.IN_FLIGHT]
     if cell.settings.on_reject == "fail":
         stopping.append(Kind.REJECTED)
     refuse(cell, left, stopping)

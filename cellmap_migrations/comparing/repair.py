@@ -14,13 +14,15 @@ from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
+from cellmap_migrations.comparing.orphans import elsewhere
 from cellmap_migrations.comparing.proof import refuse
+from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans, preflight, write
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.copying.judge import utcnow
-from cellmap_migrations.copying.pace import room
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.copying.pace import allowed, room
+from cellmap_migrations.schema import MARKER, instance_mappings
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
 
 REPAIR = "repair"
 
-# nova's map_instances keeps its place in such a row, one for all cells, with blanks
-# for the hyphens of the uuid (14.0.0 and later). Left behind, it stops a later
-# map_instances of any other cell.
-MARKER = "INSTANCE_MIGRATION_MARKER"
-
 # Never from here: nobody but an operator knows which side is right.
-DECIDED_BY_OPERATOR = (Kind.CONFLICT, Kind.REJECTED, Kind.PROJECT_ID)
+DECIDED_BY_OPERATOR = (
+    Kind.CONFLICT,
+    Kind.REJECTED,
+    Kind.PROJECT_ID,
+    Kind.IN_FLIGHT,
+    Kind.ONLY_HIDDEN,
+)
 
 
 def repair(cell: Cell, *, dry_run: bool) -> None:
@@ -50,13 +53,18 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
     compared = [name for name in COMPARED if name in plan.columns]
+    batches = None
     if dry_run:
         done, left = Tally(), Tally()
         losses = Losses(cell, plan)
         for page in differences(cell, plan, compared):
             losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
-            done.add(each for each in page if each.kind in kinds)
-            left.add(each for each in page if each.kind not in kinds)
+            kept = elsewhere(cell, [each for each in page if each.kind is Kind.ORPHAN])
+            keep = {each.uuid for each in kept}
+            rest = [each for each in page if each.uuid not in keep]
+            done.add(each for each in rest if each.kind in kinds)
+            left.add(each for each in rest if each.kind not in kinds)
+            left.add(kept)
         losses.refuse()
         markers = count_markers(cell.api, cell.settings)
     else:
@@ -66,6 +74,13 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         left = mending.run()
         done = mending.done
         markers = remove_markers(batches)
+    strays = Strays(cell, plan)
+    for rows in strays.pages():
+        if strays.obstacle():
+            left.add(strays.differences(rows))
+        else:
+            for some in allowed(cell, rows):
+                done.add(strays.remove(some, batches))
     tell(cell, done, left, markers, verb="would mend" if dry_run else "mended")
     refuse(cell, left, DECIDED_BY_OPERATOR)
 

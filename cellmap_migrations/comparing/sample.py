@@ -1,7 +1,8 @@
 """Compare a sample of a cell with its mappings: the cost does not grow with the cell.
 
 The ids are drawn in the same way each time, so that a second run looks at the same
-rows and tells whether a repair has mended them.
+rows and tells whether a repair has mended them. The oldest build requests are looked up
+as well: they are few, and the boots that they are for may have died.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cellmap_migrations.comparing.chunks import PAGE
 from cellmap_migrations.comparing.differences import examine
 from cellmap_migrations.comparing.ranges import extreme_id
 from cellmap_migrations.comparing.sides import sides
+from cellmap_migrations.copying import ask
 from cellmap_migrations.copying.judge import SECOND_LOOK
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ DRAWS = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """The uuids drawn from both sides; *whole* if these are all there are."""
+    """The uuids drawn from both sides; *whole* if these are all there are.
+
+    nova has build requests for *requested*, of which this cell may have none.
+    """
 
     instances: Sequence[str]
     mappings: Sequence[str]
+    requested: Sequence[str]
     whole: bool
 
     def __str__(self) -> str:
@@ -53,8 +59,12 @@ def draw(cell: Cell, plan: Plan) -> Sample:
     ours, theirs = sides(cell, plan, compared=())
     instances, all_instances = drawn(ours, cell.mapping.uuid, ROWS)
     mappings, all_mappings = drawn(theirs, cell.mapping.uuid, ROWS)
-    whole = all_instances and all_mappings
-    return Sample(instances=instances, mappings=mappings, whole=whole)
+    return Sample(
+        instances=instances,
+        mappings=mappings,
+        requested=ask.oldest_requested(cell.api, ROWS),
+        whole=all_instances and all_mappings,
+    )
 
 
 def drawn(side: Side, seed: str, rows: int) -> tuple[list[str], bool]:
@@ -77,7 +87,8 @@ def differences(
     cell: Cell, plan: Plan, compared: Sequence[str], sample: Sample
 ) -> Iterator[list[Difference]]:
     """Yield pages of what differs among *sample*, both ways, after a second look."""
-    uuids = list(dict.fromkeys((*sample.instances, *sample.mappings)))
+    drawn_uuids = (*sample.instances, *sample.mappings, *sample.requested)
+    uuids = list(dict.fromkeys(drawn_uuids))
     doubtful = [
         difference.uuid
         for some in paged(uuids)

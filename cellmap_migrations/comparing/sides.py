@@ -79,8 +79,13 @@ def instances_side(cell: Cell, plan: Plan, compared: Sequence[str] = ()) -> Side
     )
 
 
-def mappings_side(cell: Cell, cell_id: int, compared: Sequence[str] = ()) -> Side:
-    """Return the mappings that name the cell with ``cell_mappings.id`` *cell_id*."""
+def mappings_side(
+    cell: Cell, cell_id: int | None, compared: Sequence[str] = ()
+) -> Side:
+    """Return the mappings that name the cell with ``cell_mappings.id`` *cell_id*.
+
+    None stands for the mappings without a cell.
+    """
     table, theirs = instance_mappings.c, instance_mappings.c.cell_id
     return Side(
         database=cell.api,

@@ -39,17 +39,26 @@ def found(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
     }
 
 
-def building(api: Database, uuids: Sequence[str]) -> frozenset[str]:
-    """Return which of the instances nova still has a build request for."""
+def requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
+    """Return the ids of nova's build requests, by the uuid of their instance."""
     if not uuids or not api.columns_now(build_requests):
-        return frozenset()
+        return {}
     rows = api.read_once(
-        sa.select(build_requests.c.instance_uuid).where(
+        sa.select(build_requests.c.instance_uuid, build_requests.c.id).where(
             build_requests.c.instance_uuid.in_(uuids)
         )
     )
     asked = {api.backend.fold(uuid): uuid for uuid in uuids}
-    return frozenset(asked.get(api.backend.fold(row[0]), row[0]) for row in rows)
+    return {asked.get(api.backend.fold(row[0]), row[0]): row[1] for row in rows}
+
+
+def oldest_requested(api: Database, limit: int) -> list[str]:
+    """Return the instances of up to *limit* build requests, the oldest first."""
+    if not api.columns(build_requests):
+        return []
+    table = build_requests.c
+    oldest = sa.select(table.instance_uuid).where(table.instance_uuid.is_not(None))
+    return [row[0] for row in api.read(oldest.order_by(table.id).limit(limit))]
 
 
 @dataclass(kw_only=True)

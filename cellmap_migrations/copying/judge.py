@@ -67,7 +67,7 @@ def look(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
         cell_id=cell.mapping.id,
         now=utcnow(),
         grace=timedelta(seconds=cell.settings.grace_seconds),
-        building=ask.building(cell.api, without_cell(pairs)),
+        requests=ask.requests(cell.api, without_cell(pairs)),
         copies=copies(cell, pairs),
         cell_names={number: str(other) for number, other in cell.cells.items()},
     )

@@ -12,8 +12,8 @@ from cellmap_migrations.errors import NotACellDatabase
 from cellmap_migrations.outcomes import Instance
 from cellmap_migrations.schema import instances
 
-# nova.compute.task_states.RESTORING
-RESTORING = "restoring"
+# nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
+BUILDING, RESTORING = "building", "restoring"
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +118,7 @@ def statement(plan: Plan) -> sa.Select[Any]:
         instances.c.created_at.label("instance_created_at"),
         sa.func.coalesce(instances.c.deleted, 0).label("deleted"),
         plan.hidden.label("hidden"),
+        (sa.func.coalesce(instances.c.vm_state, "") == BUILDING).label("building"),
         (sa.func.coalesce(instances.c.task_state, "") == RESTORING).label("restoring"),
         *(source.label(name) for name, source in plan.columns.items()),
     )
@@ -133,10 +134,11 @@ def made(plan: Plan, rows: Sequence[Any]) -> list[Instance]:
             created_at=time_of(row[2]),
             deleted=row[3] != 0,
             hidden=bool(row[4]),
-            restoring=bool(row[5]),
+            building=bool(row[5]),
+            restoring=bool(row[6]),
             values={
                 name: time_of(value) if name == "created_at" else value
-                for name, value in zip(names, row[6:], strict=True)
+                for name, value in zip(names, row[7:], strict=True)
             },
         )
         for row in rows

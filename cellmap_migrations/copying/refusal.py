@@ -89,6 +89,7 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
         created_at=now,
         deleted=False,
         hidden=False,
+        building=False,
         restoring=False,
         values={name: values[name] for name in plan.columns},
     )

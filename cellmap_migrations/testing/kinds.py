@@ -40,7 +40,7 @@ def filled(cell: Cell, _: Cell) -> str:
 
 def in_flight(cell: Cell, _: Cell) -> str:
     """Add one that nova is booting."""
-    uuid = add(cell, None, created_at=now())
+    uuid = add(cell, None, created_at=now(), vm_state="building")
     cell.api.request_build(uuid)
     return uuid
 

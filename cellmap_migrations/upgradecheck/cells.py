@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
 # Instances with such a difference answer 404. The others are found, and are counted
 # or listed wrongly.
-LOST = (Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.CONFLICT, Kind.REJECTED)
+LOST = (
+    Kind.UNMAPPED,
+    Kind.NO_CELL,
+    Kind.WRONG_CELL,
+    Kind.CONFLICT,
+    Kind.REJECTED,
+    Kind.IN_FLIGHT,
+)
 
 
 def problem(cell: Cell) -> Exception | None:
@@ -96,6 +103,7 @@ def equal(cell: Cell, *, full: bool) -> Result:
         return result(f"compared {looked_at}: no difference")
     return result(
         f"compared {looked_at}: {tally}",
+        *(" ".join(line.split()) for line in tally.listing([Kind.IN_FLIGHT])),
         f"cellmap check --cell {selector(cell)} lists them all, cellmap repair mends "
         "what is safe to mend",
         code=gravity(cell, tally),
