@@ -19,13 +19,15 @@ from cellmap_migrations.comparing.differences import (
     in_columns,
     of_verdict,
 )
+from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS
+from cellmap_migrations.comparing.sides import mappings_side
 from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import plans, preflight, read
 from cellmap_migrations.copying.judge import judge
 from cellmap_migrations.copying.write import UUIDS
 from cellmap_migrations.errors import Stopped
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.outcomes import WRITTEN, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,8 +68,8 @@ class DryRun(Cell):
     ) -> None:
         """Count what would become of every instance.
 
-        Raises what would keep the revision from being stamped: RowsLeft, Unasked or
-        Stopped, among others.
+        Raises what would keep the revision from being stamped: RowsLeft, Unasked,
+        InstancesMissing or Stopped, among others.
         """
         plan = plans.make(columns, api=self.api, cell=self.source)
         preflight.refuse_copy(self, plan)
@@ -85,6 +87,10 @@ class DryRun(Cell):
                 )
                 self.wrong += self.wrong_values(plan, verdicts)
                 reached(len(rows), upto_id)
+        losses = Losses(self, plan)
+        for uuids in evidence.pages(self, mappings_side(self, self.mapping.id)):
+            losses.count(uuids)
+        losses.refuse(sum(self.report.counts[each.value] for each in WRITTEN))
         proof.conclude(self, left)
 
     def reconcile(
@@ -92,15 +98,17 @@ class DryRun(Cell):
     ) -> None:
         """Count the mappings in which *column* would be corrected.
 
-        Raises SchemaTooOld.
+        Raises SchemaTooOld, or InstancesMissing among others.
         """
         plan = self.plan_column(revision, column, source, before=before)
         if self.wrong is None:
             preflight.refuse_copy(self, plan)
             evidence.refuse_displaced(self, plan)
-            found: Counter[str] = Counter()
+            found, losses = Counter[str](), Losses(self, plan)
             for page in differences(self, plan, [column]):
+                losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
                 found += mendable(page, [column])
+            losses.refuse()
         else:
             found = self.wrong
         self.report.count(Counter({MENDED: found[column]}))

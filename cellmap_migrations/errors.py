@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cellmap_migrations.secrets import mask, mask_given
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Sequence
 
 # From harmless to grave. With several cells the gravest code is the exit code:
 # what needs an operator outweighs what needs only another run.
 SEVERITY = (0, 3, 75, 65, 77, 78, 70)
+# Cells that a message names, the others are counted.
+EXAMPLES = 3
 
 
 class CellmapError(Exception):
@@ -495,6 +498,18 @@ class Unasked(TryAgain):
         )
 
 
+class TopLevelDoubt(TryAgain):
+    def __init__(
+        self, cell: str, names: int, sample: int, others: Sequence[str]
+    ) -> None:
+        super().__init__(
+            f"cell {cell} may be the top-level database of cells v1: cell_name is set "
+            f"in {names} of {sample} live instances looked at, and cells that may "
+            f"have them cannot be asked now ({', '.join(others)}); run again when "
+            "they can (docs/cells-v1.rst)"
+        )
+
+
 class Unsettled(TryAgain):
     def __init__(self, cell: str, count: int) -> None:
         super().__init__(
@@ -529,6 +544,32 @@ class CopiedCell(RowsInTheWay):
             f"cell {cell} looks like a copy of {other}: of {sample} live instances "
             f"looked at, {copies} are mapped to {other} and live there too. Nothing "
             "was written; correct database_connection of the wrong one"
+        )
+
+
+class TopLevelCell(RowsInTheWay):
+    def __init__(
+        self, cell: str, copies: int, names: int, sample: int, owners: Counter[str]
+    ) -> None:
+        self.copies, self.owners = copies, owners
+        most = [f"{other} has {each}" for other, each in owners.most_common(EXAMPLES)]
+        more = [f"{len(owners) - EXAMPLES} more cells"] * (len(owners) > EXAMPLES)
+        super().__init__(
+            f"cell {cell} looks like the top-level database of cells v1: cell_name is "
+            f"set in {names} of {sample} live instances looked at, and {copies} of "
+            f"them live in other cells too ({', '.join(most + more)}). Nothing was "
+            "written. Upgrade the other cells; then delete this row of cell_mappings, "
+            "or let it lead to another database if it is cell0's (docs/cells-v1.rst)"
+        )
+
+
+class MappedToTopLevel(RowsInTheWay):
+    def __init__(self, cell: str, top: str, count: int) -> None:
+        super().__init__(
+            f"cell {cell}: {count} live instances looked at are mapped to cell {top}, "
+            "which looks like the top-level database of cells v1: it has copies of "
+            "them, with cell_name set. Nothing was written; remove the mappings of "
+            f"cell {top} (docs/cells-v1.rst), then run again"
         )
 
 

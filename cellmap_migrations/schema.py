@@ -69,7 +69,9 @@ instances = sa.Table(
     sa.Column("vm_state", sa.String(255)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("hidden", sa.Boolean),  # since Train
+    # Of cells v1, until Stein; nova 34 still makes it.
+    sa.Column("cell_name", sa.String(255)),
 )
 
 # What an instances table had in every release that this package reads.
-INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden"}
+INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden", "cell_name"}

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.rst"
 DOCS = ROOT / "docs"
 # As the index has them.
-NAMES = re.findall(r"^   ([a-z-]+)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
+NAMES = re.findall(r"^   ([a-z0-9-]+)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
 PAGES = [README, *(DOCS / f"{name}.rst" for name in NAMES)]
 RULER = re.compile(r"=+( +=+)+")
 

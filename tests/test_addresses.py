@@ -86,7 +86,7 @@ def old_copy(cloud: Cloud, cell: Cell, lacks: int) -> None:
     cloud.lead(cell, text(old.url))
 
 
-@pytest.mark.parametrize("command", ["upgrade", "repair", "repair --dry-run"])
+@each_command
 @pytest.mark.parametrize("lacks", [1, 19])
 def test_old_copy_that_lacks_instances_which_were_mapped_is_refused(
     make_cloud: MakeCloud, command: str, lacks: int

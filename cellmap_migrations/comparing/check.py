@@ -16,7 +16,7 @@ from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.orphans import elsewhere
 from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying import plans
+from cellmap_migrations.copying import plans, top_level
 from cellmap_migrations.errors import DifferencesFound, Unasked
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ def check(cell: Cell) -> None:
 
     From the data, not from the stamp: the cell may never have been upgraded. Needs
     nothing but SELECT. Raises DifferencesFound, or Unasked if the only doubt is about
-    instances that are mapped to a cell that is down.
+    instances that are mapped to a cell that is down. Raises TopLevelCell for a
+    database that must not be a cell, and TopLevelDoubt.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
     plan = plans.make(columns, api=cell.api, cell=cell.source)
+    top_level.refuse_top_level(cell)
     doubts = gather(cell, plan)
     tally, losses = Tally(), Losses(cell, plan)
     for page in differences(cell, plan, list(plan.columns)):

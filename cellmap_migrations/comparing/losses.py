@@ -64,13 +64,16 @@ class Losses:
         )
         return int(found[0][0])
 
-    def found(self) -> Displaced | None:
-        """Return what speaks against the database of the cell, or None."""
+    def found(self, gained: int = 0) -> Displaced | None:
+        """Return what speaks against the database of the cell, or None.
+
+        *gained* is the number of mappings that a dry run has not made.
+        """
         if not self.orphans:
             return None
         count = sa.select(sa.func.count()).select_from(instance_mappings)
         named = count.where(instance_mappings.c.cell_id == self.cell.mapping.id)
-        mappings = int(self.cell.api.read(named)[0][0])
+        mappings = int(self.cell.api.read(named)[0][0]) + gained
         if not self.unexplained and (
             self.orphans < ENOUGH or self.orphans * 2 <= mappings
         ):
@@ -83,9 +86,9 @@ class Losses:
             elsewhere=why,
         )
 
-    def refuse(self) -> None:
+    def refuse(self, gained: int = 0) -> None:
         """Raise InstancesMissing if the database of the cell seems to be wrong."""
-        if displaced := self.found():
+        if displaced := self.found(gained):
             refuse(self.cell, [displaced])
 
     def remove(self, orphans: int) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.copying import ask, read
+from cellmap_migrations.copying import ask, read, top_level
 from cellmap_migrations.errors import CopiedCell
 from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.progress import say
@@ -24,7 +24,10 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
 
     That is what two names for one database look like, which comparing their URLs
     cannot find out, or a restored copy of a cell. Fewer than ENOUGH say nothing.
+    Raises TopLevelCell, TopLevelDoubt or MappedToTopLevel where one of the two is the
+    top-level database of cells v1.
     """
+    top_level.refuse_top_level(cell)
     sample = [
         row for row in read.live(cell.source, plan, SAMPLE) if row.uuid != PLACEHOLDER
     ]
@@ -46,6 +49,7 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     ]
     copies = Counter(cell.others.copies(owner, theirs).values())[Copy.LIVE]
     if copies * 2 > len(sample):
+        top_level.refuse_mapped_to_top_level(cell, owner, theirs)
         other = str(cell.cells.get(owner, owner))
         raise CopiedCell(str(cell.mapping), other, copies, len(sample))
 

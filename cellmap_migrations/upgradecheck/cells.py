@@ -11,8 +11,8 @@ from cellmap_migrations.bookkeeping import version
 from cellmap_migrations.comparing import sample
 from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying import plans
-from cellmap_migrations.errors import ConfigurationError
+from cellmap_migrations.copying import plans, top_level
+from cellmap_migrations.errors import ConfigurationError, TopLevelCell
 from cellmap_migrations.upgradecheck.results import result, safely
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def compared(cell: Cell, problem: Exception | None, *, full: bool) -> Result:
             if problem:
                 raise problem
             return equal(cell, full=full)
-        except ConfigurationError:
+        except (ConfigurationError, TopLevelCell):
             wrong = True
             raise
 
@@ -89,6 +89,7 @@ def at_head(cell: Cell, *, hint: bool) -> Result:
 def equal(cell: Cell, *, full: bool) -> Result:
     """Compare the cell with its mappings."""
     plan = plans.make(COMPARED, api=cell.api, cell=cell.source)
+    top_level.refuse_top_level(cell)
     tally = Tally()
     if full:
         looked_at = "all instances and mappings"

@@ -1,0 +1,86 @@
+"""Recognise the top-level database of cells v1, whose instances live in other cells.
+
+Until Stein, nova kept a copy of every instance there, and wrote the name of the child
+cell into ``instances.cell_name``. No other nova database has values in this column.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.errors import MappedToTopLevel, TopLevelCell, TopLevelDoubt
+from cellmap_migrations.outcomes import Copy
+from cellmap_migrations.schema import instances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.databases import Database
+
+# Live instances to look at from each end of the table. The oldest alone may be
+# instances that no child cell accepted, which have no cell_name.
+SAMPLE, ENOUGH = 100, 10
+
+
+def refuse_top_level(cell: Cell) -> None:
+    """Raise TopLevelCell if *cell* has the top-level database of cells v1.
+
+    Most of its instances with a ``cell_name`` live in other cells then. Raises
+    TopLevelDoubt if a cell that cannot be asked may have them. The other cells are
+    not asked if the column has no value.
+    """
+    sample = live(cell.source)
+    names = named(cell.source, sample)
+    if not names:
+        return
+    owners: Counter[str] = Counter()
+    copied: set[str] = set()
+    for number, other in cell.cells.items():
+        if number == cell.mapping.id:
+            continue
+        found = cell.others.copies(number, names)
+        theirs = [uuid for uuid in names if found[uuid] is Copy.LIVE]
+        owners[str(other)] += len(theirs)
+        copied |= set(theirs)
+    name, counts = str(cell.mapping), (len(names), len(sample))
+    if most(len(copied), *counts):
+        raise TopLevelCell(name, len(copied), *counts, +owners)
+    if (silent := cell.others.silent()) and most(len(names), *counts):
+        raise TopLevelDoubt(name, *counts, silent)
+
+
+def most(copies: int, names: int, sample: int) -> bool:
+    """Return True if so many *copies* tell that the sample is of a top-level database.
+
+    A few rows that somebody left there are conflicts, to be decided about one by one.
+    """
+    return copies * 2 > names and (copies >= ENOUGH or copies * 2 > sample)
+
+
+def refuse_mapped_to_top_level(cell: Cell, owner: int, uuids: Sequence[str]) -> None:
+    """Raise MappedToTopLevel if *uuids* mostly have a ``cell_name`` in cell *owner*."""
+    database = cell.others.open(owner)
+    if database and len(named(database, uuids)) * 2 > len(uuids):
+        raise MappedToTopLevel(str(cell.mapping), str(cell.cells[owner]), len(uuids))
+
+
+def live(database: Database) -> list[str]:
+    """Return the uuids of the oldest and the newest instances that are not deleted."""
+    select = sa.select(instances.c.uuid).where(instances.c.deleted == 0).limit(SAMPLE)
+    ends = (instances.c.id, instances.c.id.desc())
+    found = [row[0] for end in ends for row in database.read(select.order_by(end))]
+    return list(dict.fromkeys(found))
+
+
+def named(database: Database, uuids: Sequence[str]) -> list[str]:
+    """Return which of *uuids* have a ``cell_name``; none where there is no column."""
+    if not uuids or "cell_name" not in database.columns(instances):
+        return []
+    select = sa.select(instances.c.uuid).where(
+        instances.c.uuid.in_(uuids), instances.c.cell_name != ""
+    )
+    return [row[0] for row in database.read(select)]
