@@ -4,12 +4,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellmap_migrations.comparing import differences
-from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
@@ -87,14 +84,11 @@ def columns(row: Row) -> dict[str, Any]:
 
 
 def test_random_clouds_end_as_the_rules_say(
-    make_cloud: MakeCloud, backend: str, monkeypatch: pytest.MonkeyPatch
+    make_cloud: MakeCloud, backend: str
 ) -> None:
     cloud = make_cloud()
     for name in ("cell1", "cell2", "cell3"):
         cloud.add_cell(name)
-    # Nothing changes between two looks here, so none has to wait for the other.
-    for module in (judge, differences):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
 
     @settings(
         max_examples=EXAMPLES[backend],
