@@ -96,9 +96,9 @@ def be_patient(seconds: str) -> None:
         setattr(postgresql_limits, name, limits.replace(IDLE, idle))
     bounded = MySQL.bounded
 
-    def unbounded(backend: MySQL, url: sa.URL) -> sa.URL:
+    def unbounded(self: MySQL, url: sa.URL) -> sa.URL:
         patience = dict.fromkeys(("read_timeout", "write_timeout"), seconds)
-        return bounded(backend, url.update_query_dict(patience))
+        return bounded(self, url.update_query_dict(patience))
 
     MySQL.bounded = unbounded  # type: ignore[method-assign]
 
