@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,9 @@ from tests.nova.cloud import Cloud, text
 from tests.oracle import Row, World, exit_code, orphans, outcome, uuid_of
 from tests.upgrading import upgrade
 
-EXAMPLES = {"sqlite": 80, "mysql": 8, "postgresql": 8}
+EXAMPLES = {"sqlite": 40, "mysql": 8, "postgresql": 8}
+# How many times as many examples a thorough run has.
+THOROUGH = 10
 SERVERS = 9
 WRITTEN = {"mapped", "filled", "moved", "already"}
 
@@ -84,14 +87,16 @@ def columns(row: Row) -> dict[str, Any]:
 
 
 def test_random_clouds_end_as_the_rules_say(
-    make_cloud: MakeCloud, backend: str
+    make_cloud: MakeCloud, backend: str, request: pytest.FixtureRequest
 ) -> None:
     cloud = make_cloud()
     for name in ("cell1", "cell2", "cell3"):
         cloud.add_cell(name)
 
+    times = THOROUGH if request.config.getoption("--thorough") else 1
+
     @settings(
-        max_examples=EXAMPLES[backend],
+        max_examples=times * EXAMPLES[backend],
         deadline=None,
         derandomize=True,
         database=None,
