@@ -14,7 +14,7 @@ import pytest
 from cellmap_migrations.testing import BACKENDS, plugin
 from cellmap_migrations.testing.servers import NotInstalled, Server, kind_of_server
 from tests.controller import Controller
-from tests.nova import second_look
+from tests.nova import certificates, second_look
 from tests.nova.cloud import Cloud
 from tests.wheel import Installed
 
@@ -48,8 +48,9 @@ MakeController: TypeAlias = Callable[[Cloud], Controller]
 
 
 def pytest_configure() -> None:
-    """Look again at once where nothing changes between two looks."""
+    """Spare the tests what takes time and shows nothing."""
     second_look.follow_after(0.0)
+    certificates.load_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -15,7 +15,7 @@ from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.books import HEAD, assert_books_balance, walked
 from tests.conftest import MakeCloud
-from tests.nova.cloud import Cloud
+from tests.nova.cloud import HOUR, Cloud
 from tests.nova.cluster import Cluster
 from tests.nova.inside import cellmap_inside
 from tests.nova.proxy import Proxy
@@ -85,11 +85,11 @@ def test_cell_of_a_killed_worker_is_finished_by_another(
 
 @pytest.mark.only_on("mysql")
 def test_signal_stops_the_workers_as_well(fleet: Cloud, cluster: Cluster) -> None:
-    fleet.configure(cellmap={"sleep_ratio": 30})
+    fleet.configure(cellmap={"sleep_ratio": 1000})
 
     running = walking(fleet, cluster)
     running.signal(SIGTERM)
-    finished = running.wait(timeout=30)
+    finished = running.wait()
     wait_for(lambda: not fleet.sessions().all(), "the end of the tasks")
 
     assert finished.code == 75
@@ -180,10 +180,10 @@ def test_address_that_no_scheduler_has_ends_the_run_at_once(
 ) -> None:
     cloud.add_cell("cell1")
     # A client that cannot begin waits for so long, and then again.
-    cloud.configure(cellmap={"connect_timeout": 60})
+    cloud.configure(cellmap={"connect_timeout": HOUR})
     shown = address.rpartition("xyzzy@")[2]
 
-    finished = cloud.start_cellmap(*ALL, "--scheduler", address).wait(timeout=30)
+    finished = cloud.start_cellmap(*ALL, "--scheduler", address).wait()
 
     [line] = finished.err.splitlines()
     assert (finished.code, cloud.our_tables()) == (78, set())
@@ -218,7 +218,7 @@ def test_encryption_that_is_not_configured_ends_the_run_at_once(
     env = {"HOME": str(tmp_path), **env}
 
     running = cloud.run("-m", "cellmap_migrations.cli", *command, env=env)
-    finished = running.wait(timeout=30)
+    finished = running.wait()
 
     [line] = finished.err.splitlines()
     assert (finished.code, cloud.our_tables()) == (78, set())

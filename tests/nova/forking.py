@@ -15,7 +15,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from tests.nova import second_look
+from tests.nova import certificates, second_look
 
 LARGEST = 100_000
 IMPORTED = (
@@ -87,4 +87,5 @@ def become(
 if __name__ == "__main__":
     for name in IMPORTED:
         import_module(name)
+    certificates.load_once()
     become(**serve(socket.socket(fileno=int(sys.argv[1]))))
