@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.databases import SOON
 from cellmap_migrations.testing.cell import Cell
-from tests.books import HEAD, total
+from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 
@@ -82,6 +82,7 @@ def test_mapping_inserted_after_its_instance_was_archived_is_removed(
     assert (finished.code, finished.err) == (0, "")
     assert cloud.mappings().keys() == {kept}
     assert total(cloud.journal(cell), "removed") == 1
+    assert_books_balance(cloud, cell)
 
 
 @pytest.mark.only_on("mysql", "postgresql")
