@@ -202,6 +202,18 @@ def test_instances_of_a_cell_that_was_not_mapped_yet_are_not_moved(
     assert "accept_orphans=40" in line
 
 
+@pytest.mark.parametrize(("rows", "code"), [(9, 0), (10, 65)])
+def test_few_instances_say_nothing_of_the_cell_that_they_are_mapped_to(
+    cloud: Cloud, rows: int, code: int
+) -> None:
+    cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")
+    uuids = cell.add_instances(rows)
+    cloud.map_to(other.id, uuids)
+
+    assert run(cloud, cell, "upgrade").code == code
+    assert cloud.mapped_uuids(other if code else cell) == set(uuids)
+
+
 @each_command
 def test_copy_of_another_cell_is_refused(make_cloud: MakeCloud, command: str) -> None:
     cloud = make_cloud()
