@@ -13,7 +13,7 @@ demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
 test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(MAKE) lint docs lowest
 
 # The lowest versions that pyproject.toml allows, and every Python that is installed.

@@ -14,6 +14,7 @@ import pytest
 from cellmap_migrations.testing import BACKENDS, plugin
 from cellmap_migrations.testing.servers import NotInstalled, Server, kind_of_server
 from tests.controller import Controller
+from tests.nova import certificates, second_look
 from tests.nova.cloud import Cloud
 from tests.wheel import Installed
 
@@ -27,7 +28,29 @@ class MakeCloud(Protocol):
         """Put the cells on *cell_backend* if it is not to be the API database's."""
 
 
+# The modules that take longest, and of those the longest first.
+LONG = (
+    "upgrade_job/test_nova_34.py",
+    "upgrade_job/test_nova_19.py",
+    "test_poolers.py",
+    "faults/test_galera.py",
+    "test_addresses.py",
+    "test_guards.py",
+    "test_converted.py",
+    "test_check.py",
+    "test_table_refusals.py",
+    "test_repair.py",
+    "faults/test_kills.py",
+    "test_readme.py",
+)
+
 MakeController: TypeAlias = Callable[[Cloud], Controller]
+
+
+def pytest_configure() -> None:
+    """Spare the tests what takes time and shows nothing."""
+    second_look.follow_after(0.0)
+    certificates.load_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,7 +114,17 @@ def pytest_collection_modifyitems(
         and item.callspec.params.get("backend", asked[0]) not in asked
     ]
     config.hook.pytest_deselected(items=out)
-    items[:] = [item for item in items if item not in out]
+    taken_out = set(out)
+    items[:] = sorted((item for item in items if item not in taken_out), key=turn)
+
+
+def turn(item: pytest.Item) -> int:
+    """Return a number by which tests are sorted: those of long modules come first.
+
+    Then no worker is left alone with one in the end.
+    """
+    name = item.path.relative_to(Path(__file__).parent).as_posix()
+    return LONG.index(name) if name in LONG else len(LONG)
 
 
 @pytest.fixture

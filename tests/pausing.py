@@ -44,7 +44,7 @@ def upgrade(
             mend()
         rest(throttle, seconds, why)
 
-    options = {"batch_rows_min": "10", "batch_rows_max": "10", "max_pause": "20"}
+    options = {"batch_rows_min": "10", "batch_rows_max": "10", "max_pause": "600"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Throttle, "pause", pausing)
         patch.setattr(Throttle, "rest", resting)

@@ -51,6 +51,15 @@ def half_done(cloud: Cloud) -> Cell:
     return cell
 
 
+def reset_cell(cloud: Cloud, name: str) -> Cell:
+    """Add a cell that was mapped, and of which it was forgotten that it was."""
+    cell = cloud.add_cell(name)
+    cell.add_instances(ROWS)
+    assert run(cloud, cell, "upgrade").code == 0
+    assert run(cloud, cell, "reset").code == 0
+    return cell
+
+
 def database(cloud: Cloud, name: str) -> Cell:
     """Return a database with nova's tables that no row of cell_mappings names."""
     backend = cloud.url.get_backend_name()
@@ -92,10 +101,7 @@ def test_old_copy_that_lacks_instances_which_were_mapped_is_refused(
     make_cloud: MakeCloud, command: str, lacks: int
 ) -> None:
     cloud = make_cloud()
-    cell = cloud.add_cell("cell1")
-    cell.add_instances(ROWS)
-    assert run(cloud, cell, "upgrade").code == 0
-    cellmap_inside(cloud, "reset", "--cell", cell.uuid)
+    cell = reset_cell(cloud, "cell1")
     old_copy(cloud, cell, lacks)
 
     before = cloud.mappings()
@@ -158,11 +164,7 @@ def test_no_more_orphans_are_removed_than_were_counted(make_cloud: MakeCloud) ->
 def exchanged(make_cloud: MakeCloud) -> tuple[Cell, Cell]:
     """Two cells that were mapped before their addresses were exchanged."""
     cloud = make_cloud()
-    cells = cloud.add_cell("cell1"), cloud.add_cell("cell2")
-    for cell in cells:
-        cell.add_instances(ROWS)
-        assert run(cloud, cell, "upgrade").code == 0
-        cellmap_inside(cloud, "reset", "--cell", cell.uuid)
+    cells = reset_cell(cloud, "cell1"), reset_cell(cloud, "cell2")
     cloud.lead(cells[0], text(cells[1].url))
     cloud.lead(cells[1], text(cells[0].url))
     return cells
@@ -198,6 +200,18 @@ def test_instances_of_a_cell_that_was_not_mapped_yet_are_not_moved(
 
     assert line.startswith(f"error: cell cell2 ({other.uuid}) (")
     assert "accept_orphans=40" in line
+
+
+@pytest.mark.parametrize(("rows", "code"), [(9, 0), (10, 65)])
+def test_few_instances_say_nothing_of_the_cell_that_they_are_mapped_to(
+    cloud: Cloud, rows: int, code: int
+) -> None:
+    cell, other = cloud.add_cell("cell1"), cloud.add_cell("other")
+    uuids = cell.add_instances(rows)
+    cloud.map_to(other.id, uuids)
+
+    assert run(cloud, cell, "upgrade").code == code
+    assert cloud.mapped_uuids(other if code else cell) == set(uuids)
 
 
 @each_command
@@ -252,6 +266,16 @@ def test_only_the_count_of_the_refusal_is_accepted(
     assert finished.code == 65
     assert "30 of the 40 mappings" in last_line(finished)
     assert len(cloud.mappings()) == 40
+
+
+@pytest.mark.parametrize("count", ["30", "43"])
+def test_count_is_accepted_where_a_few_orphans_are_gone_since(
+    cloud: Cloud, count: str
+) -> None:
+    cell = old_cloud(cloud)
+
+    # A tenth, and ten more.
+    assert run(cloud, cell, "repair", "--accept-orphans", count).code == 0
 
 
 def test_operator_who_repeats_the_count_goes_on(make_cloud: MakeCloud) -> None:

@@ -1,6 +1,7 @@
 """Downgrade takes back exactly what 0001 inserted, and nothing of nova's."""
 
 from datetime import timedelta
+from signal import SIGKILL
 
 import pytest
 
@@ -86,16 +87,19 @@ def test_downgrade_without_leave_is_refused(make_cloud: MakeCloud) -> None:
 def test_downgrade_killed_half_way_goes_on(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    cell.add_instances(4000)
+    cell.add_instances(400)
     cloud.alembic("upgrade", "head", cell="cell1")
     cloud.configure(cellmap={"batch_rows_max": 100, "batch_rows_min": 100})
-    command = cloud.start("downgrade", "base", cell="cell1", x=REMOVE)
-    while len(cloud.mappings()) > 3500:
-        assert command.running()
-    command.kill9()
+    killed = cloud.start_cellmap_until(
+        "after DELETE FROM instance_mappings #3",
+        SIGKILL,
+        *("downgrade", "--cell", "cell1", "--remove-mappings", "base"),
+    ).wait()
+    left = len(cloud.mappings())
 
     finished = downgrade(cloud)
 
+    assert (killed.code, left) == (-SIGKILL, 200)
     assert (finished.code, cloud.mappings(), cloud.versions()) == (0, {}, {})
 
 

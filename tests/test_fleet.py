@@ -2,9 +2,8 @@
 
 import json
 import os
-from functools import partial
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 import pytest
 
@@ -15,9 +14,6 @@ from tests.nova.cloud import Cloud
 from tests.nova.waiting import wait_for
 
 ALL = ("upgrade", "--cell", "all", "--jobs", "2")
-ROWS = 2000
-# Seconds. A driver waits longer for an answer: who has ended by then was stopped.
-LATEST = 25.0
 
 
 def processes(running: Running) -> list[int]:
@@ -26,28 +22,41 @@ def processes(running: Running) -> list[int]:
     return [int(pid) for pid in children.read_text().split()]
 
 
-def alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody waits for stays as a zombie."""
+def state(pid: int) -> str:
+    """Return the letter of a process's state; Z for one that is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+        return "Z"
+    return stat.rpartition(")")[2].split()[0]
 
 
-def walking(cloud: Cloud) -> Running:
-    """Start on all cells, and return when two of them have committed a batch."""
-    running = cloud.start_cellmap(*ALL)
-    for cell in cloud.cells[:2]:
-        wait_for(partial(cloud.journal, cell), "batches of two cells")
-    return running
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that nobody waits for stays as a zombie."""
+    return state(pid) != "Z"
+
+
+def frozen(cloud: Cloud) -> tuple[Running, list[int]]:
+    """Start on all cells; return that, and two workers, frozen after a batch each."""
+    running = cloud.start_cellmap_until("after COMMIT #1", SIGSTOP, *ALL, patient=True)
+    wait_for(
+        lambda: [*map(state, processes(running))] == ["T", "T"],
+        "two workers with a batch each",
+    )
+    return running, processes(running)
+
+
+def signal(pids: list[int], number: Signals) -> None:
+    """Send a signal to each of some processes."""
+    for pid in pids:
+        os.kill(pid, number)
 
 
 @pytest.fixture
 def fleet(make_cloud: MakeCloud) -> Cloud:
-    """A cloud with three cells, each with more rows than a test waits for."""
+    """A cloud with three cells of many batches."""
     cloud = make_cloud()
-    cloud.add_fleet(ROWS)
+    cloud.add_fleet(300)
     return cloud
 
 
@@ -114,33 +123,42 @@ def test_nothing_to_do_leaves_stdout_empty(cloud: Cloud) -> None:
     assert (result["complete"], result["exit_code"]) == (True, 0)
 
 
+def told_to_stop(pid: int) -> bool:
+    """Say whether a frozen process will find a SIGTERM when it is thawed."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    waiting = int(status.partition("ShdPnd:")[2].split()[0], 16)
+    return bool(waiting & 1 << SIGTERM - 1)
+
+
 @pytest.mark.only_on("mysql", "postgresql")
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
 def test_signal_stops_all_cells(fleet: Cloud, number: Signals) -> None:
-    running = walking(fleet)
-    workers = processes(running)
+    running, workers = frozen(fleet)
     running.signal(number)
-    finished = running.wait(timeout=LATEST)
+    wait_for(lambda: all(map(told_to_stop, workers)), "a signal for each worker")
+    signal(workers, SIGCONT)
+    finished = running.wait()
 
-    assert len(workers) == 2
     assert not any(alive(pid) for pid in workers)
     assert finished.code == 75
     assert f"stopped: {number.name} received" in finished.err
     assert [len(fleet.mapped_uuids(cell)) > 0 for cell in fleet.cells] == [
         *(True, True, False)
     ]
+    assert fleet.versions() == {}
     for cell in fleet.cells:
         assert_books_balance(fleet, cell)
 
 
 @pytest.mark.only_on("mysql")
 def test_signal_while_the_server_does_not_answer(fleet: Cloud) -> None:
-    running = walking(fleet)
+    running, workers = frozen(fleet)
     server = fleet.server(fleet.url.get_backend_name())
     server.freeze()
     try:
+        signal(workers, SIGCONT)
         running.signal(SIGTERM)
-        finished = running.wait(timeout=LATEST)
+        finished = running.wait()
     finally:
         server.thaw()
 
@@ -150,9 +168,11 @@ def test_signal_while_the_server_does_not_answer(fleet: Cloud) -> None:
 
 @pytest.mark.only_on("postgresql")
 def test_killed_worker_costs_its_own_cell_only(fleet: Cloud) -> None:
-    running = walking(fleet)
-    victim, _ = processes(running)
+    running, [victim, other] = frozen(fleet)
     os.kill(victim, SIGKILL)
+    os.kill(other, SIGCONT)
+    wait_for(lambda: [*map(state, processes(running))].count("T") == 1, "third cell")
+    signal(processes(running), SIGCONT)
     first = running.wait()
     second = fleet.cellmap(*ALL)
 
@@ -166,10 +186,10 @@ def test_killed_worker_costs_its_own_cell_only(fleet: Cloud) -> None:
 
 @pytest.mark.only_on("mysql")
 def test_workers_end_when_their_parent_is_killed(fleet: Cloud) -> None:
-    running = walking(fleet)
-    workers = processes(running)
+    running, workers = frozen(fleet)
 
     running.kill9()
+    signal(workers, SIGCONT)
 
     wait_for(lambda: not any(alive(pid) for pid in workers), "the end of the workers")
     assert fleet.versions() == {}

@@ -5,10 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations import identities, urls
+from cellmap_migrations.backends import mysql_status
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
@@ -183,3 +186,44 @@ def test_run_says_that_the_database_is_another_one_than_at_the_last_batch(
         f"batch it was {before}\n"
     )
     assert after != before
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "may_be"),
+    [
+        ("mysql+pymysql://db1/nova", "mysql+pymysql://proxy:3307/NOVA", True),
+        ("mysql+pymysql://db1/nova", "mysql+pymysql://db1/other", False),
+        ("postgresql+psycopg://Nova@db1", "postgresql+psycopg://db2/nova", True),
+        ("mysql+pymysql://db1/nova", "postgresql+psycopg://db1/nova", False),
+    ],
+)
+def test_only_databases_of_one_name_are_asked_whether_they_are_one(
+    one: str, other: str, *, may_be: bool
+) -> None:
+    found = identities.may_be_one(sa.make_url(one), sa.make_url(other))
+
+    assert found is may_be
+
+
+def test_host_has_one_name_in_any_case() -> None:
+    one, other = map(
+        sa.make_url, ("mysql://DB1.Example/nova", "mysql://db1.example/nova")
+    )
+
+    assert urls.identity(one) == urls.identity(other)
+
+
+def test_physical_copy_of_a_mysql_server_is_told_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection = Mock()
+    connection.exec_driver_sql.return_value.scalar_one.return_value = "nova"
+    found = []
+    for port in ("3306", "3307"):
+        said = {"server_uuid": "one", "port": port}
+        monkeypatch.setattr(mysql_status, "variables", lambda *_, said=said: dict(said))
+        found.append(mysql_status.MySQLStatus().identity(connection))
+    server, copy = found
+
+    assert server.name == copy.name
+    assert not server.same(copy)

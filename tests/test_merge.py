@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM
@@ -59,7 +60,13 @@ def mapped(cloud: Cloud) -> list[list[dict[str, Any]]]:
 @pytest.fixture
 def pair(make_cloud: MakeCloud) -> Iterator[Pair]:
     """A cell that was created twice, behind two addresses; batches of 10 rows."""
-    cloud = make_cloud()
+    with created_twice(make_cloud()) as made:
+        yield made
+
+
+@contextmanager
+def created_twice(cloud: Cloud) -> Iterator[Pair]:
+    """Create a cell of *cloud* twice, and map its instances to both."""
     cloud.configure(cellmap={"batch_rows_min": 10, "batch_rows_max": 10})
     cell = cloud.add_cell("cell1")
     with leading_to(cell) as url:

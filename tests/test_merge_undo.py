@@ -12,19 +12,14 @@ from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text, wait_frozen
 from tests.nova.inside import cellmap_inside, last_line
-from tests.test_identity import leading_to
-from tests.test_merge import MERGE, ROWS, Pair, filled, mapped, merge
+from tests.test_merge import MERGE, ROWS, Pair, created_twice, mapped, merge
 
 
 @pytest.fixture
 def pair(make_cloud: MakeCloud) -> Iterator[Pair]:
     """A cell that was created twice, behind two addresses; batches of 10 rows."""
-    cloud = make_cloud()
-    cloud.configure(cellmap={"batch_rows_min": 10, "batch_rows_max": 10})
-    cell = cloud.add_cell("cell1")
-    with leading_to(cell) as url:
-        twin = cloud.add_cell("twin", database=cell, connection=url)
-        yield filled(cloud, cell, twin)
+    with created_twice(make_cloud()) as made:
+        yield made
 
 
 def test_rows_are_as_before_to_the_byte(pair: Pair) -> None:

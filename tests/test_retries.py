@@ -69,7 +69,7 @@ def test_deadlock(make_cloud: MakeCloud) -> None:
 
     # The run changes the first row, then the second; here it is the reverse.
     running = cloud.start_frozen(
-        "after UPDATE instance_mappings #1", cell="cell1", x=SMALL
+        "after UPDATE instance_mappings #1", cell="cell1", x=SMALL, patient=True
     )
     with cloud.engine.begin() as connection:
         connection.execute(table.insert(), weight)

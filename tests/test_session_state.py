@@ -1,6 +1,7 @@
 """After each command a session of a server holds no setting of this package."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ from cellmap_migrations.backends.postgresql import PostgreSQL
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
-from tests.nova.inside import alembic_inside, cellmap_inside
+from tests.nova.inside import alembic_inside, cellmap_inside, opened
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
@@ -171,6 +172,44 @@ def test_pooler_has_a_handshake_of_its_own(
     greeted = Greeted(number, version)
 
     assert mysql_session.is_direct(greeted, greeted) is direct
+
+
+@pytest.mark.only_on("mysql")
+def test_mariadb_keeps_to_the_limits_of_a_statement(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    asked = (
+        "SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@max_statement_time"
+    )
+
+    with opened(cloud, cell) as inside:
+        found = [
+            tuple(database.read_once(sa.text(asked))[0])
+            for database in (inside.source, inside.api)
+        ]
+
+    assert found == [(1, 1, 30.0)] * 2
+
+
+@pytest.mark.parametrize("log", ["OFF", "ON"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *("SELECT 1", "DESCRIBE t", "SHOW CREATE TABLE t", "CREATE TABLE t (i INT)"),
+        *("INSERT INTO t", "UPDATE t", "DELETE FROM t"),
+    ],
+)
+def test_mariadb_is_told_before_each_statement(statement: str, log: str) -> None:
+    limits = mysql_limits.Limits()
+    limits.known = {"max_statement_time": "0", "log_bin": log, "sql_mode": ""}
+    cursor = Mock(mogrify=lambda text, _: text)
+
+    said, _ = limits.said(cursor, statement, ())
+
+    assert said.startswith(limits.prefix())
+    for limit in ("innodb_lock_wait_timeout=1", "max_statement_time=30"):
+        assert limit in said
+    assert statement in said
 
 
 HINTS = (

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import SIGHUP, SIGINT, SIGTERM, Signals
 from threading import Timer
+from typing import Any
 
 import pytest
 
 from cellmap_migrations import one_cell, stopping
+from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.errors import Stopped
 from cellmap_migrations.fleet import processes, tasks
 from cellmap_migrations.testing.cell import Cell
@@ -24,12 +26,16 @@ from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.books import assert_books_balance, total
 from tests.conftest import MakeCloud
-from tests.nova.cloud import Cloud, text
-from tests.nova.waiting import wait_for
+from tests.nova.cloud import HOUR, Cloud, text
+from tests.nova.inside import alembic_inside
+from tests.nova.waiting import SECONDS, wait_for
 
 EACH_ROW = {"batch_rows_min": "1", "batch_rows_max": "1"}
-# Seconds. A driver waits longer for an answer: who has ended by then was interrupted.
-LATEST = 25.0
+# What a URL says of how long a driver waits for a server.
+PATIENT = {
+    "mysql": ("connect_timeout", "read_timeout"),
+    "postgresql": ("connect_timeout",),
+}
 # After so many seconds su and runuser kill.
 DEADLINE = 2.0
 # A reader, writers, the version's connection and the pool may each wait for a server.
@@ -37,9 +43,9 @@ CLEANED_UP = 4
 
 
 def stop(running: Running, number: Signals = SIGTERM) -> Finished:
-    """Send the signal, and fail if the end is one that the run waited for."""
+    """Send the signal, and return when the run has ended."""
     running.signal(number)
-    return running.wait(timeout=LATEST)
+    return running.wait()
 
 
 def stop_frozen(running: Running, server: Server) -> Finished:
@@ -59,10 +65,9 @@ def stopped(number: Signals = SIGTERM) -> tuple[int, str]:
 
 
 def walking(cloud: Cloud, cell: Cell) -> Running:
-    """Start a run, and return when it has committed a batch."""
-    running = cloud.start("upgrade", "head", cell=cell.uuid, x=EACH_ROW)
-    wait_for(lambda: bool(cloud.journal(cell)), "the first batch")
-    return running
+    """Start a run, and return when it is frozen after its first batch."""
+    moment = "after COMMIT #1"
+    return cloud.start_frozen(moment, cell=cell.uuid, x=EACH_ROW, patient=True)
 
 
 @contextmanager
@@ -81,13 +86,14 @@ def locked(cloud: Cloud, uuids: list[str]) -> Iterator[None]:
 def silent_port() -> Iterator[socket.socket]:
     """Listen on a port, and never say a word to who connects."""
     with socket.create_server((HOST, 0)) as listener:
-        listener.settimeout(30)
+        listener.settimeout(SECONDS)
         yield listener
 
 
 def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
     """Let the URL of the cell name another port, and be patient with who is there."""
-    url = cell.url.set(port=port).update_query_dict({"connect_timeout": "60"})
+    names = PATIENT[cell.url.get_backend_name()]
+    url = cell.url.set(port=port).update_query_dict(dict.fromkeys(names, HOUR))
     table = cloud.tables["cell_mappings"]
     cloud.execute(
         table.update()
@@ -125,7 +131,7 @@ def test_signal_begins_the_patience_and_what_blocks_is_left_again_and_again(
 
 def test_signal_ends_a_wait() -> None:
     told = stopping.Stopping()
-    started, seconds = time.monotonic(), 60.0
+    started, seconds = time.monotonic(), 600.0
     Timer(0.1, told.stop, ["SIGTERM"]).start()
 
     with pytest.raises(Stopped):
@@ -138,10 +144,12 @@ def test_signal_ends_a_wait() -> None:
 def test_signal_during_the_walk(make_cloud: MakeCloud, number: Signals) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    uuids = cell.add_instances(2000)
+    uuids = cell.add_instances(100)
 
     running = walking(cloud, cell)
-    finished = stop(running, number)
+    running.signal(number)
+    running.thaw()
+    finished = running.wait()
 
     assert (finished.code, finished.err) == stopped(number)
     assert 0 < len(cloud.mapped_uuids(cell)) < len(uuids)
@@ -198,7 +206,9 @@ def test_signal_while_the_cell_is_a_port_that_says_nothing(
 
     with silent_port() as listener:
         point_to(cloud, cell, listener.getsockname()[1])
-        running = cloud.start("upgrade", "head", cell="cell1")
+        running = cloud.start(
+            "upgrade", "head", cell="cell1", x={"connect_timeout": HOUR}
+        )
         connection, _ = listener.accept()
         finished = stop(running)
         connection.close()
@@ -217,7 +227,7 @@ def test_signal_while_nobody_listens_on_the_port_of_the_cell(
     cell = cloud.add_cell("cell1")
     point_to(cloud, cell, free_port())
 
-    running = cloud.start("upgrade", "head", cell="cell1")
+    running = cloud.start("upgrade", "head", cell="cell1", x={"connect_timeout": HOUR})
     wait_for(lambda: cloud.sessions().all() != [], "the API database is open")
     finished = stop(running)
 
@@ -230,7 +240,9 @@ def test_signal_during_the_comparison(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(300)
 
-    running = cloud.start_frozen("before count_1, coalesce( #1", cell="cell1")
+    running = cloud.start_frozen(
+        "before count_1, coalesce( #1", cell="cell1", patient=True
+    )
     server = cloud.server(cloud.url.get_backend_name())
     finished = stop_frozen(running, server)
 
@@ -243,12 +255,14 @@ def test_signal_during_the_comparison(make_cloud: MakeCloud) -> None:
 def test_second_signal_changes_nothing(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    cell.add_instances(2000)
+    cell.add_instances(100)
 
     running = walking(cloud, cell)
     running.signal(SIGTERM)
     running.signal(SIGINT)
-    finished = stop(running, SIGHUP)
+    running.signal(SIGHUP)
+    running.thaw()
+    finished = running.wait()
 
     assert finished.code == 75
     assert finished.err.count("\n") == 1
@@ -270,23 +284,39 @@ def test_row_limit_is_exact(make_cloud: MakeCloud) -> None:
     assert cloud.mapped_uuids(cell) == set(uuids)
 
 
+@pytest.fixture
+def batches_for_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a second pass with each batch, and none otherwise."""
+    now, advance = 0, Batches.advance
+
+    def advancing(batches: Batches, *given: Any) -> None:
+        nonlocal now
+        advance(batches, *given)
+        now += 1
+
+    monkeypatch.setattr(Batches, "advance", advancing)
+    monkeypatch.setattr(stopping.Stopping.__init__, "__defaults__", (lambda: now,))
+
+
+@pytest.mark.usefixtures("batches_for_seconds")
 def test_time_limit_ends_the_walk_and_the_next_run_goes_on(
     make_cloud: MakeCloud,
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    uuids = cell.add_instances(6000)
+    uuids = cell.add_instances(100)
 
-    short = cloud.alembic(
-        "upgrade", "head", cell="cell1", x={**EACH_ROW, "time_limit": "2"}
+    short = alembic_inside(
+        cloud, "upgrade", "head", cell="cell1", x={**EACH_ROW, "time_limit": "20"}
     )
     done = total(cloud.journal(cell), "mapped")
-    finished = cloud.alembic("upgrade", "head", cell="cell1")
+    finished = alembic_inside(cloud, "upgrade", "head", cell="cell1")
 
     assert (short.code, finished.code) == (75, 0)
     assert short.err == (
         "error: stopped: time limit reached; run again to go on from here\n"
     )
-    assert 0 < done < len(uuids)
+    # Some batches were under way.
+    assert 20 <= done < 30
     assert cloud.mapped_uuids(cell) == set(uuids)
     assert_books_balance(cloud, cell)

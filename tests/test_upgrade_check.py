@@ -12,9 +12,10 @@ from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
 from tests.nova import status
-from tests.nova.cloud import Cloud, text
+from tests.nova.cloud import HOUR, Cloud, text
 from tests.nova.inside import alembic_inside
 from tests.nova.status import FAILURE, NOT_CHECKED, SUCCESS, WARNING
+from tests.nova.waiting import SECONDS
 
 API = ("API database", "API schema", "map_instances marker", "Unified limits")
 UNIFIED_LIMITS = {"driver": "nova.quota.UnifiedLimitsDriver"}
@@ -152,8 +153,9 @@ def test_only_a_few_of_many_such_mappings_are_named(cloud: Cloud) -> None:
 
 
 def test_signal_ends_a_check_of_cells_that_do_not_answer(cloud: Cloud) -> None:
+    cloud.configure(cellmap={"connect_timeout": HOUR})
     with socket.create_server((HOST, 0)) as silent:
-        silent.settimeout(30)
+        silent.settimeout(SECONDS)
         host, port = silent.getsockname()
         for name in ("cell1", "cell2"):
             url = f"mysql+pymysql://nova@{host}:{port}/{name}"
@@ -167,8 +169,7 @@ def test_signal_ends_a_check_of_cells_that_do_not_answer(cloud: Cloud) -> None:
                 first.recv(1)
 
             running.signal(SIGTERM)
-            # Sooner than connect_timeout would end it.
-            finished = running.wait(timeout=30)
+            finished = running.wait()
 
     assert (finished.code, finished.out) == (NOT_CHECKED, "")
     assert finished.err.startswith("error: stopped: SIGTERM received")

@@ -7,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing import sample
-from cellmap_migrations.copying import judge
 from cellmap_migrations.stopping import Stopping
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -16,13 +15,6 @@ from tests.nova import status
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside, cellmap_inside
 from tests.nova.status import FAILURE, SUCCESS, WARNING
-
-
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second look at a difference follow the first at once."""
-    for module in (judge, sample):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
 
 
 def upgrade(cloud: Cloud) -> None:
@@ -118,7 +110,6 @@ KINDS: dict[str, tuple[Callable[[Cell, Cell], object], int]] = {
 }
 
 
-@pytest.mark.usefixtures("at_once")
 def test_differences_are_as_grave_as_what_they_do_to_servers(cloud: Cloud) -> None:
     cells = {name: cloud.add_cell(name) for name in ("another", *KINDS)}
     upgrade(cloud)
@@ -152,7 +143,6 @@ def test_difference_that_is_gone_at_the_second_look_is_none(
     assert "no difference" in checked.details["cell1"]
 
 
-@pytest.mark.usefixtures("at_once")
 def test_rejected_instance_is_a_warning_where_it_is_skipped(cloud: Cloud) -> None:
     cloud.configure(cellmap={"on_reject": "skip"})
     cell = cloud.add_cell("cell1")
@@ -207,7 +197,7 @@ def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "PAGE", 5)
 
 
-@pytest.mark.usefixtures("at_once", "small_sample")
+@pytest.mark.usefixtures("small_sample")
 def test_sample_says_that_it_is_one_and_is_the_same_again(
     make_cloud: MakeCloud,
 ) -> None:
@@ -223,7 +213,7 @@ def test_sample_says_that_it_is_one_and_is_the_same_again(
     assert again == sampled
 
 
-@pytest.mark.usefixtures("at_once", "small_sample")
+@pytest.mark.usefixtures("small_sample")
 def test_cell_with_as_many_rows_as_a_sample_is_compared_as_a_whole(
     cloud: Cloud,
 ) -> None:
@@ -236,7 +226,7 @@ def test_cell_with_as_many_rows_as_a_sample_is_compared_as_a_whole(
     assert found in checked.details["cell1"]
 
 
-@pytest.mark.usefixtures("at_once", "small_sample")
+@pytest.mark.usefixtures("small_sample")
 def test_full_compares_every_row(cloud: Cloud) -> None:
     cell = cloud.add_cell("cell1")
     cloud.map_to(cell.id, cell.add_instances(200), user_id="another")
@@ -247,7 +237,7 @@ def test_full_compares_every_row(cloud: Cloud) -> None:
     assert found in checked.details["cell1"]
 
 
-@pytest.mark.usefixtures("at_once", "small_sample")
+@pytest.mark.usefixtures("small_sample")
 def test_sample_is_drawn_from_ids_with_holes(cloud: Cloud) -> None:
     cell = cloud.add_cell("cell1")
     cell.add_instances(40)

@@ -12,7 +12,7 @@ from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 from tests.nova.sessions import END
-from tests.nova.waiting import wait_for
+from tests.nova.waiting import SECONDS, wait_for
 from tests.upgrading import complete, upgrade
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
@@ -51,7 +51,7 @@ def test_connection_is_used_during_a_comparison(
 
     def waiting(*given: Any) -> Iterator[tuple[int, int]]:
         comparing.set()
-        assert used.wait(30), "nobody has used it"
+        assert used.wait(SECONDS), "nobody has used it"
         yield from ranges(*given)
 
     monkeypatch.setattr(version_table.KeepAlive, "__call__", using)

@@ -11,7 +11,8 @@ from typing import IO, Any, TypeAlias
 
 from cellmap_migrations.testing.servers import SECRETS
 
-TIMEOUT = 120
+# Seconds. Far more than a command needs on a machine that is busy with other work.
+TIMEOUT = 600
 
 # -x options by name; a list for a repeated one, None for one that is not given.
 Extra: TypeAlias = Mapping[str, str | list[str] | None]

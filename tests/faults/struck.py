@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.process import Finished, Running
-from tests.books import HEAD, assert_books_balance, total, walked
+from tests.books import HEAD, assert_books_balance, kept, total, walked
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside
 
@@ -103,6 +103,7 @@ class Struck:
         assert {uuid: mappings.get(uuid) for uuid in self.mappings} == self.mappings
         assert {mappings[uuid].cell_id for uuid in self.servers} == {cell.id}
         assert self.rows() == self.instances
-        assert {name: total(batches, name) for name in self.sums} == self.sums
+        sums = {name: total(batches, name) for name in self.sums}
+        assert {**sums, "mapped": kept(batches)} == self.sums
         assert cloud.versions() == {cell.uuid: HEAD}
         assert_books_balance(cloud, cell, among=self.servers)

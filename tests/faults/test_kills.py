@@ -40,6 +40,11 @@ def wait_for_all(traffic: Traffic) -> None:
     wait_for(lambda: all(done), "traffic of each kind")
 
 
+def wait_for_boots(traffic: Traffic, servers: int) -> None:
+    """Return when nova has booted more than so many servers."""
+    wait_for(lambda: traffic.booted > servers, "servers that were booted")
+
+
 def assert_unharmed(struck: Struck, traffic: Traffic) -> None:
     """Check that all is right, and that of nova's own servers nova's word counts."""
     struck.assert_right()
@@ -58,13 +63,14 @@ def assert_unharmed(struck: Struck, traffic: Traffic) -> None:
 def test_killed_again_and_again_on_a_live_cloud(
     make_cloud: MakeCloud, tallied: Tally, seed: int, *, thorough: bool
 ) -> None:
-    kills, rows = (100, 80_000) if thorough else (5, 8_000)
+    kills, rows = (100, 80_000) if thorough else (5, 4_000)
     chosen = random.Random(seed)
     # How many batches further, and how often to look whether they are there.
     moments = [
         (chosen.randrange(1, 6), chosen.uniform(0.001, 0.02)) for _ in range(kills)
     ]
-    # So small that the cell is not done before the last kill, however fast the server.
+    # No run comes so far that the cell is done before the last kill.
+    limit = str(rows // (kills + 1))
     struck = Struck(make_cloud(), rows, batch=25)
     cloud, cell = struck.cloud, struck.cell
     traffic = Traffic(cloud, cell, seed=seed)
@@ -73,17 +79,18 @@ def test_killed_again_and_again_on_a_live_cloud(
     with traffic.flowing():
         for further, pause in moments:
             batches = len(cloud.journal(cell)) + further
-            command = cloud.start("upgrade", "head", cell="cell1")
+            command = struck.start(max_rows=limit)
             while command.running() and len(cloud.journal(cell)) < batches:
                 traffic.stop.wait(pause)
             codes.append(command.kill9().code)
-        booted = traffic.booted
+        wait_for_boots(traffic, kills)
         codes = struck.finish(*codes)
         wait_for_all(traffic)
 
     tallied.add(*codes, times=kills, rows=rows)
-    assert (seed, codes) == (seed, [*[-SIGKILL] * kills, 0])
-    assert (seed, booted > kills) == (seed, True)
+    # A run may have come to its limit before this process had its turn again.
+    assert (seed, {*codes[:-1]} - {75}) == (seed, {-SIGKILL})
+    assert (seed, codes[-1]) == (seed, 0)
     assert_unharmed(struck, traffic)
 
 
@@ -110,13 +117,13 @@ def test_killed_in_walk_proof_mending_and_stamp_on_a_live_cloud(
                 killed = cloud.start_until(moment, SIGKILL, cell="cell1").wait()
                 assert (seed, moment, killed.code) == (seed, moment, -SIGKILL)
                 codes.append(killed.code)
-            booted, stamped = traffic.booted, cloud.versions()
+            stamped = cloud.versions()
+            wait_for_boots(traffic, len(moments))
             codes = struck.finish(*codes)
             wait_for_all(traffic)
 
         tallied.add(*codes, times=len(moments), rows=len(struck.servers))
         assert (seed, codes) == (seed, [*[-SIGKILL] * len(moments), 0])
-        assert (seed, booted > len(moments)) == (seed, True)
         assert stamped == {cell.uuid: RECORDED[backend]}
         assert_unharmed(struck, traffic)
         found = [cloud.mappings()[uuid] for uuid in wrong]

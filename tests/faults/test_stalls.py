@@ -19,10 +19,10 @@ from tests.nova.inside import alembic_inside
 from tests.nova.proxy import Break, Proxy
 
 # Seconds until a run that is in a hurry takes a silence for a fault.
-HURRY = 2
+HURRY = 3
 BATCH = 500
 # An INSERT of so many rows is more than kernels take that nobody reads from.
-LARGE = 5_000
+LARGE = 2_000
 # Bytes that the sender's kernel takes; else it takes more from a busier connection.
 SENT = 1 << 16
 INSERT = b"INSERT INTO instance_mappings"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.rows import PROJECT, USER, now
+from tests.nova import second_look
 from tests.nova.cloud import Cloud
 from tests.nova.waiting import meanwhile
 
@@ -64,6 +65,7 @@ class Boots:
     def flowing(self) -> Iterator[None]:
         """Boot servers while the block runs, and then finish those asked for."""
         with (
+            second_look.in_earnest(),
             ThreadPoolExecutor(WORKERS) as pool,
             meanwhile(partial(self.ask, pool), self.stop),
         ):

@@ -17,6 +17,8 @@ from tests.nova.waiting import wait_for
 __all__ = ["ROOT", "Cloud", "text"]
 
 ROOT = Path(__file__).parents[2]
+# Seconds for which nothing has to be waited for, however slow a machine is.
+HOUR = "3600"
 
 
 class Cloud(cloud.Cloud):
@@ -54,12 +56,14 @@ class Cloud(cloud.Cloud):
         *,
         cell: str,
         x: Extra | None = None,
+        patient: bool = False,
     ) -> Running:
         """Start an upgrade that sends itself a signal at a moment of its work.
 
-        The *moment* is spelled as tests/nova/moment.py says.
+        The *moment* is spelled as tests/nova/moment.py says, and so is what happens to
+        who is *patient*.
         """
-        env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name}
+        env = environment(moment, number, patient=patient)
         return self.start(
             "upgrade",
             "head",
@@ -76,19 +80,24 @@ class Cloud(cloud.Cloud):
             self.add_cell(f"cell{number}").add_instances(rows)
 
     def start_frozen(
-        self, moment: str, *, cell: str, x: Extra | None = None
+        self,
+        moment: str,
+        *,
+        cell: str,
+        x: Extra | None = None,
+        patient: bool = False,
     ) -> Running:
         """Start an upgrade, and return when it has stopped itself at *moment*."""
-        running = self.start_until(moment, SIGSTOP, cell=cell, x=x)
+        running = self.start_until(moment, SIGSTOP, cell=cell, x=x, patient=patient)
         wait_frozen(running, moment)
         return running
 
     def start_cellmap_until(
-        self, moment: str, number: Signals, *arguments: str
+        self, moment: str, number: Signals, *arguments: str, patient: bool = False
     ) -> Running:
         """Start a command of cellmap that sends itself a signal at a *moment*."""
         program = {"MOMENT_PROGRAM": "cellmap"}
-        env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name, **program}
+        env = {**environment(moment, number, patient=patient), **program}
         files = ["--config-file", str(self.config_file)]
         return self.run("-m", "tests.nova.moment", *files, *arguments, env=env)
 
@@ -110,6 +119,12 @@ class Cloud(cloud.Cloud):
         running = Forked(arguments[1:], env=env, cwd=cwd)
         self.commands.append(running)
         return running
+
+
+def environment(moment: str, number: Signals, *, patient: bool) -> dict[str, str]:
+    """Return what tests/nova/moment.py reads."""
+    env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name}
+    return {**env, "MOMENT_PATIENCE": HOUR} if patient else env
 
 
 def wait_frozen(running: Running, moment: str) -> None:

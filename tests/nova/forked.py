@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from cellmap_migrations.testing.process import Running, environment
+from tests.nova import second_look
 
 MODULES = ("alembic", "cellmap_migrations.cli", "tests.nova.moment")
 # What is not read before Python has started.
@@ -51,7 +52,12 @@ class Forked(Running):
         self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None
     ) -> "Process":
         """Start the process."""
-        request = {"command": command, "env": env, "cwd": cwd and str(cwd)}
+        request = {
+            "command": command,
+            "env": env,
+            "cwd": cwd and str(cwd),
+            "look_again": second_look.seconds(),
+        }
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             files = [*(file.fileno() for file in self.files), its.fileno()]

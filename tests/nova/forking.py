@@ -15,6 +15,8 @@ import sys
 from importlib import import_module
 from typing import Any
 
+from tests.nova import certificates, second_look
+
 LARGEST = 100_000
 IMPORTED = (
     "alembic.config",
@@ -66,8 +68,14 @@ def oversee(files: list[int]) -> None:
     os._exit(0)
 
 
-def become(command: list[str], env: dict[str, str], cwd: str | None) -> None:
-    """Be ``python -m COMMAND...`` in a folder and an environment."""
+def become(
+    command: list[str], env: dict[str, str], cwd: str | None, look_again: float
+) -> None:
+    """Be ``python -m COMMAND...`` in a folder and an environment.
+
+    It looks again at what differs after *look_again* seconds.
+    """
+    second_look.follow_after(look_again)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd or ".")
@@ -79,4 +87,5 @@ def become(command: list[str], env: dict[str, str], cwd: str | None) -> None:
 if __name__ == "__main__":
     for name in IMPORTED:
         import_module(name)
+    certificates.load_once()
     become(**serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -3,7 +3,9 @@
 ``python -m tests.nova.moment`` takes alembic's arguments, or those of cellmap if
 ``MOMENT_PROGRAM`` in the environment is ``cellmap``. ``MOMENT`` says when, as in
 ``after INSERT INTO instance_mappings #2``, or ``#2,5`` for two signals, and
-``MOMENT_SIGNAL`` says which one. ``COMMIT`` is that of a batch.
+``MOMENT_SIGNAL`` says which one. ``COMMIT`` is that of a batch. With a
+``MOMENT_PATIENCE``, in seconds, the command and its servers wait for each other so
+long.
 """
 
 import os
@@ -16,9 +18,17 @@ import sqlalchemy as sa
 from alembic.config import main
 from sqlalchemy.engine.default import DefaultDialect
 
+from cellmap_migrations.backends import (
+    mysql_session,
+    postgresql_answers,
+    postgresql_limits,
+)
+from cellmap_migrations.backends.mysql import MySQL
 from cellmap_migrations.cli import main as console
+from cellmap_migrations.fleet import processes
 
 NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
+IDLE = "idle_in_transaction_session_timeout = '5s'"
 MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<counts>[\d,]+)")
 
 
@@ -69,7 +79,33 @@ def watch(moment: Moment) -> None:
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
 
 
+def be_patient(seconds: str) -> None:
+    """Let nothing end because of a silence that is shorter than *seconds*.
+
+    A run that ends sooner was interrupted, and a lock that a frozen run holds is held
+    until it is thawed, however slow the machine is.
+    """
+    processes.PATIENCE = postgresql_answers.SECONDS = float(seconds)
+    mysql_session.OF_SESSION[mysql_session.MARIADB]["idle_transaction_timeout"] = (
+        seconds
+    )
+    for name in ("BEGIN", "BEGIN_READ_ONLY"):
+        limits = getattr(postgresql_limits, name)
+        assert IDLE in limits
+        idle = IDLE.replace("5", seconds)
+        setattr(postgresql_limits, name, limits.replace(IDLE, idle))
+    bounded = MySQL.bounded
+
+    def unbounded(self: MySQL, url: sa.URL) -> sa.URL:
+        patience = dict.fromkeys(("read_timeout", "write_timeout"), seconds)
+        return bounded(self, url.update_query_dict(patience))
+
+    MySQL.bounded = unbounded  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    if patience := os.environ.get("MOMENT_PATIENCE"):
+        be_patient(patience)
     watch(
         Moment(os.environ["MOMENT"], signal.Signals[os.environ["MOMENT_SIGNAL"]]),
     )

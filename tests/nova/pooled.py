@@ -12,6 +12,7 @@ from cellmap_migrations.outcomes import Outcome
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import TIMEOUT
 from cellmap_migrations.testing.servers import Server
+from tests.nova import second_look
 from tests.nova.asking import Nova
 from tests.nova.manage import NovaCloud, nova_text
 from tests.nova.poolers import Pooler, through
@@ -73,7 +74,8 @@ class PooledCloud(NovaCloud):
         writing = Writing(self, self.cell)
         try:
             writing.go_on()
-            yield writing
+            with second_look.in_earnest():
+                yield writing
             writing.go_on()
         finally:
             writing.end()

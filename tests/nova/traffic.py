@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.rows import now
+from tests.nova import second_look
 from tests.nova.cloud import Cloud
 from tests.nova.waiting import meanwhile
 
@@ -40,7 +41,7 @@ class Traffic:
     @contextmanager
     def flowing(self) -> Iterator[None]:
         """Let the traffic flow while the block runs; it must not fail."""
-        with meanwhile(self.flow, self.stop):
+        with second_look.in_earnest(), meanwhile(self.flow, self.stop):
             yield
         assert self.failed == [], self.failed
 

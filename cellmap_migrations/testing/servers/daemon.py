@@ -15,7 +15,7 @@ from mirakuru import ExecutorError, TCPExecutor
 
 from cellmap_migrations.testing.servers.base import HOST, NotInstalled
 
-START_SECONDS = 60
+START_SECONDS = 300
 
 
 class Daemon(TCPExecutor):
