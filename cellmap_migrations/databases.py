@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -68,6 +69,16 @@ class Database:
             if self.may_pass(error):
                 raise Changed(f"{self.what}: {message(error)}") from error
             raise understand(error, self) from error
+
+    @cached_property
+    def fold(self) -> Callable[[str], str]:
+        """Turns a uuid into the text that the unique key of this database compares."""
+        return self.again(self.fold_now)
+
+    def fold_now(self) -> Callable[[str], str]:
+        """Ask for the collation of the uuids once."""
+        with self.reading() as connection:
+            return self.backend.folding(connection)
 
     def has_table(self, name: str) -> bool:
         """Say whether there is a table *name*."""

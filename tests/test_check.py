@@ -305,3 +305,21 @@ def test_instance_of_a_cell_that_is_down_leaves_check_undecided(
     finished = check(cloud, cell)
 
     assert (finished.code, differences(finished)) == (75, {"unresolved": {uuid}})
+
+
+@pytest.mark.parametrize("column", ["project_id", "user_id"])
+def test_check_shows_both_values_of_a_wrong_column(
+    make_cloud: MakeCloud, column: str
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuid = cell.add_instance()
+    cell.update(uuid, **{column: "right"})
+    cloud.map(uuid, cell, **{column: "wrong"})
+    both = "'wrong' in its mapping, 'right' in the cell"
+
+    as_text = cloud.cellmap("check", "--cell", "cell1")
+    as_json = cloud.cellmap("check", "--cell", "cell1", "--output", "json")
+
+    assert f"{column:<18}{uuid}  {both}" in as_text.err
+    assert json.loads(as_json.out)["differences"][column]["why"] == [both]

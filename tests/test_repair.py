@@ -3,6 +3,8 @@
 import json
 from datetime import timedelta
 
+import pytest
+
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import LONG_AGO, now
 from tests.conftest import MakeCloud
@@ -144,6 +146,30 @@ def test_young_orphans_and_those_being_built_are_left(make_cloud: MakeCloud) -> 
 
     assert named(finished, "left") == {"orphan": {young, built}}
     assert cloud.mappings().keys() == {young, built, *others}
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=["repair", "dry run"])
+def test_repair_says_until_when_it_leaves_an_orphan(
+    make_cloud: MakeCloud, options: tuple[str, ...]
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, cell.add_instances(2))
+    young = "11111111-2222-4333-8444-555555555555"
+    touched = now()
+    cloud.map(young, cell, created_at=LONG_AGO, updated_at=touched)
+    built = "21111111-2222-4333-8444-555555555555"
+    cloud.map(built, cell)
+    cloud.request_build(built)
+
+    finished = repair(cloud, *options)
+
+    end = touched + timedelta(seconds=600)
+    assert finished.code == 0
+    assert f"{young}  its mapping is younger than grace_seconds (600)" in finished.err
+    assert f"left until {end:%Y-%m-%d %H:%M:%S} UTC" in finished.err
+    assert f"{built}  nova has build request 1 for it" in finished.err
+    assert named(finished, "mended") == {}
 
 
 def test_stale_marker_of_map_instances_is_removed_and_a_fresh_one_left(

@@ -15,7 +15,7 @@ from cellmap_migrations.backends.status import Status
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class DriverMissing(Exception):
@@ -132,9 +132,9 @@ class Backend(ABC):
         text. *constants* are the same in every row.
         """
 
-    def fold(self, uuid: str) -> str:
-        """Return what the server's unique key compares instead of *uuid*."""
-        return uuid
+    def folding(self, _connection: sa.Connection) -> Callable[[str], str]:
+        """Return what turns a uuid into the text that its unique key compares."""
+        return str
 
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means, by its code and never by its words."""

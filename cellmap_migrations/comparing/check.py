@@ -22,6 +22,9 @@ from cellmap_migrations.errors import DifferencesFound, Unasked
 if TYPE_CHECKING:
     from cellmap_migrations.cell import Cell
 
+# Kinds of which each example is listed with both values.
+LISTED = (Kind.PROJECT_ID, Kind.USER_ID, Kind.CREATED_AT)
+
 
 def check(cell: Cell) -> None:
     """Report every way in which the mappings differ from the cell.
@@ -48,7 +51,7 @@ def check(cell: Cell) -> None:
         doubts = [found]
     cell.report.results += [f"doubtful          {doubt}" for doubt in doubts]
     cell.report.results += tally.lines() or [f"cell {cell.mapping}: no differences"]
-    cell.report.listing += tally.listing([Kind.CREATED_AT])
+    cell.report.listing += tally.listing(LISTED)
     cell.report.details["differences"] = tally.as_dict()
     cell.report.details["doubts"] = list(map(str, doubts))
     if tally.total(*INFORMATION, Kind.UNRESOLVED):

@@ -107,7 +107,7 @@ def without_mapping(
         elif answer:
             uuids[cell.uuid] = answer
     mapped = api.again(partial(ask.found, api, [*uuids.values()])) if uuids else {}
-    fold = api.backend.fold
+    fold = api.fold
     return {cell: uuid for cell, uuid in uuids.items() if fold(uuid) not in mapped}
 
 

@@ -103,7 +103,7 @@ class Mending:
         """Mend differences of one kind, and return those that are left."""
         if kind is Kind.ORPHAN:
             if self.strangers:
-                kept = orphans.elsewhere(self.cell, found)
+                kept = orphans.must_stay(self.cell, found)
             else:
                 kept = orphans.kept(self.cell, self.plan, found)
             keep = {difference.uuid for difference in kept}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -12,13 +11,13 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.provenance import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.differences import Kind
-from cellmap_migrations.copying import ask, read
-from cellmap_migrations.copying.judge import utcnow
+from cellmap_migrations.comparing.unsettled import settled, unsettled
+from cellmap_migrations.copying import ask
 from cellmap_migrations.outcomes import Copy
 from cellmap_migrations.schema import instance_mappings, instances
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell import Cell
@@ -49,7 +48,7 @@ def remove(
     locked = lock(connection, cell, plan, uuids)
     # MySQL finds an instance's mapping whatever the case of its uuid, so a mapping
     # that is spelled differently there still serves its instance.
-    fold = cell.api.backend.fold
+    fold = cell.api.fold
     here = {fold(uuid) for uuid in present(cell, uuids)}
     building = ask.requests(cell.api, uuids) if strangers else {}
     gone = {
@@ -92,6 +91,13 @@ def elsewhere(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
                 why = f"{copy.value} in {other}; upgrade or repair that cell"
                 kept.setdefault(difference.uuid, replace(difference, why=why))
     return list((hidden | kept).values())
+
+
+def must_stay(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
+    """Return the orphans that a repair must leave, each with the reason."""
+    left = elsewhere(cell, found)
+    known = {each.uuid for each in left}
+    return left + unsettled(cell, [each for each in found if each.uuid not in known])
 
 
 def kept(cell: Cell, plan: Plan, found: Sequence[Difference]) -> list[Difference]:
@@ -155,12 +161,3 @@ def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
     """Return the SELECT of those of the *uuids* that a cell has, in either spelling."""
     asked = {*uuids, *(uuid.lower() for uuid in uuids)}
     return sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
-
-
-def settled(cell: Cell, row: Any, building: Collection[str]) -> bool:
-    """Say whether nova is certainly not at work on a mapping."""
-    times = map(read.time_of, (row.created_at, row.updated_at))
-    touched = max(filter(None, times), default=None)
-    grace = timedelta(seconds=cell.settings.grace_seconds)
-    old = touched is None or utcnow() - touched >= grace
-    return old and row.instance_uuid not in building

@@ -14,7 +14,7 @@ from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
-from cellmap_migrations.comparing.orphans import elsewhere
+from cellmap_migrations.comparing.orphans import must_stay
 from cellmap_migrations.comparing.proof import refuse
 from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.comparing.tally import Tally
@@ -59,7 +59,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         losses = Losses(cell, plan)
         for page in differences(cell, plan, compared):
             losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
-            kept = elsewhere(cell, [each for each in page if each.kind is Kind.ORPHAN])
+            kept = must_stay(cell, [each for each in page if each.kind is Kind.ORPHAN])
             keep = {each.uuid for each in kept}
             rest = [each for each in page if each.uuid not in keep]
             done.add(each for each in rest if each.kind in kinds)

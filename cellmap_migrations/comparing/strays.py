@@ -16,9 +16,9 @@ from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.chunks import PAGE
 from cellmap_migrations.comparing.differences import Difference, Kind
 from cellmap_migrations.comparing.evidence import displaced
-from cellmap_migrations.comparing.orphans import settled
 from cellmap_migrations.comparing.ranges import ranges
 from cellmap_migrations.comparing.sides import mappings_side
+from cellmap_migrations.comparing.unsettled import settled
 from cellmap_migrations.comparing.whereabouts import copies
 from cellmap_migrations.copying import ask
 from cellmap_migrations.outcomes import Copy

@@ -23,7 +23,7 @@ def copies(cell: Cell, number: int, uuids: Sequence[str]) -> dict[str, Copy]:
     """Return what the cell *number*, which may be *cell*, has of each uuid."""
     if number != cell.mapping.id:
         return cell.others.copies(number, uuids)
-    fold = cell.api.backend.fold
+    fold = cell.api.fold
     here = {fold(row[0]) for row in cell.source.read(select_present(uuids))}
     return {uuid: Copy.LIVE if fold(uuid) in here else Copy.ABSENT for uuid in uuids}
 

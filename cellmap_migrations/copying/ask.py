@@ -34,8 +34,7 @@ def found(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
         )
     )
     return {
-        api.backend.fold(row[0]): Found(instance_uuid=row[0], cell_id=row[1])
-        for row in rows
+        api.fold(row[0]): Found(instance_uuid=row[0], cell_id=row[1]) for row in rows
     }
 
 
@@ -48,8 +47,8 @@ def requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
             build_requests.c.instance_uuid.in_(uuids)
         )
     )
-    asked = {api.backend.fold(uuid): uuid for uuid in uuids}
-    return {asked.get(api.backend.fold(row[0]), row[0]): row[1] for row in rows}
+    asked = {api.fold(uuid): uuid for uuid in uuids}
+    return {asked.get(api.fold(row[0]), row[0]): row[1] for row in rows}
 
 
 def oldest_requested(api: Database, limit: int) -> list[str]:
@@ -87,7 +86,7 @@ class OtherCells:
             self.stopping.check()
             self.opened[cell_id] = None
             return dict.fromkeys(uuids, Copy.UNKNOWN)
-        fold = database.backend.fold
+        fold = database.fold
         theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
         return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
 

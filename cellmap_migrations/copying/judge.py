@@ -58,7 +58,7 @@ def judge(cell: Cell, plan: Plan, rows: Sequence[Instance]) -> list[Verdict]:
 
 def look(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
     """Ask the API database and the other cells, and decide."""
-    fold = cell.api.backend.fold
+    fold = cell.api.fold
     if not rows:
         return []
     found = ask.found(cell.api, [row.uuid for row in rows])

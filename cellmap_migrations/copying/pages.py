@@ -133,7 +133,7 @@ def without_mapped(cell: Cell, plan: Plan, page: Page) -> tuple[Page, int]:
     Those that are mapped to another cell, or to none, are instances then; those that
     are mapped to this cell are only counted.
     """
-    fold = cell.api.backend.fold
+    fold = cell.api.fold
     lines = {text.partition("\t")[0]: text for text in page.lines.split("\n")}
     found = ask.found(cell.api, list(lines))
     kept, doubtful, already = [], [], 0
