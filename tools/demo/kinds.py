@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +55,13 @@ class Kind:
 
 def kinds() -> list[Kind]:
     """Return a row for each rule about instances, and more where rules have cases."""
-    young = {"created_at": f"{datetime.now(timezone.utc):%F %T.000000}"}
+    now = datetime.now(timezone.utc)
+    young = {"created_at": f"{now:%F %T.000000}"}
+    # A boot that waits for an hour, as for a volume.
+    booting = {
+        "created_at": f"{now - timedelta(hours=1):%F %T.000000}",
+        "vm_state": "building",
+    }
     soft, hidden = {"vm_state": "soft-delete"}, {"hidden": True}
     no_user, no_project = {"user_id": None}, {"project_id": None}
     return [
@@ -69,7 +75,12 @@ def kinds() -> list[Kind]:
         Kind("mapped to no cell, old", 40, "filled", to=NO_CELL),
         Kind("mapped to no cell, young", 4, "in_flight", to=NO_CELL, here=young),
         Kind(
-            "mapped to no cell, being built", 4, "in_flight", to=NO_CELL, building=True
+            "mapped to no cell, being built",
+            4,
+            "in_flight",
+            here=booting,
+            to=NO_CELL,
+            building=True,
         ),
         Kind("mapped to cell2, hidden there", 3, "in_flight", to="cell2", there=hidden),
         Kind(
