@@ -43,6 +43,20 @@ def test_mappings_of_instances_that_the_kept_cell_has_are_moved(pair: Pair) -> N
     assert pair.owners() == pair.owners("host_mappings") == {pair.cell.id}
 
 
+@pytest.mark.parametrize("connection", [None, "nowhere"], ids=["NULL", "no URL"])
+def test_address_that_is_unusable_is_that_of_no_database(
+    pair: Pair, connection: str | None
+) -> None:
+    pair.cloud.lead(pair.twin, connection)
+
+    asked = cellmap_inside(pair.cloud, *MERGE)
+    finished, counts = merge(pair.cloud, GONE)
+
+    assert (asked.code, finished.code) == (78, 0)
+    assert counts == {"host_mappings": 2, "instance_mappings": ROWS}
+    assert pair.owners() == pair.owners("host_mappings") == {pair.cell.id}
+
+
 def test_address_that_is_dead_needs_the_option(pair: Pair, backend: str) -> None:
     finished = cellmap_inside(pair.cloud, *MERGE)
 

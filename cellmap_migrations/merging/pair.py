@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from cellmap_migrations import connecting, directory
 from cellmap_migrations.copying import plans
 from cellmap_migrations.errors import (
+    CellUrlUnusable,
     DatabaseMissing,
     DifferentDatabases,
     DuplicateAnswers,
     DuplicateSilent,
     NotADuplicate,
     Unreachable,
+    UrlUnusable,
 )
 from cellmap_migrations.identities import identify
 from cellmap_migrations.schema import PLACEHOLDER
@@ -76,11 +78,14 @@ def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
 
 
 def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
-    """Raise DuplicateAnswers unless the duplicate's database is gone."""
+    """Raise DuplicateAnswers unless the duplicate's database is gone.
+
+    An address that is NULL or no URL leads to no database either.
+    """
     mine = open_kept(cell)
     try:
         theirs = ask(cell, duplicate)
-    except (Unreachable, DatabaseMissing):
+    except (Unreachable, DatabaseMissing, CellUrlUnusable, UrlUnusable):
         return
     raise DuplicateAnswers(str(duplicate), theirs.name, same=theirs.same(mine))
 
