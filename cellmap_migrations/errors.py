@@ -71,6 +71,15 @@ class TryAgain(CellmapError):
     code = 75
 
 
+class ServerRefused(CellmapError):
+    """What a server or its driver said, and the *remedy* of this kind of error."""
+
+    remedy: ClassVar[str]
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(f"{what}: {message}; {self.remedy}")
+
+
 class RowsInTheWay(CellmapError):
     """Rows that only an operator can decide about."""
 
@@ -292,90 +301,70 @@ class MappingsInUse(ConfigurationError):
         )
 
 
-class DatabaseMissing(ConfigurationError):
+class DatabaseMissing(ServerRefused, ConfigurationError):
     """The server answers, the database is not there."""
 
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; correct the name in its URL, or create it with "
-            "nova-manage"
-        )
+    remedy = "correct the name in its URL, or create it with nova-manage"
 
 
-class StatementPooling(ConfigurationError):
+class StatementPooling(ServerRefused, ConfigurationError):
     """A pooler that may send each statement to another session of the server."""
 
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; a pooler in statement mode is in between, through "
-            "which nova cannot work either; set its pool_mode to transaction or "
-            "session, or use the server's own address"
-        )
+    remedy = (
+        "a pooler in statement mode is in between, through which nova cannot work "
+        "either; set its pool_mode to transaction or session, or use the server's own "
+        "address"
+    )
 
 
-class PrivilegeMissing(RightsError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; grant what is missing (docs/privileges.rst)"
-        )
+class PrivilegeMissing(ServerRefused, RightsError):
+    remedy = "grant what is missing (docs/privileges.rst)"
 
 
-class DatabaseHidden(RightsError):
+class DatabaseHidden(ServerRefused, RightsError):
     """No right to a database, which the server also says when there is none."""
 
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; grant what is missing (docs/privileges.rst), or "
-            "correct the database's name"
-        )
+    remedy = (
+        "grant what is missing (docs/privileges.rst), or correct the database's name"
+    )
 
 
-class LoginRefused(RightsError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; correct user or password, in [api_database] "
-            "connection or in the cell's database_connection"
-        )
+class LoginRefused(ServerRefused, RightsError):
+    remedy = (
+        "correct user or password, in [api_database] connection or in the cell's "
+        "database_connection"
+    )
 
 
-class AccountUnusable(RightsError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; let an administrator of the server unlock this user, "
-            "let it log in, or give it a new password"
-        )
+class AccountUnusable(ServerRefused, RightsError):
+    remedy = (
+        "let an administrator of the server unlock this user, let it log in, or give "
+        "it a new password"
+    )
 
 
-class HostRefused(RightsError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; allow this user to log in from this host (an account "
-            "for the host, or a line of pg_hba.conf, which may ask for TLS)"
-        )
+class HostRefused(ServerRefused, RightsError):
+    remedy = (
+        "allow this user to log in from this host (an account for the host, or a line "
+        "of pg_hba.conf, which may ask for TLS)"
+    )
 
 
-class LoginMethodMissing(ConfigurationError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; give this user an authentication method that both the "
-            "driver and the server have"
-        )
+class LoginMethodMissing(ServerRefused, ConfigurationError):
+    remedy = (
+        "give this user an authentication method that both the driver and the server "
+        "have"
+    )
 
 
-class TlsRefused(ConfigurationError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; correct the arguments of its URL that begin with ssl, "
-            "or the server's TLS"
-        )
+class TlsRefused(ServerRefused, ConfigurationError):
+    remedy = "correct the arguments of its URL that begin with ssl, or the server's TLS"
 
 
-class ArgumentRefused(ConfigurationError):
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(
-            f"{what}: {message}; correct that argument, or take it out, in its URL or "
-            "in connection_parameters"
-        )
+class ArgumentRefused(ServerRefused, ConfigurationError):
+    remedy = (
+        "correct that argument, or take it out, in its URL or in connection_parameters"
+    )
 
 
 class Unreachable(TryAgain):
@@ -603,11 +592,10 @@ class MappingsLeft(RowsInTheWay):
         )
 
 
-class DatabaseRefused(CellmapError):
+class DatabaseRefused(ServerRefused):
     """A database error that this package has no answer to."""
 
-    def __init__(self, what: str, message: str) -> None:
-        super().__init__(f"{what}: {message}; please report this")
+    remedy = "please report this"
 
 
 class NotStamped(CellmapError):
