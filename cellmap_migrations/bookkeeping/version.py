@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
@@ -88,27 +88,26 @@ def steps(config: Config, revision: str, heads: Collection[str]) -> list[Any]:
     return found
 
 
-def numbers(api: Database) -> dict[str, int | None]:
-    """Return the ``cell_mappings.id`` of each cell when its revision was recorded.
+class Stamp(NamedTuple):
+    """A recorded revision, and the ``cell_mappings.id`` of the cell at that time.
 
-    By the uuid of the cell. None was recorded by an older version of this package.
+    The id is None if an older version of this package recorded the revision.
     """
+
+    revision: str
+    cell_id: int | None
+
+
+def all_stamps(api: Database) -> dict[str, Stamp]:
+    """Return the stamp of each cell that has one, by the uuid of the cell."""
     if not api.has_table(versions.name):
         return {}
-    # Its table may lack the column.
+    # A table that an older version of this package made lacks the column cell_id.
     every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(versions)
     return {
-        str(row.cell_uuid): getattr(row, versions.c.cell_id.name, None)
+        str(row.cell_uuid): Stamp(row.version_num, getattr(row, "cell_id", None))
         for row in api.read(every)
     }
-
-
-def all_stamped(api: Database) -> dict[str, str]:
-    """Return the revision of each cell that has one, by the uuid of the cell."""
-    if not api.has_table(versions.name):
-        return {}
-    rows = api.read(sa.select(versions.c.cell_uuid, versions.c.version_num))
-    return {str(row[0]): str(row[1]) for row in rows}
 
 
 def command(config: Config) -> str:

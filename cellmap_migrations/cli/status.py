@@ -43,15 +43,15 @@ def run(conf: cfg.ConfigOpts) -> int:
 def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
     """Return what the journal has of each cell, and whether its database answers."""
     cells = directory.find(directory.read(api), settings)
-    stamped, histories = version.all_stamped(api), history.of_cells(api)
+    stamps, histories = version.all_stamps(api), history.of_cells(api)
     found = reach.ask_each(cells, answers.ask, settings, stopping)
     awake = [
         cell
         for cell in cells
-        if cell.uuid in stamped and not isinstance(found[cell.id], CellmapError)
+        if cell.uuid in stamps and not isinstance(found[cell.id], CellmapError)
     ]
     lost = lasting.emptied(api, awake, settings, stopping)
-    lost |= lasting.renumbered(version.numbers(api), cells)
+    lost |= lasting.renumbered(stamps, cells)
     return {
         "cells": [
             {
@@ -59,7 +59,7 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
                 "name": cell.name,
                 **progress(
                     histories.get(cell.uuid, History()),
-                    stamped.get(cell.uuid),
+                    stamps[cell.uuid].revision if cell.uuid in stamps else None,
                     found[cell.id],
                     lost.get(cell.uuid, ""),
                 ),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from cellmap_migrations.bookkeeping.version import Stamp
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.databases import Database
     from cellmap_migrations.directory import CellMapping
@@ -36,39 +37,40 @@ LOOKS = 3
 
 
 def outlived(
-    api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
+    api: Database,
+    cells: Sequence[CellMapping],
+    stamps: Mapping[str, Stamp],
+    settings: Settings,
+    stopping: Stopping,
 ) -> dict[str, str]:
     """Return why a recorded revision is not true any more, by the uuid of the cell.
 
-    A cell without a revision is left out. One that does not answer is taken for well,
-    and a warning says so.
+    A cell that is not among *stamps* is left out. The revision of a cell that does not
+    answer counts as true, with a warning.
     """
-    numbers = version.numbers(api)
-    found = renumbered(numbers, cells)
-    rest = [cell for cell in cells if cell.uuid in numbers.keys() - found.keys()]
+    found = renumbered(stamps, cells)
+    rest = [cell for cell in cells if cell.uuid in stamps.keys() - found.keys()]
     return found | emptied(api, rest, settings, stopping)
 
 
 def renumbered(
-    numbers: Mapping[str, int | None], cells: Sequence[CellMapping]
+    stamps: Mapping[str, Stamp], cells: Sequence[CellMapping]
 ) -> dict[str, str]:
-    """Return the cells whose row of ``cell_mappings`` was created again, and why.
-
-    *numbers* are those that ``version.numbers`` returns.
-    """
+    """Return the cells whose row of ``cell_mappings`` was created again, and why."""
     return {
-        cell.uuid: f"for cell_mappings.id {number}, and this cell now has id {cell.id}"
+        cell.uuid: f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
+        f"{cell.id}"
         for cell in cells
-        if (number := numbers.get(cell.uuid)) not in (None, cell.id)
+        if (stamp := stamps.get(cell.uuid)) and stamp.cell_id not in (None, cell.id)
     }
 
 
 def emptied(
     api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
 ) -> dict[str, str]:
-    """Return the *cells* of which the mapping of the newest instance is gone, and why.
+    """Return the *cells* whose newest instance has lost its mapping, and why.
 
-    The newest one of those that the journal has, and that are still in the cell.
+    Instances that no batch in the journal has reached are not looked at.
     """
     bounds = journal.reached(api, [cell.uuid for cell in cells]) if cells else {}
     asked = [cell for cell in cells if cell.uuid in bounds]
@@ -141,7 +143,8 @@ def must_be_mapped(row: Any) -> bool:
 
 def lost(cell: Cell) -> bool:
     """Return True if the revision of *cell* is not true any more, and say why."""
-    why = outlived(cell.api, [cell.mapping], cell.settings, cell.stopping)
+    stamps = version.all_stamps(cell.api)
+    why = outlived(cell.api, [cell.mapping], stamps, cell.settings, cell.stopping)
     for reason in why.values():
         say(
             f"warning: cell {cell.mapping}: its revision was recorded {reason}; it is "

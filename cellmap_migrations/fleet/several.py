@@ -58,10 +58,11 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
         known = directory.read(api)
         first = canary.find(known, settings, task.canary)
         cells = choose(known, settings, task.selectors, first=first)
-        stamped = version.all_stamped(api)
+        stamps = version.all_stamps(api)
+        stamped = {uuid: stamp.revision for uuid, stamp in stamps.items()}
         behind = [cell for cell in cells if not task.done(stamped.get(cell.uuid))]
         rest = [cell for cell in cells if cell not in behind]
-        lost = lasting.outlived(api, rest, settings, stopping)
+        lost = lasting.outlived(api, rest, stamps, settings, stopping)
         behind += [cell for cell in rest if cell.uuid in lost]
     done = [
         Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
