@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic import context
 
-from cellmap_migrations import directory, running, settings
-from cellmap_migrations.bookkeeping import steps, tables, version, version_table
+from cellmap_migrations import directory, running, settings, steps
+from cellmap_migrations.bookkeeping import tables, version, version_table
 from cellmap_migrations.comparing import lasting
 from cellmap_migrations.comparing.check import check
 from cellmap_migrations.errors import OfflineRefused
@@ -42,7 +42,7 @@ def migrate(cell: Cell) -> None:
 
 
 def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
-    """Do the steps *unrecorded*, and let Alembic do and record those that it finds."""
+    """Do the steps *unrecorded*, then let Alembic do and record its own steps."""
     with (
         version.proved(cell.api, cell.mapping, purged=purged) as remember,
         version_table.connection(cell.api, cell.mapping) as connection,

@@ -28,7 +28,7 @@ LAYERS = [
     "copying comparing",
     "merging",
     "cell",
-    "dry_run",
+    "dry_run steps",
     "one_cell running fleet env versions __init__ cli",
     "upgradecheck",
     "testing",

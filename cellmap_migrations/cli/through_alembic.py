@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 
-from cellmap_migrations.bookkeeping import steps, version
+from cellmap_migrations import steps
+from cellmap_migrations.bookkeeping import version
 from cellmap_migrations.cli import config_path
 from cellmap_migrations.comparing import lasting
 from cellmap_migrations.dry_run import DryRun

@@ -15,6 +15,8 @@ from cellmap_migrations.schema import instance_mappings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from cellmap_migrations.cell import Cell
+
 BASE = "base"
 
 
@@ -30,12 +32,12 @@ def refuse_stamps(config: Any) -> bool:
 
 def downgrades(context: Any, revision: str, heads: Sequence[str]) -> list[Any]:
     """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
-    # What alembic.command.downgrade calls; its public relatives know no "-3".
+    # As alembic.command.downgrade does: no public function takes "-3".
     with understood():
         return list(context.script._downgrade_revs(revision, heads))  # noqa: SLF001
 
 
-def unrecorded(context: Any, cell: Any) -> list[Any]:
+def unrecorded(context: Any, cell: Cell) -> list[Any]:
     """Return the steps that take back a cell that has mappings and no revision.
 
     A run that ended without recording 0001 leaves mappings behind, and Alembic does no
@@ -52,7 +54,7 @@ def unrecorded(context: Any, cell: Any) -> list[Any]:
     )
 
 
-def inserted(step: Any, cell: Any) -> bool:
+def inserted(step: Any, cell: Cell) -> bool:
     """Return True if there is a mapping that the revision of *step* inserted."""
     ours = inserted_by(cell.mapping, step.revision.revision)
     return bool(cell.api.read(sa.select(instance_mappings.c.id).where(ours).limit(1)))
@@ -63,7 +65,7 @@ def removes(step: Any) -> bool:
     return bool(getattr(step.revision.module, "removes_mappings", False))
 
 
-def refuse_removal(context: Any, cell: Any, more: Iterable[Any]) -> None:
+def refuse_removal(context: Any, cell: Cell, more: Iterable[Any]) -> None:
     """Raise MappingsInUse before the first step of a downgrade that removes mappings.
 
     *more* are steps that Alembic does not do. *context* is ``alembic.context``.
@@ -76,7 +78,7 @@ def refuse_removal(context: Any, cell: Any, more: Iterable[Any]) -> None:
         raise MappingsInUse(str(cell.mapping))
 
 
-def run(context: Any, cell: Any) -> None:
+def run(context: Any, cell: Cell) -> None:
     """Let Alembic do and record its steps; after rows that are left, do the rest.
 
     Alembic records each step that returns, so one that leaves rows raises, and no step
@@ -92,14 +94,14 @@ def run(context: Any, cell: Any) -> None:
         raise
 
 
-def do(steps: Iterable[Any], cell: Any) -> None:
+def do(steps: Iterable[Any], cell: Cell) -> None:
     """Do *steps* and record nothing; raise the first RowsLeft or Unasked in the end."""
     errors = [error for step in steps if (error := left_by(step, cell))]
     if errors:
         raise errors[0]
 
 
-def left_by(step: Any, cell: Any) -> RowsLeft | Unasked | None:
+def left_by(step: Any, cell: Cell) -> RowsLeft | Unasked | None:
     """Do *step*, and return its error if it left rows and mended all others."""
     try:
         step.migration_fn(cell=cell)
