@@ -102,14 +102,14 @@ def at_base(cells: Sequence[CellMapping], settings: Settings) -> list[CellMappin
     if settings.base_connection is None:
         raise UrlUnusable("cell=local", "[database] connection is not set in nova.conf")
     base, _ = urls.parse(settings.base_connection, "[database] connection")
-    unusable: list[str] = []
     found = [
         cell
         for cell in cells
-        if (url := resolve_or_none(cell, settings, unusable))
+        if (url := resolve_or_none(cell, settings))
         and urls.identity(url) == urls.identity(base)
     ]
-    if unusable and not found:
+    reasons = [] if found else [why_unusable(cell, settings) for cell in cells]
+    if unusable := list(filter(None, reasons)):
         raise NoLocalCell(unusable)
     if len(found) > 1:
         raise SameDatabase(str(found[0]), str(found[1]), urls.show(base))
@@ -147,13 +147,18 @@ def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
     return url, warning
 
 
-def resolve_or_none(
-    cell: CellMapping, settings: Settings, unusable: list[str] | None = None
-) -> sa.URL | None:
-    """Return where the cell's database is; append to *unusable* why that is unknown."""
+def resolve_or_none(cell: CellMapping, settings: Settings) -> sa.URL | None:
+    """Return where the cell's database is, or None where that cannot be said."""
     try:
         return resolve(cell, settings)[0]
-    except CellUrlUnusable as error:
-        if unusable is not None:
-            unusable.append(f"cell {cell}: {error.why}")
+    except CellUrlUnusable:
         return None
+
+
+def why_unusable(cell: CellMapping, settings: Settings) -> str:
+    """Return the cell and why its URL cannot be used; empty if it can."""
+    try:
+        resolve(cell, settings)
+    except CellUrlUnusable as error:
+        return f"cell {cell}: {error.why}"
+    return ""
