@@ -37,8 +37,13 @@ FAULTS = {
     backends.Fault.POOLING: StatementPooling,
 }
 # Servers do not always name the user.
-AS_USER = {backends.Fault.LOGIN, backends.Fault.ACCOUNT, backends.Fault.HOST}
-AS_USER |= {backends.Fault.METHOD, backends.Fault.TLS}
+AS_USER = {
+    backends.Fault.LOGIN,
+    backends.Fault.ACCOUNT,
+    backends.Fault.HOST,
+    backends.Fault.METHOD,
+    backends.Fault.TLS,
+}
 
 
 def message(error: BaseException | None) -> str:

@@ -58,8 +58,9 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         done, left = Tally(), Tally()
         losses = Losses(cell, plan)
         for page in differences(cell, plan, compared):
-            losses.count([each.uuid for each in page if each.kind is Kind.ORPHAN])
-            kept = must_stay(cell, [each for each in page if each.kind is Kind.ORPHAN])
+            orphans = [each for each in page if each.kind is Kind.ORPHAN]
+            losses.count([each.uuid for each in orphans])
+            kept = must_stay(cell, orphans)
             keep = {each.uuid for each in kept}
             rest = [each for each in page if each.uuid not in keep]
             done.add(each for each in rest if each.kind in kinds)
