@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.comparing import differences, sample
-from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.rows import CELL0
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -104,13 +102,6 @@ def copy_to_top(child: Cell, top: Cell, uuids: list[str]) -> None:
         row["cell_name"] = f"api!{child.name}"
     with top.engine.begin() as connection:
         connection.execute(top.instances.insert(), rows)
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second look at a difference follow the first at once."""
-    for module in (judge, sample, differences):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.comparing import sample
-from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import now
@@ -133,8 +132,6 @@ def test_every_command_names_a_boot_of_more_than_a_day(make_cloud: MakeCloud) ->
 def test_upgrade_check_finds_a_boot_that_is_not_in_its_sample(
     make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (judge, sample):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
     monkeypatch.setattr(sample, "ROWS", 1)
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.comparing import differences
-from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from tests import readme
@@ -21,13 +19,6 @@ UUID = "9c1d7f0a-5a1e-4c59-8d6b-7e2f4b8a6c22"
 OUTCOME = {"check": "differences", "repair": "left_differences"}
 
 Cells = tuple[Cloud, Cell, Cell]
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second look at a difference follow the first at once."""
-    for module in (judge, differences):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing import differences
 from cellmap_migrations.comparing.strays import Strays
-from cellmap_migrations.copying import judge
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import CELL0, LONG_AGO, now
@@ -20,13 +18,6 @@ from tests.upgrading import complete, upgrade
 STRAY = "11111111-2222-4333-8444-555555555555"
 OTHER = "21111111-2222-4333-8444-555555555555"
 NO_CELL = "no cell has its instance"
-
-
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the second look at a difference follow the first at once."""
-    for module in (judge, differences):
-        monkeypatch.setattr(module, "SECOND_LOOK", 0.0)
 
 
 @pytest.fixture

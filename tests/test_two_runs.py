@@ -10,6 +10,7 @@ from cellmap_migrations.bookkeeping import version_table
 from cellmap_migrations.databases import Database
 from cellmap_migrations.directory import CellMapping
 from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
 from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
@@ -148,22 +149,40 @@ def test_batch_of_another_run_at_the_same_place_is_not_taken_for_ones_own(
     assert_mapped_once(cloud, cell, uuids)
 
 
+def run_beside(
+    monkeypatch: pytest.MonkeyPatch, cloud: Cloud, *, first: bool
+) -> list[Finished]:
+    """Let another run upgrade cell1 next to the connection of this run's version.
+
+    *first*: before this run connects, which has read by then that nothing is recorded.
+    Otherwise after this run has recorded its revisions. Return the runs that ended.
+    """
+    connection, ended = version_table.connection, []
+
+    def upgrade() -> None:
+        ended.append(cloud.alembic("upgrade", "head", cell="cell1"))
+
+    @contextmanager
+    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
+        if first:
+            upgrade()
+        with connection(api, mapping) as opened:
+            yield opened
+        if not first:
+            upgrade()
+
+    monkeypatch.setattr(version_table, "connection", connecting)
+    return ended
+
+
 def test_another_run_records_all_before_alembic_reads_the_version(
     make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(BATCH)
-    connection, others = version_table.connection, []
+    others = run_beside(monkeypatch, cloud, first=True)
 
-    @contextmanager
-    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
-        # This run has read that nothing is recorded.
-        others.append(cloud.alembic("upgrade", "head", cell="cell1"))
-        with connection(api, mapping) as opened:
-            yield opened
-
-    monkeypatch.setattr(version_table, "connection", connecting)
     finished = alembic_inside(cloud, "upgrade", "head", cell="cell1")
 
     assert [other.code for other in others] == [0]
@@ -177,15 +196,8 @@ def test_another_run_goes_on_from_the_revision_that_this_one_recorded(
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(BATCH)
-    connection, others = version_table.connection, []
+    others = run_beside(monkeypatch, cloud, first=False)
 
-    @contextmanager
-    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
-        with connection(api, mapping) as opened:
-            yield opened
-        others.append(cloud.alembic("upgrade", "head", cell="cell1"))
-
-    monkeypatch.setattr(version_table, "connection", connecting)
     finished = alembic_inside(cloud, "upgrade", "0001", cell="cell1")
 
     assert [other.code for other in others] == [0]
