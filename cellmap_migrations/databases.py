@@ -72,7 +72,7 @@ class Database:
 
     @cached_property
     def fold(self) -> Callable[[str], str]:
-        """Turns a uuid into the text that the unique key of this database compares."""
+        """The function from a uuid to the text that this unique key compares."""
         return self.again(self.fold_now)
 
     def fold_now(self) -> Callable[[str], str]:

@@ -88,7 +88,7 @@ class Backend(ABC):
     def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
         """Return what in *url* has to change after an *error* that is no database's.
 
-        None stands for an error that says so itself.
+        Return None if the text of *error* is enough.
         """
         return None
 
@@ -133,7 +133,7 @@ class Backend(ABC):
         """
 
     def folding(self, _connection: sa.Connection) -> Callable[[str], str]:
-        """Return what turns a uuid into the text that its unique key compares."""
+        """Return a function from a uuid to the text that its unique key compares."""
         return str
 
     def fault(self, error: BaseException) -> Fault:

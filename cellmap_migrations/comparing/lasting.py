@@ -118,7 +118,8 @@ def newest(
 ) -> str | None:
     """Return the uuid of the newest instance that must have a mapping, or None.
 
-    Of the instances up to the id in *bounds*; asked once.
+    *bounds* has the highest ``instances.id`` to look at, by the uuid of the cell. Does
+    not retry.
     """
     table, has_hidden = instances.c, "hidden" in database.columns_now(instances)
     rows = database.read_once(

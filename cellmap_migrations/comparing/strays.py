@@ -1,7 +1,7 @@
-"""Mappings without a cell whose instance is in no cell: strays.
+"""Find mappings without a cell whose instance is in no cell: strays.
 
-They belong to no cell, so the check of each cell names them, and the repair of any cell
-removes them, as it removes the markers of ``map_instances``.
+A stray belongs to no cell. So the check of each cell names all strays, and the repair
+of any cell removes them, as it removes the markers of ``map_instances``.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Strays:
     def displaced(self) -> list[str]:
         """The evidence against the databases of the other cells.
 
-        That of *cell* itself is gathered at the start of a run.
+        The database of *cell* is looked at when the run starts.
         """
         others = self.cell.cells.keys() - {self.cell.mapping.id}
         found = (displaced(self.cell, self.plan, number) for number in sorted(others))
@@ -146,7 +146,10 @@ def without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
 
 
 def missing(cell: Cell, number: int, uuids: Sequence[str]) -> set[str]:
-    """Return the uuids that the cell *number* has in no spelling, or may not have."""
+    """Return the uuids that the cell *number* lacks, in either spelling.
+
+    All of them if the cell cannot be asked.
+    """
     if not uuids:
         return set()
     asked = [*uuids, *(uuid.lower() for uuid in uuids)]

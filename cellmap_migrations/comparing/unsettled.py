@@ -30,7 +30,7 @@ def settled(cell: Cell, row: Any, building: Collection[str]) -> bool:
 
 
 def end_of_grace(cell: Cell, row: Any) -> datetime | None:
-    """Return when the mapping *row* is older than ``grace_seconds``; None if always."""
+    """Return when ``grace_seconds`` of the mapping *row* end; None without any time."""
     times = map(read.time_of, (row.created_at, row.updated_at))
     touched = max(filter(None, times), default=None)
     return touched and touched + timedelta(seconds=cell.settings.grace_seconds)
