@@ -330,9 +330,10 @@ class DatabaseHidden(ServerRefused, RightsError):
 
 
 class LoginRefused(ServerRefused, RightsError):
+    # MariaDB and MySQL say 1130 only where no account at all may log in from the host.
     remedy = (
         "correct user or password, in [api_database] connection or in the cell's "
-        "database_connection"
+        "database_connection, or allow this user to log in from this host"
     )
 
 

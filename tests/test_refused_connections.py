@@ -67,10 +67,14 @@ NO_PLUGIN = (
     "UPDATE mysql.global_priv SET priv = JSON_SET(priv, '$.plugin', 'nosuch')"
     " WHERE user = '{name}'; FLUSH PRIVILEGES"
 )
+# Error 1130, or 1045 where any other account may log in from the host.
+NOBODY = "DELETE FROM mysql.global_priv WHERE Host = CHAR(37); FLUSH PRIVILEGES"
+SOMEBODY = "CREATE USER IF NOT EXISTS somebody@'%%'"
 MARIADB = {
     "locked": ("ALTER USER {user} ACCOUNT LOCK", {}, 77, ACCOUNT),
     "expired": ("ALTER USER {user} PASSWORD EXPIRE", {}, 77, ACCOUNT),
-    "host": ("", {"bind_address": "127.0.0.2"}, 77, HOST),
+    "host": (NOBODY, {"bind_address": "127.0.0.2"}, 77, HOST),
+    "host of others": (SOMEBODY, {"bind_address": "127.0.0.2"}, 77, HOST),
     "plugin": (NO_PLUGIN, {}, 78, METHOD),
     "TLS of the account": (
         "ALTER USER {user} REQUIRE SSL",
