@@ -9,11 +9,13 @@ from benchmarks.cloud import Bench
 from benchmarks.measure import alembic, module, options
 from benchmarks.ratio import Ratio
 from benchmarks.server_side import anti_join
-from cellmap_migrations.errors import Stopped
+from cellmap_migrations.common.errors import Stopped
 
 # Seldom: whoever looks takes time from those who work.
 LOOK_SECONDS = 0.2
+
 WALKED = "SELECT SUM(rows_read) FROM cellmap_journal WHERE revision = '0001'"
+
 A_BATCH = "SELECT AVG(seconds) FROM cellmap_journal WHERE revision = '0001'"
 
 

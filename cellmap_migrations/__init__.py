@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.rules import deleted_or_soft_deleted
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.nova.rules import deleted_or_soft_deleted
 
 __all__ = ["Cell", "deleted_or_soft_deleted"]
 
-HOMES = {"Cell": "cell", "deleted_or_soft_deleted": "rules"}
+HOMES = {"Cell": "cell.cell", "deleted_or_soft_deleted": "nova.rules"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,32 +9,35 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
-from cellmap_migrations.cell import Cell
-from cellmap_migrations.comparing import evidence, proof
+from cellmap_migrations.cell.cell import Cell
+from cellmap_migrations.common.errors import Stopped
+from cellmap_migrations.comparing import evidence
+from cellmap_migrations.comparing.checksums import mappings_side
 from cellmap_migrations.comparing.differences import (
     KINDS,
     Kind,
+    Tally,
+    as_difference,
     differences,
     exact,
     in_columns,
-    of_verdict,
 )
-from cellmap_migrations.comparing.losses import Losses
+from cellmap_migrations.comparing.evidence import Losses
 from cellmap_migrations.comparing.mending import COLUMNS
-from cellmap_migrations.comparing.sides import mappings_side
-from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying import plans, preflight, read
-from cellmap_migrations.copying.judge import judge
+from cellmap_migrations.copying import read
+from cellmap_migrations.copying.decide import decide_rows
+from cellmap_migrations.copying.plan import ColumnSource, make_plan, refuse_copy
 from cellmap_migrations.copying.write import UUIDS
-from cellmap_migrations.errors import Stopped
-from cellmap_migrations.outcomes import WRITTEN, Outcome
+from cellmap_migrations.nova.rules import WRITTEN, Outcome
+from cellmap_migrations.operations import proof
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cellmap_migrations.comparing.differences import Difference
-    from cellmap_migrations.copying.plans import Plan
-    from cellmap_migrations.outcomes import Instance, Verdict
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.nova.rules import Instance, Verdict
+
 
 # With these an instance has, after an upgrade, a mapping that was there before.
 KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
@@ -64,24 +67,24 @@ class DryRun(Cell):
     def map_instances(
         self,
         revision: str,  # noqa: ARG002 - nothing is recorded of it
-        columns: Mapping[str, plans.Source],
+        columns: Mapping[str, ColumnSource],
     ) -> None:
         """Count what would become of every instance.
 
         Raises what would keep the revision from being stamped: RowsLeft, Unasked,
         InstancesMissing or Stopped, among others.
         """
-        plan = plans.make(columns, api=self.api, cell=self.source)
-        preflight.refuse_copy(self, plan)
+        plan = make_plan(columns, api=self.api, cell=self.source)
+        refuse_copy(self, plan)
         evidence.refuse_displaced(self, plan)
         left, self.wrong = Tally(), Counter()
         bound = read.highest_id(self.source)
         with self.progress.walking(0, bound, "looking at") as reached:
             for rows, upto_id in self.pages(plan, bound):
-                verdicts = self.api.again(partial(judge, self, plan, rows))
+                verdicts = self.api.again(partial(decide_rows, self, plan, rows))
                 self.report.count(Counter(each.outcome.value for each in verdicts))
                 left.add(
-                    of_verdict(KINDS[verdict.outcome], verdict)
+                    as_difference(KINDS[verdict.outcome], verdict)
                     for verdict in verdicts
                     if verdict.why
                 )
@@ -94,7 +97,7 @@ class DryRun(Cell):
         proof.conclude(self, left)
 
     def reconcile(
-        self, revision: str, column: str, source: plans.Source, *, before: str
+        self, revision: str, column: str, source: ColumnSource, *, before: str
     ) -> None:
         """Count the mappings in which *column* would be corrected.
 
@@ -102,7 +105,7 @@ class DryRun(Cell):
         """
         plan = self.plan_column(revision, column, source, before=before)
         if self.wrong is None:
-            preflight.refuse_copy(self, plan)
+            refuse_copy(self, plan)
             evidence.refuse_displaced(self, plan)
             found, losses = Counter[str](), Losses(self, plan)
             for page in differences(self, plan, [column]):

@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from alembic import context
 
-from cellmap_migrations import directory, running, settings, steps
-from cellmap_migrations.bookkeeping import tables, version, version_table
-from cellmap_migrations.comparing import lasting
-from cellmap_migrations.comparing.check import check
-from cellmap_migrations.errors import OfflineRefused
+from cellmap_migrations import run
+from cellmap_migrations.bookkeeping import tables, versions
+from cellmap_migrations.common.errors import OfflineRefused
+from cellmap_migrations.config import settings
+from cellmap_migrations.nova import cells
+from cellmap_migrations.operations import lasting, steps
+from cellmap_migrations.operations.check import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations import Cell
-    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.config.settings import Settings
 
 
 def migrate(cell: Cell) -> None:
     """Apply the command's revisions to *cell*, and see that they are recorded."""
-    command = version.command(context.config)
+    command = versions.command(context.config)
     purged, unrecorded = False, []
     if command == "stamp":
         purged = steps.refuse_stamps(context.config)
@@ -34,7 +36,7 @@ def migrate(cell: Cell) -> None:
         steps.refuse_removal(context, cell, unrecorded)
     if command == "upgrade":
         lasting.forget_outlived(cell)
-    if command == "current" and cell.settings.cell == directory.ALL:
+    if command == "current" and cell.settings.cell == cells.ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
     # The version's connection may be lost while a cell is copied. Doing it again
     # finds all rows copied, and costs no more than the comparison.
@@ -44,10 +46,10 @@ def migrate(cell: Cell) -> None:
 def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
     """Do the steps *unrecorded*, then let Alembic do and record its own steps."""
     with (
-        version.proved(cell.api, cell.mapping, purged=purged) as remember,
-        version_table.connection(cell.api, cell.mapping) as connection,
+        versions.proved(cell.api, cell.mapping, purged=purged) as remember,
+        versions.connection(cell.api, cell.mapping) as connection,
     ):
-        cell.keep_alive = version_table.KeepAlive(connection)
+        cell.keep_alive = versions.KeepAlive(connection)
         context.configure(
             connection=connection,
             version_table=tables.versions.name,
@@ -73,8 +75,8 @@ def main() -> None:
     as_json = settings.last(arguments, "output") == "json"
     if as_json or context.config.stdout is None:
         context.config.stdout = StringIO()
-    checks = version.command(context.config) == "check"
-    code = running.run(
+    checks = versions.command(context.config) == "check"
+    code = run.run_cells(
         partial(load, arguments, read_only=checks),
         check if checks else migrate,
         cell=settings.last(arguments, "cell"),
@@ -86,7 +88,7 @@ def main() -> None:
 
 
 # ``cellmap`` has the cell already, and ends with its own exit code.
-if cell := context.config.attributes.get(version.CELL):
+if cell := context.config.attributes.get(versions.CELL):
     migrate(cell)
 else:
     main()

@@ -5,18 +5,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from signal import SIGCONT, SIGSTOP
 
-from cellmap_migrations.errors import SEVERITY
+from cellmap_migrations.common.errors import SEVERITY
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished, Running
 from tests.nova.cloud import ROOT, Cloud
 from tests.nova.waiting import wait_for
 
 FOLDER = ROOT / "contrib"
+
 # Codes that nobody chose: Python's, argparse's, the shell's, of signals, Alembic's.
 OTHERS = (1, 2, 126, 127, 137, 143, 255)
+
 CODES = (*SEVERITY, *OTHERS)
+
 # One row in each transaction, so that a run can be met halfway.
 SLOWLY = {"batch_rows_min": 1, "batch_rows_max": 1}
+
 ROWS = 200
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from cellmap_migrations.cell.throttle import Throttle
 from cellmap_migrations.testing.process import Extra, Finished
-from cellmap_migrations.throttling.throttle import Throttle
 from tests.books import HEAD
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside

@@ -6,10 +6,10 @@ from importlib import metadata
 
 import pytest
 
-from cellmap_migrations.cli import main as console
+from cellmap_migrations.cli import main as cli_main
+from cellmap_migrations.cli import upgrade_check
 from cellmap_migrations.cli.main import COMMANDS
 from cellmap_migrations.testing.cell import Cell
-from cellmap_migrations.upgradecheck import main as status
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside, cellmap_inside, inside
 
@@ -223,7 +223,7 @@ def test_check_of_all_cells_says_which_cell_differs(cloud: Cloud, cell: Cell) ->
     assert equal == f"cell cell2 ({other.uuid}): no differences"
 
 
-@pytest.mark.parametrize("main", [console.main, status.main])
+@pytest.mark.parametrize("main", [cli_main.main, upgrade_check.main])
 def test_version_is_that_of_the_distribution(
     main: Callable[[list[str]], int],
 ) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations import running, settings
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations import run
+from cellmap_migrations.common.stopping import Stopping
+from cellmap_migrations.config import settings
 from cellmap_migrations.testing.servers import PASSWORD
 from tests.conftest import MakeCloud
 from tests.nova.cloud import text
@@ -102,7 +103,7 @@ def test_internal_error_shows_a_traceback_without_the_password(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError(text(cloud.url), PASSWORD)
 
-    monkeypatch.setattr("cellmap_migrations.copying.plans.make", broken)
+    monkeypatch.setattr("cellmap_migrations.copying.plan.make_plan", broken)
 
     finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
 
@@ -149,5 +150,5 @@ def test_connection_is_kept_unless_its_timeouts_were_short_for_connecting(
     chosen = [f"config_file={cloud.config_file}", f"connect_timeout={connect_timeout}"]
     config = settings.load(["cell=cell1", *chosen])
 
-    with running.opened_api(config, Stopping()) as api:
+    with run.opened_api(config, Stopping()) as api:
         assert api.engine.pool.checkedin() == kept  # type: ignore[attr-defined]

@@ -243,7 +243,7 @@ def test_executor_without_a_scheduler_is_told_what_to_add(cloud: Cloud) -> None:
 def test_missing_extra_is_named(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.add_cell("cell1")
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "cellmap_migrations.fleet.dask", raising=False)
+    monkeypatch.delitem(sys.modules, "cellmap_migrations.cli.dask", raising=False)
 
     finished = cellmap_inside(cloud, *ALL, "--scheduler", "tcp://localhost:1")
 

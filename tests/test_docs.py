@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cellmap_migrations.errors import SEVERITY
+from cellmap_migrations.common.errors import SEVERITY
 from tests import contrib, readme
 
 PAGES = sorted({*readme.DOCS.glob("*.rst")} - {readme.DOCS / "index.rst"})
+
 # What calls a command has a page that says what it does with an exit code.
 CALLERS = sorted(readme.DOCS / f"{part.name}.rst" for part in contrib.FOLDER.iterdir())
 

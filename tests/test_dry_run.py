@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import cellmap_inside
 
 LEFT = {Outcome.CONFLICT, Outcome.UNRESOLVED, Outcome.REJECTED}
+
 WELL = [outcome for outcome in Outcome if outcome not in LEFT]
 
 

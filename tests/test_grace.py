@@ -7,14 +7,8 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.comparing import unsettled
-from cellmap_migrations.copying.unmap import is_ours
-from cellmap_migrations.outcomes import (
-    Circumstances,
-    Found,
-    Instance,
-    Outcome,
-    decide,
-)
+from cellmap_migrations.nova.rules import Evidence, Found, Instance, Outcome, decide
+from cellmap_migrations.operations.unmap import is_ours
 from cellmap_migrations.testing.rows import LONG_AGO
 
 GRACE = 600
@@ -42,7 +36,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         restoring=False,
         values={},
     )
-    around = Circumstances(
+    around = Evidence(
         cell_id=1,
         now=LONG_AGO + timedelta(seconds=age),
         grace=timedelta(seconds=GRACE),

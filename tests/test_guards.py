@@ -6,7 +6,7 @@ from signal import SIGKILL
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.databases import SOON
+from cellmap_migrations.databases.database import SOON
 from cellmap_migrations.testing.cell import Cell
 from tests.books import HEAD, assert_books_balance, total
 from tests.conftest import MakeCloud
@@ -16,10 +16,13 @@ LOCK_TIMEOUT = {
     "mysql": "SET SESSION innodb_lock_wait_timeout = {}",
     "postgresql": "SET lock_timeout = '{}s'",
 }
+
 # Why each server ended a statement that waited for a lock for too long.
 GAVE_UP = {"mysql": "Lock wait timeout", "postgresql": "lock timeout"}
+
 # Seconds for which nova waits for a lock that is soon to be free.
 PATIENT = 600
+
 OTHER = {"mysql": "postgresql", "postgresql": "mysql"}
 
 

@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations import identities, urls
-from cellmap_migrations.backends import mysql_status
+from cellmap_migrations.databases import mysql_status, urls
+from cellmap_migrations.nova import identities
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.copying import ask
-from cellmap_migrations.databases import Database
-from cellmap_migrations.outcomes import Found
+from cellmap_migrations.copying import decide
+from cellmap_migrations.databases.database import Database
+from cellmap_migrations.nova.rules import Found
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -19,7 +19,9 @@ from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside, cellmap_inside
 
 ROWS = 5
+
 AGAIN = "it is walked again from the start"
+
 # What a journal of an older version of this package did not have.
 YOUNG = ("above_id", "paused", "pause_reason", "cell_database", "undo")
 
@@ -193,7 +195,7 @@ def test_archive_between_the_look_at_the_cell_and_that_at_the_mapping_is_no_loss
 ) -> None:
     cloud = make_cloud()
     cell = upgraded(cloud)
-    found = ask.found
+    found = decide.find_mappings
     archived: list[str] = []
 
     def finding(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
@@ -202,7 +204,7 @@ def test_archive_between_the_look_at_the_cell_and_that_at_the_mapping_is_no_loss
             cell.archive(uuids[0])
         return found(api, uuids)
 
-    monkeypatch.setattr(ask, "found", finding)
+    monkeypatch.setattr(decide, "found", finding)
 
     ended = upgrade(cloud)
 

@@ -3,8 +3,9 @@
 import pytest
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted
-from cellmap_migrations.backends import mysql_limits
-from cellmap_migrations.copying import pages, plans
+from cellmap_migrations.copying import pages
+from cellmap_migrations.copying.plan import ColumnSource, Plan, make_plan
+from cellmap_migrations.databases import mysql_limits
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
 from tests.nova.inside import alembic_inside, opened
@@ -32,15 +33,15 @@ ODD = [
 ]
 
 
-def plan_of(cell: Cell) -> plans.Plan:
+def plan_of(cell: Cell) -> Plan:
     """Return the plan of 0001."""
-    columns: dict[str, plans.Source] = {
+    columns: dict[str, ColumnSource] = {
         "project_id": "project_id",
         "user_id": "user_id",
         "queued_for_delete": deleted_or_soft_deleted,
         "created_at": "created_at",
     }
-    return plans.make(columns, api=cell.api, cell=cell.source)
+    return make_plan(columns, api=cell.api, cell=cell.source)
 
 
 def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:

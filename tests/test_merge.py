@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.merging.moved import numbers
+from cellmap_migrations.operations.merge_rows import numbers
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import CELL0, LONG_AGO
@@ -24,6 +24,7 @@ from tests.test_identity import leading_to
 from tests.test_least_rights import content
 
 ROWS = 50
+
 MERGE = ("merge", "--cell", "cell1", "--from", "twin")
 
 

@@ -7,7 +7,7 @@ from signal import SIGKILL, SIGSTOP
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.merging.moved import MOST, Moved, numbers, ranges
+from cellmap_migrations.operations.merge_rows import MOST, Moved, numbers, ranges
 from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text, wait_frozen

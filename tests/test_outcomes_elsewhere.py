@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
@@ -152,6 +152,7 @@ def destroyed_there(uuid: str, _: Cell, other: Cell) -> None:
 
 
 Step = Callable[[str, Cell, Cell], None]
+
 DISSOLVED: dict[Step, Ended] = {
     hidden_there: complete(in_flight=1),
     hidden_here: complete(hidden=1),

@@ -90,7 +90,7 @@ def test_nothing_to_do_is_still_one_object_for_programs(
     assert (result["complete"], result["mapped"], finished.err) == (True, 0, "")
 
 
-CONSOLE, CHECK = "cellmap_migrations.cli", "cellmap_migrations.upgradecheck"
+CONSOLE, CHECK = "cellmap_migrations.cli", "cellmap_migrations.cli.upgrade_check"
 NEEDED = [
     ["cells"],
     ["cells", "--output", "uuid"],

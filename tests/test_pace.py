@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmap_migrations.copying.pace import GROWTH, START, Pace
+from cellmap_migrations.copying.batches import GROWTH, START, BatchSize
 
 rates = st.floats(1.0, 1e6)
+
 batches = st.lists(st.floats(0.0, 1e4), max_size=30)
 
 
@@ -13,7 +14,7 @@ batches = st.lists(st.floats(0.0, 1e4), max_size=30)
 def test_size_stays_between_its_bounds(
     least: int, more: int, seconds: list[float]
 ) -> None:
-    pace = Pace(0.5, least=least, most=least + more)
+    pace = BatchSize(0.5, least=least, most=least + more)
 
     sizes = [pace.size]
     for spent in seconds:
@@ -27,7 +28,7 @@ def test_size_stays_between_its_bounds(
 def test_steady_rate_leads_to_batches_of_the_wanted_time(
     rate: float, wanted: float
 ) -> None:
-    pace = Pace(wanted, least=1, most=10**9)
+    pace = BatchSize(wanted, least=1, most=10**9)
 
     for _ in range(100):
         pace.learn(pace.size, pace.size / rate)
@@ -37,7 +38,7 @@ def test_steady_rate_leads_to_batches_of_the_wanted_time(
 
 @given(seconds=batches)
 def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
-    pace = Pace(0.5, least=1, most=10**9)
+    pace = BatchSize(0.5, least=1, most=10**9)
 
     for spent in seconds:
         before = pace.size
@@ -47,7 +48,7 @@ def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
 
 @given(rate=rates)
 def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
-    pace = Pace(0.5, least=1, most=10**9)
+    pace = BatchSize(0.5, least=1, most=10**9)
     for _ in range(20):
         pace.learn(pace.size, pace.size / rate)
     before = pace.size
@@ -58,7 +59,7 @@ def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
 
 
 def test_first_batch_is_small() -> None:
-    assert Pace(0.5, least=1, most=20_000).size == START
+    assert BatchSize(0.5, least=1, most=20_000).size == START
 
 
 class SlowHour:
@@ -76,7 +77,10 @@ class SlowHour:
 
 
 def test_slow_hour_costs_one_long_batch_and_is_forgotten_after_some_more() -> None:
-    server, pace = SlowHour(20_000, begin=60, end=3660), Pace(0.5, least=1, most=10**6)
+    server, pace = (
+        SlowHour(20_000, begin=60, end=3660),
+        BatchSize(0.5, least=1, most=10**6),
+    )
 
     batches = []
     while server.now < 3720:

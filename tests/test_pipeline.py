@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.copying import read
-from cellmap_migrations.copying.batches import Batches
-from cellmap_migrations.copying.pace import Pace
+from cellmap_migrations.copying.batches import Batches, BatchSize
 from cellmap_migrations.copying.pipeline import Pipeline
-from cellmap_migrations.databases import Database
+from cellmap_migrations.databases.database import Database
 from tests.books import assert_books_balance
 from tests.conftest import MakeCloud
 from tests.nova import poison
@@ -88,7 +87,7 @@ def test_no_other_batch_is_written_while_a_run_sleeps_after_one(
         pipeline = Pipeline(
             Batches(inside, "0001"),
             plan_of(inside),
-            Pace(0.5, least=1, most=1),
+            BatchSize(0.5, least=1, most=1),
             bound=0,
             reached=lambda _rows, _upto_id: None,
         )

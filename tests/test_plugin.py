@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.schema import api_tables
 from cellmap_migrations.testing.servers import NotInstalled
 from cellmap_migrations.testing.servers.daemon import find
@@ -21,10 +21,12 @@ def test_cell(cellmap_cloud, assert_cell_mapped):
     cellmap_cloud.map(cell.add_instance(), cell, user_id="somebody else")
     assert_cell_mapped(cell)
 """
+
 DOWN = """
 def test_cell(cellmap_cloud, assert_cell_mapped):
     assert_cell_mapped(cellmap_cloud.add_cell("cell1", connection=None))
 """
+
 # Everything that the plugin could have got in the way of.
 UNRELATED = """
 import sys
@@ -38,17 +40,20 @@ def test_cloud(cloud, pytestconfig):
     assert (cloud, pytestconfig.getoption("--backend")) == ("cirrus", "ours")
     loaded = pytestconfig.pluginmanager.get_plugin("cellmap")
     assert loaded.__name__ == "cellmap_migrations.testing.plugin"
-    heavy = {"sqlalchemy", "alembic", "oslo_config", "cellmap_migrations.cell"}
+    heavy = {"sqlalchemy", "alembic", "oslo_config", "cellmap_migrations.cell.cell"}
     assert heavy.isdisjoint(sys.modules)
 """
+
 OPTION = """
 def pytest_addoption(parser):
     parser.addoption("--backend", default="ours")
 """
+
 WITHOUT_MIRAKURU = """
 import sys
 sys.modules["mirakuru"] = None
 """
+
 BOTH = """
 import pytest
 

@@ -4,12 +4,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations import backends
-from cellmap_migrations.comparing.ranges import FIRST_RANGE, ranges
-from cellmap_migrations.comparing.sides import Side
-from cellmap_migrations.databases import Database
-from cellmap_migrations.schema import instance_mappings
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.common.stopping import Stopping
+from cellmap_migrations.comparing.checksums import FIRST_RANGE, Side, ranges
+from cellmap_migrations.databases import dialects
+from cellmap_migrations.databases.database import Database
+from cellmap_migrations.nova.tables import instance_mappings
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
@@ -24,7 +23,7 @@ def api_side(cloud: Cloud) -> Side:
         database=Database(
             what="API database",
             engine=cloud.engine,
-            backend=backends.of(cloud.url),
+            backend=dialects.of(cloud.url),
             attempts=1,
             stopping=Stopping(),
         ),
@@ -32,7 +31,7 @@ def api_side(cloud: Cloud) -> Side:
         uuid=instance_mappings.c.instance_uuid,
         texts=(),
         seconds=sa.literal(0),
-        checksum=backends.of(cloud.url).checksum,
+        checksum=dialects.of(cloud.url).checksum,
         belongs=ours,
         scanned=ours,
         counted=ours,

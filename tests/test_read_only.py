@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations import connecting, settings, urls
-from cellmap_migrations.backends import DATABASE_ERRORS
-from cellmap_migrations.databases import Database
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.common.stopping import Stopping
+from cellmap_migrations.config import settings
+from cellmap_migrations.databases import connect, urls
+from cellmap_migrations.databases.base import DATABASE_ERRORS
+from cellmap_migrations.databases.database import Database
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside, cellmap_inside, opened
 
 # MariaDB's number, and PostgreSQL's words.
 REFUSED = "1792|read-only transaction"
+
 WRITE = sa.text("UPDATE instance_mappings SET user_id = 'x'")
 
 
@@ -80,7 +82,7 @@ def reading(make_cloud: MakeCloud) -> Iterator[Database]:
     cloud.map("5e2f5ac6-0000-4000-8000-000000000001", None)
     config = settings.load([f"config_file={cloud.config_file}"])
     url, _ = urls.parse(config.api_connection, "api")
-    database = connecting.connect(
+    database = connect.connect(
         url, what="API", settings=config, stopping=Stopping(), read_only=True
     )
     with closing(database):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cellmap_migrations import errors, settings
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.options import OPTIONS
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.common import errors
+from cellmap_migrations.config import settings
+from cellmap_migrations.config.options import OPTIONS
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.process import Running
 from cellmap_migrations.testing.servers import Server
 from tests import readme

@@ -9,17 +9,21 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations import backends
-from cellmap_migrations.backends import Fault
+from cellmap_migrations.databases import dialects
+from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud, text
 from tests.nova.inside import alembic_inside, last_line
 
 ACCOUNT = "let an administrator of the server unlock this user"
+
 HOST = "allow this user to log in from this host"
+
 METHOD = "give this user an authentication method"
+
 TLS = "correct the arguments of its URL that begin with ssl"
+
 ARGUMENT = "correct that argument, or take it out"
 
 
@@ -67,9 +71,12 @@ NO_PLUGIN = (
     "UPDATE mysql.global_priv SET priv = JSON_SET(priv, '$.plugin', 'nosuch')"
     " WHERE user = '{name}'; FLUSH PRIVILEGES"
 )
+
 # Error 1130, or 1045 where any other account may log in from the host.
 NOBODY = "DELETE FROM mysql.global_priv WHERE Host = CHAR(37); FLUSH PRIVILEGES"
+
 SOMEBODY = "CREATE USER IF NOT EXISTS somebody@'%%'"
+
 MARIADB = {
     "locked": ("ALTER USER {user} ACCOUNT LOCK", {}, 77, ACCOUNT),
     "expired": ("ALTER USER {user} PASSWORD EXPIRE", {}, 77, ACCOUNT),
@@ -222,7 +229,7 @@ def test_refusal_of_pg_hba(
     ],
 )
 def test_number_of_mysql_means(number: int, fault: Fault) -> None:
-    backend = backends.of(sa.make_url("mysql+pymysql://"))
+    backend = dialects.of(sa.make_url("mysql+pymysql://"))
 
     assert backend.fault(pymysql.err.OperationalError(number, "")) is fault
 
@@ -240,7 +247,7 @@ def test_number_of_mysql_means(number: int, fault: Fault) -> None:
 def test_connection_that_tls_ends_before_the_login(
     cause: OSError, fault: Fault
 ) -> None:
-    backend = backends.of(sa.make_url("mysql+pymysql://"))
+    backend = dialects.of(sa.make_url("mysql+pymysql://"))
     error = pymysql.err.OperationalError(2003, f"Can't connect ({cause})")
     error.original_exception = cause  # type: ignore[attr-defined]
 
@@ -248,6 +255,7 @@ def test_connection_that_tls_ends_before_the_login(
 
 
 HEAD = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: '
+
 WORDS = {
     "FATAL:  sorry, too many clients already": Fault.AGAIN,
     'FATAL:  too many connections for database "OAuth"': Fault.AGAIN,
@@ -288,7 +296,7 @@ WORDS = {
 
 @pytest.mark.parametrize("words", WORDS)
 def test_words_of_postgresql_and_libpq_mean(words: str) -> None:
-    backend = backends.of(sa.make_url("postgresql+psycopg://"))
+    backend = dialects.of(sa.make_url("postgresql+psycopg://"))
 
     assert backend.fault(psycopg.OperationalError(HEAD + words)) is WORDS[words]
 

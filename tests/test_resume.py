@@ -3,7 +3,7 @@
 from signal import SIGKILL
 from typing import Any
 
-from cellmap_migrations.copying.pace import START
+from cellmap_migrations.copying.batches import START
 from cellmap_migrations.testing.cell import Cell
 from tests.books import HEAD, assert_books_balance, inserted, total, walked
 from tests.conftest import MakeCloud
@@ -11,7 +11,9 @@ from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
 
 BATCH = 20
+
 SMALL = {"batch_rows_min": str(BATCH), "batch_rows_max": str(BATCH)}
+
 # In the order of a run. Each death is one or two batches after the one before.
 MOMENTS = (
     "before CREATE TABLE #1",
@@ -24,6 +26,7 @@ MOMENTS = (
     "after INSERT INTO cellmap_journal #2",
     "after COMMIT #2",
 )
+
 AT_THE_END = (
     "before count_1, coalesce( #1",
     "after count_1, coalesce( #2",

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.comparing import chunks
-from cellmap_migrations.stopping import Stopping
 from tests.nova import second_look, status
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside

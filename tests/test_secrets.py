@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmap_migrations import secrets
+from cellmap_migrations.common import secrets
 
 # What a password may be; one letter alone is in any text.
 passwords = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=6)

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import Fault, base, mysql_limits, mysql_session
-from cellmap_migrations.backends.postgresql import PostgreSQL
+from cellmap_migrations.databases import base, mysql_limits
+from cellmap_migrations.databases.codes import Fault
+from cellmap_migrations.databases.postgresql import PostgreSQL
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
@@ -23,9 +24,12 @@ HELD = {
     "postgresql": "SELECT name FROM pg_settings WHERE source = 'session'"
     " UNION ALL SELECT name FROM pg_prepared_statements",
 }
+
 # PyMySQL says them for nova, too.
 DRIVER = {"AUTOCOMMIT"}
+
 NAMES = "CHARACTER_SET_", "COLLATION_"
+
 FROZEN = "IDLE_TRANSACTION_TIMEOUT"
 
 
@@ -124,7 +128,7 @@ def test_session_without_a_pooler_ends_when_its_client_is_frozen(
 def test_old_server_gets_its_limits_in_the_session(
     make_cloud: MakeCloud, held: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(mysql_session.SINCE, mysql_session.MARIADB, (99,))
+    monkeypatch.setitem(mysql_limits.SINCE, mysql_limits.MARIADB, (99,))
     cloud = make_cloud()
     filled(cloud)
 
@@ -171,7 +175,7 @@ def test_pooler_has_a_handshake_of_its_own(
 ) -> None:
     greeted = Greeted(number, version)
 
-    assert mysql_session.is_direct(greeted, greeted) is direct
+    assert mysql_limits.is_direct(greeted, greeted) is direct
 
 
 @pytest.mark.only_on("mysql")

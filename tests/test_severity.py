@@ -2,7 +2,7 @@
 
 import pytest
 
-from cellmap_migrations.errors import (
+from cellmap_migrations.common.errors import (
     SEVERITY,
     CellmapError,
     ConfigurationError,
@@ -11,7 +11,7 @@ from cellmap_migrations.errors import (
     RowsInTheWay,
     TryAgain,
 )
-from cellmap_migrations.reporting import Report, worst
+from cellmap_migrations.output.report import Report, worst
 
 ERRORS = [
     DifferencesFound("cell1", "1 orphan"),
@@ -21,6 +21,7 @@ ERRORS = [
     ConfigurationError(),
     CellmapError(),
 ]
+
 BY_CODE = {error.code: error for error in ERRORS}
 
 

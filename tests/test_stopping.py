@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations import one_cell, stopping
+from cellmap_migrations.cli import dask, processes
+from cellmap_migrations.common import stopping
+from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying.batches import Batches
-from cellmap_migrations.errors import Stopped
-from cellmap_migrations.fleet import processes, tasks
+from cellmap_migrations.run import HASTE
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished, Running
 from cellmap_migrations.testing.servers import Server
@@ -31,13 +32,16 @@ from tests.nova.inside import alembic_inside
 from tests.nova.waiting import SECONDS, wait_for
 
 EACH_ROW = {"batch_rows_min": "1", "batch_rows_max": "1"}
+
 # What a URL says of how long a driver waits for a server.
 PATIENT = {
     "mysql": ("connect_timeout", "read_timeout"),
     "postgresql": ("connect_timeout",),
 }
+
 # After so many seconds su and runuser kill.
 DEADLINE = 2.0
+
 # A reader, writers, the version's connection and the pool may each wait for a server.
 CLEANED_UP = 4
 
@@ -103,10 +107,10 @@ def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
 
 
 def test_patience_with_a_silent_server_is_over_in_time() -> None:
-    cleaning = one_cell.HASTE + CLEANED_UP * stopping.AND_AGAIN
+    cleaning = HASTE + CLEANED_UP * stopping.AND_AGAIN
     alone = stopping.PATIENCE + cleaning
     fleet = processes.PATIENCE + 2 * processes.TICK
-    cluster = stopping.PATIENCE + tasks.FETCH + processes.TICK
+    cluster = stopping.PATIENCE + dask.FETCH + processes.TICK
 
     assert max(alone, fleet, cluster) < DEADLINE
     # A process of a fleet is given the time to end by itself.

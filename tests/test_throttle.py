@@ -9,12 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import Pause
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations.cell.signals import GaleraNode, Signal
+from cellmap_migrations.cell.throttle import EVERY, Throttle
+from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.testing.process import Extra
 from cellmap_migrations.testing.servers import plain_engine
-from cellmap_migrations.throttling.galera import GaleraNode
-from cellmap_migrations.throttling.signal import Signal
-from cellmap_migrations.throttling.throttle import EVERY, Throttle
 from tests import pausing
 from tests.conftest import MakeCloud
 from tests.nova import poison
@@ -23,6 +22,7 @@ from tests.nova.inside import alembic_inside, opened
 from tests.nova.waiting import wait_for
 
 ON_SERVERS = pytest.mark.only_on("mysql", "postgresql")
+
 SMALL = {"batch_rows_min": "10", "batch_rows_max": "10"}
 
 

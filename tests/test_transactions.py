@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.backends.options import autocommits
-from cellmap_migrations.copying.pace import START
+from cellmap_migrations.copying.batches import START
+from cellmap_migrations.databases.options import autocommits
 from tests.conftest import MakeCloud
 from tests.nova.inside import alembic_inside
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping import version_table
-from cellmap_migrations.databases import Database
-from cellmap_migrations.directory import CellMapping
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.databases.database import Database
+from cellmap_migrations.nova.cells import CellMapping
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished
 from tests.books import HEAD, assert_books_balance, total
@@ -17,7 +17,9 @@ from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside
 
 BATCH = 10
+
 SMALL = {"batch_rows_min": str(BATCH), "batch_rows_max": str(BATCH)}
+
 ROWS = 40 * BATCH
 
 
@@ -157,7 +159,7 @@ def run_beside(
     *first*: before this run connects, which has read by then that nothing is recorded.
     Otherwise after this run has recorded its revisions. Return the runs that ended.
     """
-    connection, ended = version_table.connection, []
+    connection, ended = versions.connection, []
 
     def upgrade() -> None:
         ended.append(cloud.alembic("upgrade", "head", cell="cell1"))
@@ -171,7 +173,7 @@ def run_beside(
         if not first:
             upgrade()
 
-    monkeypatch.setattr(version_table, "connection", connecting)
+    monkeypatch.setattr(versions, "connection", connecting)
     return ended
 
 

@@ -6,7 +6,7 @@ from signal import SIGTERM
 
 import pytest
 
-from cellmap_migrations.schema import MARKER
+from cellmap_migrations.nova.tables import MARKER
 from cellmap_migrations.testing.rows import LONG_AGO, now
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -18,8 +18,10 @@ from tests.nova.status import FAILURE, NOT_CHECKED, SUCCESS, WARNING
 from tests.nova.waiting import SECONDS
 
 API = ("API database", "API schema", "map_instances marker", "Unified limits")
+
 UNIFIED_LIMITS = {"driver": "nova.quota.UnifiedLimitsDriver"}
-PROCESS = ("-m", "cellmap_migrations.upgradecheck", "--config-file")
+
+PROCESS = ("-m", "cellmap_migrations.cli.upgrade_check", "--config-file")
 
 
 def test_upgraded_cloud_succeeds_for_who_may_only_read(

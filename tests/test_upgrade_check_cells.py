@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.comparing import sample
-from cellmap_migrations.stopping import Stopping
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud

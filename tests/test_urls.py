@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmap_migrations.templates import expand
-from cellmap_migrations.urls import identity, parse
+from cellmap_migrations.databases.urls import identity, parse
+from cellmap_migrations.nova.templates import expand
 
 BASE = "mysql+pymysql://Nova:s3%40kret@DB.example:3307/nova?charset=utf8#part"
+
 BARE = "mysql+pymysql://db/nova"
+
 MANY = "mysql+pymysql://u:p@h1:5432,h2:5432/nova"
 
 CASES = [
@@ -79,9 +81,10 @@ def test_template_that_nova_would_turn_into_nonsense_is_refused(
 
 
 names = st.text(string.ascii_letters + string.digits + "-_.~%", min_size=1)
-hosts = st.text(string.ascii_lowercase + string.digits, min_size=1)
-TEMPLATE = "{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}"
 
+hosts = st.text(string.ascii_lowercase + string.digits, min_size=1)
+
+TEMPLATE = "{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}"
 
 BASES = st.builds(
     "mysql+pymysql://{}:{}@{}:{}/{}?{}".format,
@@ -117,6 +120,7 @@ SAME = [
     ("sqlite:////tmp/a/../x.db", "sqlite:////tmp/x.db"),
     ("sqlite:////tmp/x.db", "sqlite:///file:/tmp/x.db?uri=true&mode=ro"),
 ]
+
 DIFFERENT = [
     ("mysql+pymysql://db/nova", "mysql+pymysql://db/nova_cell0"),
     ("mysql+pymysql://db/nova", "mysql+pymysql://db:3307/nova"),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.bookkeeping import version_table
-from cellmap_migrations.comparing.ranges import ranges
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.comparing.checksums import ranges
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
@@ -18,13 +18,14 @@ from tests.upgrading import complete, upgrade
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
 WHO = {"mysql": "SELECT CONNECTION_ID()", "postgresql": "SELECT pg_backend_pid()"}
+
 BATCH = 100
 
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every look at the connection be a use of it."""
-    monkeypatch.setattr(version_table, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(versions, "IDLE_SECONDS", -1.0)
 
 
 def filled(cloud: Cloud, rows: int) -> Cell:
@@ -41,9 +42,9 @@ def test_connection_is_used_during_a_comparison(
     cloud = make_cloud()
     cell = filled(cloud, BATCH)
     comparing, used = Event(), Event()
-    use = version_table.KeepAlive.__call__
+    use = versions.KeepAlive.__call__
 
-    def using(connection: version_table.KeepAlive) -> None:
+    def using(connection: versions.KeepAlive) -> None:
         before = connection.used
         use(connection)
         if comparing.is_set() and connection.used > before:
@@ -54,8 +55,8 @@ def test_connection_is_used_during_a_comparison(
         assert used.wait(SECONDS), "nobody has used it"
         yield from ranges(*given)
 
-    monkeypatch.setattr(version_table.KeepAlive, "__call__", using)
-    monkeypatch.setattr("cellmap_migrations.comparing.totals.ranges", waiting)
+    monkeypatch.setattr(versions.KeepAlive, "__call__", using)
+    monkeypatch.setattr("cellmap_migrations.comparing.checksums.ranges", waiting)
 
     ended = upgrade(cloud, cell)
 
@@ -68,9 +69,9 @@ def test_what_was_committed_when_it_is_lost_is_counted(
 ) -> None:
     cloud = make_cloud()
     cell = filled(cloud, 20 * BATCH)
-    use, times = version_table.KeepAlive.__call__, 0
+    use, times = versions.KeepAlive.__call__, 0
 
-    def losing(connection: version_table.KeepAlive) -> None:
+    def losing(connection: versions.KeepAlive) -> None:
         nonlocal times
         times += 1
         # There is a batch under way by then.
@@ -78,7 +79,7 @@ def test_what_was_committed_when_it_is_lost_is_counted(
             lose(cloud, connection.opened.exec_driver_sql(WHO[backend]).scalar_one())
         use(connection)
 
-    monkeypatch.setattr(version_table.KeepAlive, "__call__", losing)
+    monkeypatch.setattr(versions.KeepAlive, "__call__", losing)
 
     ended = upgrade(cloud, cell, batch_rows_min=str(BATCH), batch_rows_max=str(BATCH))
 

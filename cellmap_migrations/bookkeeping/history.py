@@ -13,7 +13,8 @@ from cellmap_migrations.bookkeeping.journal import exists
 from cellmap_migrations.bookkeeping.tables import COUNTS, journal
 
 if TYPE_CHECKING:
-    from cellmap_migrations.databases import Database
+    from cellmap_migrations.databases.database import Database
+
 
 # A batch takes half a second, so a run that is silent for longer than this has ended,
 # or compares, or waits.

@@ -1,7 +1,7 @@
-"""``cellmap_journal``: one row per committed batch, in the batch's transaction.
+"""Record each committed batch in ``cellmap_journal``, in the batch's transaction.
 
-It is checkpoint, audit trail and progress, and it is the fence: of two runs that
-work on one cell, only one can insert a batch's number.
+The table is checkpoint, audit trail, progress and fence: of two runs that work on one
+cell, only one can insert a batch's number.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import COUNTS, journal, lacking
-from cellmap_migrations.errors import TablesTooOld
+from cellmap_migrations.common.errors import TablesTooOld
+from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
     from datetime import datetime
 
-    from cellmap_migrations.databases import Database
+    from cellmap_migrations.databases.database import Database
+    from cellmap_migrations.nova.cells import CellMapping
 
 
 # Characters of a text in the journal.
@@ -37,7 +39,7 @@ class Pause:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class BatchSlot:
     """Where a batch stands in the journal: its number, and the ids that it covers.
 
     There may have been a *pause* before it.
@@ -48,10 +50,12 @@ class Place:
     upto_id: int
     pause: Pause = field(default_factory=Pause, compare=False)
 
-    def next(self, upto_id: int, pause: Pause) -> Place:
+    def next(self, upto_id: int, pause: Pause) -> BatchSlot:
         """Return the place behind this one, after a *pause*."""
         number = self.number + 1
-        return Place(number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause)
+        return BatchSlot(
+            number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause
+        )
 
 
 def runner() -> str:
@@ -156,3 +160,29 @@ def reached(api: Database, cell_uuids: Sequence[str]) -> dict[str, int]:
     )
     rows = api.read(select.group_by(journal.c.cell_uuid))
     return {str(row[0]): int(row[1]) for row in rows}
+
+
+def inserted_by(
+    cell: CellMapping, revision: str | None = None
+) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of the mappings that *revision* inserted in *cell*.
+
+    Without a *revision*: of all that this package inserted there. Their ``updated_at``
+    is a stamp of the journal: no other write of this package touches that column, and
+    every write of nova's does. Mappings that nova saved in the second of a stamp were
+    there, as their ids tell, before the first batch of that second.
+    """
+    ours = [journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0]
+    if revision:
+        ours.append(journal.c.revision == revision)
+    above_id = sa.func.min(journal.c.above_id).label("above_id")
+    seconds = (
+        sa.select(journal.c.stamp, above_id).where(*ours).group_by(journal.c.stamp)
+    ).subquery()
+    return sa.and_(
+        instance_mappings.c.cell_id == cell.id,
+        sa.exists().where(
+            seconds.c.stamp == instance_mappings.c.updated_at,
+            seconds.c.above_id < instance_mappings.c.id,
+        ),
+    )

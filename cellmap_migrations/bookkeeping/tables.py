@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from cellmap_migrations.databases import Database
+    from cellmap_migrations.databases.database import Database
+
 
 CELL_OPTION, NUMBER_OPTION = "cellmap_cell_uuid", "cellmap_cell_id"
 
@@ -33,6 +34,7 @@ def number_of(context: Any) -> int:
 
 # Each outcome, and what is done to mappings that were there before.
 MENDED, REMOVED = "mended", "removed"
+
 COUNTS = (*(outcome.value for outcome in Outcome), MENDED, REMOVED)
 
 METADATA = sa.MetaData()

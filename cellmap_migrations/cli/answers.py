@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.copying import read
-from cellmap_migrations.errors import (
+from cellmap_migrations.common.errors import (
     AccountUnusable,
     CellmapError,
     ConfigurationError,
@@ -14,16 +13,18 @@ from cellmap_migrations.errors import (
     RightsError,
     TryAgain,
 )
-from cellmap_migrations.identities import identify
+from cellmap_migrations.copying import read
+from cellmap_migrations.nova.identities import identify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellmap_migrations.backends import Identity
-    from cellmap_migrations.databases import Database
-    from cellmap_migrations.directory import CellMapping
+    from cellmap_migrations.databases.database import Database
+    from cellmap_migrations.databases.status import Identity
+    from cellmap_migrations.nova.cells import CellMapping
 
     Answer = tuple[int, Identity]
+
 
 # How a person reads in a few words why a cell does not answer.
 WORDS = (

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common
-from cellmap_migrations.comparing import check
+from cellmap_migrations.operations import check
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
+
 SUMMARY = "Compare a cell with its mappings; exit code 3 if they differ."
+
 EXAMPLE = "Example: cellmap check --cell cell1"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations import options, running, settings
-from cellmap_migrations.printing import tell
+from cellmap_migrations.config import options, settings
+from cellmap_migrations.output.report import tell
+from cellmap_migrations.run import guard, opened_api, run_cells
 
 if TYPE_CHECKING:
     import argparse
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from cellmap_migrations import Cell
-    from cellmap_migrations.databases import Database
-    from cellmap_migrations.errors import CellmapError
-    from cellmap_migrations.settings import Settings
-    from cellmap_migrations.stopping import Stopping
+    from cellmap_migrations.common.errors import CellmapError
+    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.config.settings import Settings
+    from cellmap_migrations.databases.database import Database
 
     Found = dict[str, Any]
+
     Look = Callable[[Settings, Database, Stopping], Found]
 
+
 LIMITS = ("time_limit", "max_rows")
+
 WELL = {"exit_code": 0, "reason": ""}
 
 
@@ -109,7 +113,7 @@ def run(
     read_only: bool = False,
 ) -> int:
     """Do *work* for the cell, or for each of them, and return the exit code."""
-    return running.run(
+    return run_cells(
         lambda: load(conf, cell, read_only=read_only),
         work,
         cell=cell,
@@ -128,10 +132,10 @@ def show(
 
     def work(stopping: Stopping) -> None:
         config = load(conf, conf.command.cell, read_only=True)
-        with running.opened_api(config, stopping) as api:
+        with opened_api(config, stopping) as api:
             found.update(look(config, api, stopping))
 
-    error = running.guard(work)
+    error = guard(work)
     if conf.command.output == "json":
         return tell([json.dumps(found | ending(error))], error)
     return tell(lines(found) if found else [], error)

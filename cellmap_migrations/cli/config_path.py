@@ -7,14 +7,16 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common
-from cellmap_migrations.printing import tell
+from cellmap_migrations.output.report import tell
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
+
 SUMMARY = "Print the path of the alembic.ini that this package ships."
+
 EXAMPLE = 'Example: alembic -c "$(cellmap config-path)" history'
 
 

@@ -6,10 +6,9 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.cli import common
-from cellmap_migrations.errors import BadOption, NoDask
-from cellmap_migrations.fleet import several
-from cellmap_migrations.settings import FILE_OPTIONS
+from cellmap_migrations.cli import common, fleet
+from cellmap_migrations.common.errors import BadOption, NoDask
+from cellmap_migrations.config.settings import FILE_OPTIONS
 
 if TYPE_CHECKING:
     import argparse
@@ -18,13 +17,15 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from cellmap_migrations import Cell
-    from cellmap_migrations.directory import CellMapping
-    from cellmap_migrations.reporting import Report
-    from cellmap_migrations.settings import Settings
-    from cellmap_migrations.stopping import Stopping
+    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.config.settings import Settings
+    from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.output.report import Report
+
 
 # Options of the command line that each cell's run has to know.
 FOR_EACH_CELL = ("max_rows", "accept_orphans")
+
 PROCESSES, DASK = "processes", "dask"
 
 
@@ -72,7 +73,7 @@ def start(
     """Do *work* for *cells* where the command line says, and return how each ended."""
     command = conf.command
     if command.executor == PROCESSES:
-        return several.here(cells, settings, stopping, work=work, jobs=command.jobs)
+        return fleet.here(cells, settings, stopping, work=work, jobs=command.jobs)
     reports: list[Report] = dask().run(
         cells,
         settings,
@@ -87,7 +88,7 @@ def start(
 def dask() -> Any:
     """Return the module that needs the extra ``dask``; raise NoDask without that."""
     try:
-        return importlib.import_module("cellmap_migrations.fleet.dask")
+        return importlib.import_module("cellmap_migrations.cli.dask")
     except ModuleNotFoundError as error:
         raise NoDask(error.name) from error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations import directory, table
 from cellmap_migrations.bookkeeping import history
 from cellmap_migrations.cli import common
-from cellmap_migrations.reporting import spell
+from cellmap_migrations.nova import cells
+from cellmap_migrations.output import tables
+from cellmap_migrations.output.report import spell
 
 if TYPE_CHECKING:
     import argparse
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
     from oslo_config import cfg
 
-    from cellmap_migrations.databases import Database
-    from cellmap_migrations.settings import Settings
+    from cellmap_migrations.config.settings import Settings
+    from cellmap_migrations.databases.database import Database
+
 
 SUMMARY = "Show every batch that was committed for a cell."
+
 EXAMPLE = "Example: cellmap journal --cell cell1"
+
 TIMES = ("started_at", "stamp")
 
 
@@ -39,7 +43,7 @@ def look(settings: Settings, api: Database, _: Any) -> dict[str, Any]:
     return {
         "batches": [
             {"cell": batch.pop("cell_uuid"), **batch, **times(batch)}
-            for cell in directory.find(directory.read(api), settings)
+            for cell in cells.find(cells.read(api), settings)
             for batch in history.batches(api, cell.uuid)
         ]
     }
@@ -52,7 +56,7 @@ def times(batch: Mapping[str, Any]) -> dict[str, str]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     """Return the table for a person."""
-    return table.lines(
+    return tables.lines(
         (
             *("CELL", "REVISION", "BATCH", "AFTER", "UP TO", "ROWS", "OUTCOMES"),
             *("STARTED", "SECONDS", "PAUSED", "REASON", "RUNNER"),

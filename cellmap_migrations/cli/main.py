@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from oslo_config import cfg
 
-from cellmap_migrations import nova_conf, secrets
 from cellmap_migrations.cli import (
     cells,
     check,
@@ -21,9 +20,10 @@ from cellmap_migrations.cli import (
     status,
     upgrade,
 )
-from cellmap_migrations.errors import CellmapError
-from cellmap_migrations.printing import emit
-from cellmap_migrations.reporting import Report
+from cellmap_migrations.common import secrets
+from cellmap_migrations.common.errors import CellmapError
+from cellmap_migrations.config import nova_conf
+from cellmap_migrations.output.report import Report, emit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

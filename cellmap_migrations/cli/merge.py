@@ -6,16 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common
-from cellmap_migrations.directory import ALL
-from cellmap_migrations.errors import BadOption
-from cellmap_migrations.merging import merge, undo
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.nova.cells import ALL
+from cellmap_migrations.operations import merge, merge_undo
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
+
 SUMMARY = "Move the mappings of a cell to another row with the same database."
+
 EXAMPLE = "Example: cellmap merge --cell cell1 --from twin --dry-run"
 
 
@@ -59,7 +61,7 @@ def run(conf: cfg.ConfigOpts) -> int:
     command = conf.command
     shared = {"selector": command.duplicate, "dry_run": command.dry_run}
     if command.undo:
-        return common.run(conf, partial(undo.undo, **shared), command.cell)
+        return common.run(conf, partial(merge_undo.undo, **shared), command.cell)
     work = partial(merge.merge, gone=command.database_is_gone, **shared)
     return common.run(conf, work, command.cell)
 

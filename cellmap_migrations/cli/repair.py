@@ -6,14 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common
-from cellmap_migrations.comparing import repair
+from cellmap_migrations.operations import repair
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
+
 SUMMARY = "Mend what differs between a cell and its mappings, where that is safe."
+
 EXAMPLE = "Example: cellmap repair --cell cell1 --dry-run"
 
 

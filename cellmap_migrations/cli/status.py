@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations import directory, reach, table
-from cellmap_migrations.bookkeeping import history, version
+from cellmap_migrations.bookkeeping import history, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.cli import answers, common, through_alembic
-from cellmap_migrations.comparing import lasting
-from cellmap_migrations.copying.judge import utcnow
-from cellmap_migrations.errors import CellmapError
-from cellmap_migrations.reporting import spell
+from cellmap_migrations.common.errors import CellmapError
+from cellmap_migrations.nova.cells import ALL, ask_each, find, read
+from cellmap_migrations.nova.tables import utcnow
+from cellmap_migrations.operations import lasting
+from cellmap_migrations.output import tables
+from cellmap_migrations.output.report import spell
 
 if TYPE_CHECKING:
     import argparse
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from cellmap_migrations.cli.answers import Answer
-    from cellmap_migrations.databases import Database
-    from cellmap_migrations.settings import Settings
-    from cellmap_migrations.stopping import Stopping
+    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.config.settings import Settings
+    from cellmap_migrations.databases.database import Database
+
 
 SUMMARY = "Show how far each cell is, and how fast it moves."
+
 EXAMPLE = "Example: cellmap status --output json"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the cell; without one, all are shown."""
-    common.add_cell(parser, default=directory.ALL)
+    common.add_cell(parser, default=ALL)
     common.add_output(parser)
 
 
@@ -42,9 +45,9 @@ def run(conf: cfg.ConfigOpts) -> int:
 
 def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
     """Return what the journal has of each cell, and whether its database answers."""
-    cells = directory.find(directory.read(api), settings)
-    stamps, histories = version.all_stamps(api), history.of_cells(api)
-    found = reach.ask_each(cells, answers.ask, settings, stopping)
+    cells = find(read(api), settings)
+    stamps, histories = versions.all_stamps(api), history.of_cells(api)
+    found = ask_each(cells, answers.ask, settings, stopping)
     awake = [
         cell
         for cell in cells
@@ -113,7 +116,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         *("CELL", "REVISION", "STATE", "DATABASE", "BATCHES", "ROWS", "OUTCOMES"),
         *("ROWS/S", "LEFT", "LAST BATCH"),
     )
-    return table.lines(
+    return tables.lines(
         heading,
         [
             (

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 
-from cellmap_migrations import steps
-from cellmap_migrations.bookkeeping import version
+from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.cli import config_path
-from cellmap_migrations.comparing import lasting
+from cellmap_migrations.common.errors import AlembicRefused
 from cellmap_migrations.dry_run import DryRun
-from cellmap_migrations.errors import AlembicRefused
+from cellmap_migrations.operations import lasting, steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +42,9 @@ def run(work: Callable[[Config, str], None], cell: Cell, revision: str) -> None:
         config_path.path(),
         # What alembic's own main() leaves here, and env.py reads.
         cmd_opts=Namespace(cmd=(work,), revision=revision),
-        attributes={version.CELL: cell},
+        attributes={versions.CELL: cell},
     )
-    with version.understood():
+    with versions.understood():
         work(config, revision)
 
 
@@ -56,10 +55,10 @@ def look(cell: Cell, revision: str) -> None:
     """
     cell.report.details["dry_run"] = True
     refuse_empty(revision)
-    heads = () if lasting.lost(cell) else version.stamped(cell.api, cell.mapping.uuid)
+    heads = () if lasting.lost(cell) else versions.stamped(cell.api, cell.mapping.uuid)
     dry = DryRun(cell)
     try:
-        steps.do(version.steps(Config(config_path.path()), revision, heads), dry)
+        steps.do(versions.steps(Config(config_path.path()), revision, heads), dry)
     finally:
         dry.close()
 
@@ -74,9 +73,9 @@ def behind(revision: str, stamped: str | None) -> bool:
     """
     refuse_empty(revision)
     config = Config(config_path.path())
-    version.steps(config, revision, ())
+    versions.steps(config, revision, ())
     try:
-        return bool(version.steps(config, revision, (stamped,) if stamped else ()))
+        return bool(versions.steps(config, revision, (stamped,) if stamped else ()))
     except AlembicRefused:
         return True
 

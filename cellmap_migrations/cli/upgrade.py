@@ -6,17 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common, executors, through_alembic
-from cellmap_migrations.directory import ALL
-from cellmap_migrations.errors import BadOption
-from cellmap_migrations.fleet import several
+from cellmap_migrations.cli.fleet import Task, run_fleet
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.nova.cells import ALL
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
+
 SUMMARY = "Map the instances of cells, and prove that all of them are mapped."
+
 EXAMPLE = "Example: cellmap upgrade --cell all --canary cell1 --jobs 4"
+
 # A number of jobs has fewer digits.
 LONGEST = 10
 
@@ -68,14 +71,14 @@ def run(conf: cfg.ConfigOpts) -> int:
     work = partial(do, revision=command.revision)
     if not together(command):
         return common.run(conf, work, next(iter(command.cell), None))
-    task = several.Task(
+    task = Task(
         load=lambda: executors.load(conf),
         start=partial(executors.start, conf, work),
         done=lambda stamped: not through_alembic.behind(command.revision, stamped),
         selectors=command.cell,
         canary=command.canary,
     )
-    return several.run(task, as_json=command.output == "json")
+    return run_fleet(task, as_json=command.output == "json")
 
 
 def together(command: argparse.Namespace) -> bool:

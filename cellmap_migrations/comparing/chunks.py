@@ -1,8 +1,8 @@
-"""Find the uuids at which the two sides differ, with little traffic for equal rows.
+"""Find the uuids at which a cell and its mappings differ.
 
-Both servers add up a checksum for each chunk of uuids, at the same time and in short
-statements over ranges of ids. Only unequal chunks are fetched, a page at a time, and
-each page is looked up on the other side, so memory does not grow with the cell.
+Each server computes a checksum per chunk of uuids, in short statements over ranges of
+ids. Only unequal chunks are fetched, a page at a time, and each page is looked up on
+the other side, so memory does not grow with the cell.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing.created import APART, near
-from cellmap_migrations.comparing.ranges import ranges
-from cellmap_migrations.comparing.totals import totals
+from cellmap_migrations.comparing.checksums import APART, near, ranges, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.comparing.sides import Side
-    from cellmap_migrations.stopping import Stopping
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.comparing.checksums import Side
+
 
 # How many rows a page has.
 PAGE = 1_000

@@ -1,7 +1,8 @@
-"""Say in which way a cell and its mappings differ."""
+"""Classify the differences between instances and mappings, and count them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -9,23 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.comparing.checksums import CREATED_AT, apart, sides
 from cellmap_migrations.comparing.chunks import differing
-from cellmap_migrations.comparing.created import CREATED_AT, apart
-from cellmap_migrations.comparing.sides import sides
 from cellmap_migrations.copying import read
-from cellmap_migrations.copying.judge import SECOND_LOOK, judge
-from cellmap_migrations.outcomes import WRITTEN, Outcome, Verdict
-from cellmap_migrations.rules import deleted_or_soft_deleted
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.copying.decide import SECOND_LOOK, decide_rows
+from cellmap_migrations.nova.rules import (
+    WRITTEN,
+    Outcome,
+    Verdict,
+    deleted_or_soft_deleted,
+)
+from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plans import Plan, Source
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.copying.plan import ColumnSource, Plan
+
 
 # What is compared, and where the cell has it.
-COMPARED: dict[str, Source] = {
+COMPARED: dict[str, ColumnSource] = {
     "project_id": "project_id",
     "user_id": "user_id",
     "queued_for_delete": deleted_or_soft_deleted,
@@ -102,13 +107,13 @@ def examine(
     with cell.api.reading() as connection:
         mappings = exact(connection, uuids, compared)
     found = []
-    for verdict in judge(cell, plan, rows):
+    for verdict in decide_rows(cell, plan, rows):
         mapping = mappings.get(verdict.instance.uuid)
         if verdict.why or verdict.outcome in WRITTEN:
-            found.append(of_verdict(KINDS[verdict.outcome], verdict))
+            found.append(as_difference(KINDS[verdict.outcome], verdict))
         elif verdict.outcome is Outcome.ALREADY and mapping is None:
             why = "its mapping spells the uuid in another way"
-            found.append(of_verdict(Kind.UNMAPPED, verdict, why))
+            found.append(as_difference(Kind.UNMAPPED, verdict, why))
         elif verdict.outcome is Outcome.ALREADY:
             found += in_columns(verdict, mapping, compared)
     here = {row.uuid for row in rows}
@@ -120,7 +125,7 @@ def examine(
     return found
 
 
-def of_verdict(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
+def as_difference(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
     """Return a verdict as a difference."""
     return Difference(
         kind=kind, uuid=verdict.instance.uuid, why=why or verdict.why, verdict=verdict
@@ -149,12 +154,12 @@ def in_columns(
         expected, found = instance.values[name], getattr(mapping, name)
         if name == CREATED_AT:
             if why := apart(read.time_of(found), instance.created_at):
-                yield of_verdict(Kind.CREATED_AT, verdict, why)
+                yield as_difference(Kind.CREATED_AT, verdict, why)
             continue
         if name == Kind.QUEUED_FOR_DELETE.value:
             expected = bool(expected)
             if found and not expected:
-                yield of_verdict(Kind.QUEUED, verdict)
+                yield as_difference(Kind.QUEUED, verdict)
                 continue
             if (
                 found is not None
@@ -167,4 +172,64 @@ def in_columns(
                 continue
         if expected != found:
             why = f"{found!r} in its mapping, {expected!r} in the cell"
-            yield of_verdict(Kind(name), verdict, why)
+            yield as_difference(Kind(name), verdict, why)
+
+
+EXAMPLES = 10
+
+
+class Tally:
+    """How many differences of each kind there are, with up to EXAMPLES of each."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Kind] = Counter()
+        self.examples: dict[Kind, list[Difference]] = {}
+
+    def add(self, differences: Iterable[Difference]) -> None:
+        """Take in some differences."""
+        for difference in differences:
+            self.counts[difference.kind] += 1
+            if self.counts[difference.kind] <= EXAMPLES:
+                self.examples.setdefault(difference.kind, []).append(difference)
+
+    def total(self, *without: Kind) -> int:
+        """Return how many there are, leaving out the kinds *without*."""
+        return sum(n for kind, n in self.counts.items() if kind not in without)
+
+    def found(self) -> list[Kind]:
+        """Return the kinds there are, in an order that is always the same."""
+        return [kind for kind in Kind if self.counts[kind]]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in self.found())
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind: its count and some uuids."""
+        return [
+            f"{kind.value:<18}{self.counts[kind]:>9,}  "
+            + " ".join(difference.uuid for difference in self.examples[kind])
+            for kind in self.found()
+        ]
+
+    def listing(self, kinds: Collection[Kind] = tuple(Kind)) -> list[str]:
+        """Return a line for each example of *kinds*, with the reason."""
+        lines = []
+        for kind in self.found():
+            if kind not in kinds:
+                continue
+            shown = self.examples[kind]
+            lines += [f"{kind.value:<18}{each.uuid}  {each.why}" for each in shown]
+            if (more := self.counts[kind] - len(shown)) > 0:
+                lines.append(f"{kind.value:<18}and {more:,} more")
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return counts, uuids and what is different about each of those, by kind."""
+        return {
+            kind.value: {
+                "count": self.counts[kind],
+                "uuids": [difference.uuid for difference in self.examples[kind]],
+                "why": [difference.why for difference in self.examples[kind]],
+            }
+            for kind in self.found()
+        }

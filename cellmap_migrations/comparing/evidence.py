@@ -1,4 +1,4 @@
-"""Look whether the mappings that name a cell have their instances in its database.
+"""Refuse a database that lacks the instances of a cell's mappings.
 
 A wrong ``database_connection`` leads to a schema without data, to an old copy or to
 another cell. Seen from there every mapping of the cell is an orphan, and every instance
@@ -9,28 +9,94 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping import journal
+from cellmap_migrations.bookkeeping.journal import inserted_by
+from cellmap_migrations.common.errors import InstancesMissing, Unsettled
+from cellmap_migrations.comparing.checksums import (
+    extreme_id,
+    instances_side,
+    mappings_side,
+)
 from cellmap_migrations.comparing.chunks import PAGE
-from cellmap_migrations.comparing.orphans import not_queued
-from cellmap_migrations.comparing.sample import drawn
-from cellmap_migrations.comparing.sides import instances_side, mappings_side
-from cellmap_migrations.comparing.whereabouts import absent, elsewhere
-from cellmap_migrations.copying import ask
-from cellmap_migrations.copying.preflight import ENOUGH, warn_of_another_database
-from cellmap_migrations.errors import InstancesMissing
+from cellmap_migrations.comparing.orphans import not_queued, select_present
+from cellmap_migrations.copying import decide, read
+from cellmap_migrations.copying.plan import ENOUGH, warn_of_another_database
+from cellmap_migrations.nova.rules import Copy
+from cellmap_migrations.nova.tables import instance_mappings, instances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.comparing.sides import Side
-    from cellmap_migrations.copying.plans import Plan
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.checksums import Side
+    from cellmap_migrations.copying.plan import Plan
+
+
+T = TypeVar("T")
+
+# How many ids are drawn at most, as many of them may be holes.
+DRAWS = 20_000
+
+
+def draw_uuids(side: Side, seed: str, rows: int) -> tuple[list[str], bool]:
+    """Return up to about *rows* uuids of *side*, and whether these are all."""
+    select = sa.select(side.uuid).where(side.belongs)
+    first = side.database.read(select.order_by(side.id).limit(rows + 1))
+    if len(first) <= rows:
+        return [row[0] for row in first], True
+    ids = range(extreme_id(side, sa.func.min), extreme_id(side, sa.func.max) + 1)
+    chosen = Random(seed).sample(ids, min(DRAWS, len(ids)))  # noqa: S311 - no secret
+    uuids: list[str] = []
+    for some in paged(chosen):
+        uuids += [row[0] for row in side.database.read(select.where(side.id.in_(some)))]
+        if len(uuids) >= rows:
+            break
+    return uuids, False
+
+
+def paged(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield *items* up to PAGE at a time."""
+    for start in range(0, len(items), PAGE):
+        yield items[start : start + PAGE]
+
+
+def absent(cell: Cell, number: int, uuids: Sequence[str]) -> list[str]:
+    """Return the uuids that the cell *number* certainly does not have."""
+    found = copies(cell, number, uuids)
+    return [uuid for uuid in uuids if found[uuid] is Copy.ABSENT]
+
+
+def copies(cell: Cell, number: int, uuids: Sequence[str]) -> dict[str, Copy]:
+    """Return what the cell *number*, which may be *cell*, has of each uuid."""
+    if number != cell.mapping.id:
+        return cell.others.copies(number, uuids)
+    fold = cell.api.fold
+    here = {fold(row[0]) for row in cell.source.read(select_present(uuids))}
+    return {uuid: Copy.LIVE if fold(uuid) in here else Copy.ABSENT for uuid in uuids}
+
+
+def elsewhere(cell: Cell, number: int, uuids: Sequence[str]) -> str:
+    """Return in words which other cell has the most of *uuids*; empty if none does."""
+    most, name = 0, ""
+    for other, mapping in cell.cells.items():
+        if other == number:
+            continue
+        states = copies(cell, other, uuids).values()
+        count = sum(state not in (Copy.ABSENT, Copy.UNKNOWN) for state in states)
+        if count > most:
+            most, name = count, str(mapping)
+    return f"; cell {name} has {most} of {len(uuids)} looked for" if most else ""
+
 
 # Rows of a sample, and instances to look for in other cells.
 SAMPLE, EXAMPLES = 300, 100
+
 # An operator accepts a count of orphans, and a few of them may be gone by the next run.
 TOLERANCE, FEW = 0.1, 10
 
@@ -94,8 +160,10 @@ def owner(cell: Cell, plan: Plan) -> list[int]:
     moves those, and that removes no mapping.
     """
     side = instances_side(cell, plan)
-    uuids = drawn(side, cell.mapping.uuid, SAMPLE)[0]
-    mapped = cell.api.again(lambda: ask.found(cell.api, uuids)) if uuids else {}
+    uuids = draw_uuids(side, cell.mapping.uuid, SAMPLE)[0]
+    mapped = (
+        cell.api.again(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
+    )
     numbers = Counter(row.cell_id for row in mapped.values() if row.cell_id is not None)
     known = numbers.keys() & cell.cells.keys() - {cell.mapping.id}
     least = max(ENOUGH, len(uuids) // 4, numbers.total() // 2 + 1)
@@ -106,7 +174,7 @@ def displaced(cell: Cell, plan: Plan, number: int) -> Displaced | None:
     """Return the evidence against the database of the cell *number*, or None."""
     side = mappings_side(cell, number)
     live = replace(side, belongs=sa.and_(side.belongs, not_queued(plan)))
-    sample = drawn(live, cell.mapping.uuid, SAMPLE)[0]
+    sample = draw_uuids(live, cell.mapping.uuid, SAMPLE)[0]
     if len(absent(cell, number, sample)) * 2 <= len(sample):
         return None
     mappings, orphans = 0, 0
@@ -145,3 +213,86 @@ def what(cell: Cell, number: int) -> str:
     """Return the name and the address of the cell *number*."""
     database = cell.source if number == cell.mapping.id else cell.others.open(number)
     return database.what if database else str(cell.cells[number])
+
+
+# Instances with the highest ids: one of them is the youngest.
+NEWEST = 20
+
+BEFORE_NOVA = datetime.fromisoformat("1970-01-01")
+
+
+class Losses:
+    """The orphans of *cell*, and how many of them nova cannot have left behind.
+
+    nova archives deleted instances only, and queues an instance for deletion before it
+    deletes it. So an orphan that is not queued was lost in another way if this package
+    inserted its mapping, or if it is younger than the youngest instance: the database
+    is probably an old copy.
+    """
+
+    def __init__(self, cell: Cell, plan: Plan) -> None:
+        self.cell, self.plan = cell, plan
+        self.orphans, self.unexplained, self.removed = 0, 0, 0
+
+    def count(self, uuids: Sequence[str]) -> None:
+        """Add orphans of a page."""
+        missing = absent(self.cell, self.cell.mapping.id, uuids)
+        self.orphans += len(missing)
+        if missing and "queued_for_delete" in self.plan.columns:
+            self.unexplained += self.lost(missing)
+
+    def lost(self, uuids: Sequence[str]) -> int:
+        """Return how many of the orphans *uuids* nova cannot have left behind."""
+        table = instance_mappings.c
+        strange = [table.created_at > youngest(self.cell)]
+        if journal.exists(self.cell.api):
+            strange.append(inserted_by(self.cell.mapping))
+        found = self.cell.api.read(
+            sa.select(sa.func.count()).where(
+                table.instance_uuid.in_(uuids),
+                table.cell_id == self.cell.mapping.id,
+                not_queued(self.plan),
+                sa.or_(*strange),
+            )
+        )
+        return int(found[0][0])
+
+    def found(self, gained: int = 0) -> Displaced | None:
+        """Return what speaks against the database of the cell, or None.
+
+        *gained* is the number of mappings that a dry run has not made.
+        """
+        if not self.orphans:
+            return None
+        count = sa.select(sa.func.count()).select_from(instance_mappings)
+        named = count.where(instance_mappings.c.cell_id == self.cell.mapping.id)
+        mappings = int(self.cell.api.read(named)[0][0]) + gained
+        if not self.unexplained and (
+            self.orphans < ENOUGH or self.orphans * 2 <= mappings
+        ):
+            return None
+        why = "; nova has not queued them for deletion" if self.unexplained else ""
+        return Displaced(
+            database=self.cell.source.what,
+            mappings=mappings,
+            orphans=self.unexplained or self.orphans,
+            elsewhere=why,
+        )
+
+    def refuse(self, gained: int = 0) -> None:
+        """Raise InstancesMissing if the database of the cell seems to be wrong."""
+        if displaced := self.found(gained):
+            refuse(self.cell, [displaced])
+
+    def remove(self, orphans: int) -> None:
+        """Raise Unsettled before more orphans are removed than were counted."""
+        self.removed += orphans
+        if self.removed > self.orphans * (1 + TOLERANCE) + FEW:
+            raise Unsettled(str(self.cell.mapping), self.removed)
+
+
+def youngest(cell: Cell) -> datetime:
+    """Return the highest created_at of the newest instances, or 1970 without any."""
+    created_at = sa.select(instances.c.created_at).order_by(instances.c.id.desc())
+    times = [read.time_of(row[0]) for row in cell.source.read(created_at.limit(NEWEST))]
+    return max(filter(None, times), default=BEFORE_NOVA)

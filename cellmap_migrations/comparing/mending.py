@@ -1,41 +1,134 @@
-"""Mend what a comparison finds, as far as it is safe, and look again."""
+"""Correct the differences that a comparison finds, where that is safe."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.backends import DATABASE_ERRORS, Fault
-from cellmap_migrations.comparing import columns, orphans
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.tables import MENDED
+from cellmap_migrations.common.errors import Unsettled
+from cellmap_migrations.comparing import orphans
 from cellmap_migrations.comparing.differences import (
     KINDS,
     Difference,
     Kind,
+    Tally,
+    as_difference,
     differences,
-    of_verdict,
+    exact,
+    in_columns,
 )
-from cellmap_migrations.comparing.losses import Losses
-from cellmap_migrations.comparing.tally import Tally
-from cellmap_migrations.copying.pace import allowed
-from cellmap_migrations.copying.settle import settle
-from cellmap_migrations.driver_errors import message
-from cellmap_migrations.errors import Unsettled
-from cellmap_migrations.outcomes import WRITTEN
+from cellmap_migrations.comparing.evidence import Losses
+from cellmap_migrations.copying import read
+from cellmap_migrations.copying.batches import allowed
+from cellmap_migrations.copying.settle import commit_rows
+from cellmap_migrations.databases.base import DATABASE_ERRORS
+from cellmap_migrations.databases.codes import Fault
+from cellmap_migrations.databases.database import message
+from cellmap_migrations.nova.rules import WRITTEN, Outcome, Verdict
+from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.plans import Plan
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.nova.rules import Instance
+
+
+def mend(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    cell: Cell,
+    plan: Plan,
+    name: str,
+    uuids: Sequence[str],
+    changed: set[str],
+) -> Counter[str]:
+    """Set the column *name* to what the cell says, and count the rows.
+
+    The mappings are locked first and the cell is read afterwards: nova changes a
+    restored instance before it clears the flag of its mapping, so under the lock
+    either the change is seen here or nova's own write comes after ours.
+
+    ``queued_for_delete`` is never turned from true to false: nova sets it before it
+    deletes. A NULL in the cell overwrites nothing.
+    """
+    connection.execute(
+        sa.select(instance_mappings.c.id)
+        .where(instance_mappings.c.instance_uuid.in_(uuids))
+        .with_for_update()
+    )
+    mappings = exact(connection, uuids, [name])
+    rows = read.by_uuids_soon(cell.source, plan, uuids)
+    changed.clear()
+    for (old, new), some in changes(cell, rows, mappings, name).items():
+        connection.execute(
+            sa.update(instance_mappings)
+            .where(
+                instance_mappings.c.instance_uuid.in_(some),
+                instance_mappings.c.cell_id == cell.mapping.id,
+                instance_mappings.c[name].is_not_distinct_from(old),
+            )
+            .values({name: new})
+        )
+        changed.update(some)
+    return Counter({MENDED: len(changed)})
+
+
+def changes(
+    cell: Cell, rows: Sequence[Instance], mappings: dict[str, Any], name: str
+) -> dict[tuple[Any, Any], list[str]]:
+    """Return the uuids to change, by the value they have and the one to be set."""
+    wanted: dict[tuple[Any, Any], list[str]] = defaultdict(list)
+    for row in rows:
+        mapping = mappings.get(row.uuid)
+        if mapping is None or mapping.cell_id != cell.mapping.id or row.hidden:
+            continue
+        verdict = Verdict(instance=row, outcome=Outcome.ALREADY)
+        kinds = {each.kind for each in in_columns(verdict, mapping, [name])}
+        if Kind(name) in kinds and row.values[name] is not None:
+            wanted[getattr(mapping, name), row.values[name]].append(row.uuid)
+    return wanted
+
+
+def respell(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    cell: Cell,
+    uuids: Sequence[str],
+    changed: set[str],
+) -> Counter[str]:
+    """Spell the uuids of mappings as the cell does, where the API finds them anyway."""
+    changed.clear()
+    for uuid in uuids:
+        result = connection.execute(
+            sa.update(instance_mappings)
+            .where(
+                instance_mappings.c.instance_uuid == uuid,
+                instance_mappings.c.cell_id == cell.mapping.id,
+            )
+            .values(instance_uuid=uuid)
+        )
+        if result.rowcount:
+            changed.add(uuid)
+    return Counter({MENDED: len(changed)})
+
 
 # A pass that mends anything, or has counted orphans, is followed by another one, which
 # finds less.
 PASSES = 6
 
 MAPPINGS = frozenset({Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.ORPHAN})
+
 COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
 
 
@@ -119,7 +212,7 @@ class Mending:
         if kind in COLUMNS:
             return self.batch(
                 found,
-                partial(columns.mend, cell=self.cell, plan=self.plan, name=kind.value),
+                partial(mend, cell=self.cell, plan=self.plan, name=kind.value),
             )
         return self.settle(found)
 
@@ -133,14 +226,14 @@ class Mending:
             (wanted if wrong else spelled).append(difference)
         left: list[Difference] = []
         if spelled and self.strangers:
-            left += self.batch(spelled, partial(columns.respell, cell=self.cell))
+            left += self.batch(spelled, partial(respell, cell=self.cell))
         else:
             left += spelled
         if not wanted:
             return left
         rows = [each.verdict.instance for each in wanted if each.verdict]
-        verdicts = settle(self.batches, self.plan, rows, self.batches.upto_id)
-        left += [of_verdict(KINDS[v.outcome], v) for v in verdicts if v.why]
+        verdicts = commit_rows(self.batches, self.plan, rows, self.batches.upto_id)
+        left += [as_difference(KINDS[v.outcome], v) for v in verdicts if v.why]
         return left
 
     def batch(

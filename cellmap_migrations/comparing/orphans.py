@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping.provenance import inserted_by
+from cellmap_migrations.bookkeeping.journal import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.differences import Kind
 from cellmap_migrations.comparing.unsettled import settled, unsettled
-from cellmap_migrations.copying import ask
-from cellmap_migrations.outcomes import Copy
-from cellmap_migrations.schema import instance_mappings, instances
+from cellmap_migrations.copying import decide
+from cellmap_migrations.nova.rules import Copy
+from cellmap_migrations.nova.tables import instance_mappings, instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
-    from cellmap_migrations.copying.plans import Plan
+    from cellmap_migrations.copying.plan import Plan
 
 
 def remove(
@@ -50,7 +50,7 @@ def remove(
     # that is spelled differently there still serves its instance.
     fold = cell.api.fold
     here = {fold(uuid) for uuid in present(cell, uuids)}
-    building = ask.requests(cell.api, uuids) if strangers else {}
+    building = decide.requests(cell.api, uuids) if strangers else {}
     gone = {
         row.id: row.instance_uuid
         for row in locked

@@ -8,33 +8,25 @@ as well: they are few, and the boots that they are for may have died.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from cellmap_migrations.comparing.chunks import PAGE
+from cellmap_migrations.comparing.checksums import sides
 from cellmap_migrations.comparing.differences import examine
-from cellmap_migrations.comparing.ranges import extreme_id
-from cellmap_migrations.comparing.sides import sides
-from cellmap_migrations.copying import ask
-from cellmap_migrations.copying.judge import SECOND_LOOK
+from cellmap_migrations.comparing.evidence import draw_uuids, paged
+from cellmap_migrations.copying import decide
+from cellmap_migrations.copying.decide import SECOND_LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
-    from cellmap_migrations.comparing.sides import Side
-    from cellmap_migrations.copying.plans import Plan
+    from cellmap_migrations.copying.plan import Plan
 
-T = TypeVar("T")
 
 # How many rows of each side. What is wrong with one row in 600 is found in 19 cells of
 # 20: (1 - 1/600) ** 2000 is 0.036.
 ROWS = 2_000
-# How many ids are drawn at most, as many of them may be holes.
-DRAWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,30 +49,14 @@ class Sample:
 def draw(cell: Cell, plan: Plan) -> Sample:
     """Draw rows of both sides, each row of a side with the same chance."""
     ours, theirs = sides(cell, plan, compared=())
-    instances, all_instances = drawn(ours, cell.mapping.uuid, ROWS)
-    mappings, all_mappings = drawn(theirs, cell.mapping.uuid, ROWS)
+    instances, all_instances = draw_uuids(ours, cell.mapping.uuid, ROWS)
+    mappings, all_mappings = draw_uuids(theirs, cell.mapping.uuid, ROWS)
     return Sample(
         instances=instances,
         mappings=mappings,
-        requested=ask.oldest_requested(cell.api, ROWS),
+        requested=decide.oldest_requested(cell.api, ROWS),
         whole=all_instances and all_mappings,
     )
-
-
-def drawn(side: Side, seed: str, rows: int) -> tuple[list[str], bool]:
-    """Return up to about *rows* uuids of *side*, and whether these are all."""
-    select = sa.select(side.uuid).where(side.belongs)
-    first = side.database.read(select.order_by(side.id).limit(rows + 1))
-    if len(first) <= rows:
-        return [row[0] for row in first], True
-    ids = range(extreme_id(side, sa.func.min), extreme_id(side, sa.func.max) + 1)
-    chosen = Random(seed).sample(ids, min(DRAWS, len(ids)))  # noqa: S311 - no secret
-    uuids: list[str] = []
-    for some in paged(chosen):
-        uuids += [row[0] for row in side.database.read(select.where(side.id.in_(some)))]
-        if len(uuids) >= rows:
-            break
-    return uuids, False
 
 
 def differences(
@@ -98,9 +74,3 @@ def differences(
         cell.stopping.wait(SECOND_LOOK)
     for some in paged(list(dict.fromkeys(doubtful))):
         yield examine(cell, plan, some, compared)
-
-
-def paged(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield *items* up to PAGE at a time."""
-    for start in range(0, len(items), PAGE):
-        yield items[start : start + PAGE]

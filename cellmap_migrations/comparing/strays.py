@@ -13,24 +13,23 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import REMOVED
+from cellmap_migrations.comparing.checksums import mappings_side, ranges
 from cellmap_migrations.comparing.chunks import PAGE
 from cellmap_migrations.comparing.differences import Difference, Kind
-from cellmap_migrations.comparing.evidence import displaced
-from cellmap_migrations.comparing.ranges import ranges
-from cellmap_migrations.comparing.sides import mappings_side
+from cellmap_migrations.comparing.evidence import copies, displaced
 from cellmap_migrations.comparing.unsettled import settled
-from cellmap_migrations.comparing.whereabouts import copies
-from cellmap_migrations.copying import ask
-from cellmap_migrations.outcomes import Copy
-from cellmap_migrations.schema import MARKER, instance_mappings
+from cellmap_migrations.copying import decide
+from cellmap_migrations.nova.rules import Copy
+from cellmap_migrations.nova.tables import MARKER, instance_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.plans import Plan
+    from cellmap_migrations.copying.plan import Plan
+
 
 SELECT = sa.select(
     instance_mappings.c.id,
@@ -54,7 +53,7 @@ class Strays:
 
     def among(self, rows: Sequence[Any]) -> list[Any]:
         """Return those of *rows* that are strays, as far as the cells can be asked."""
-        requests = ask.requests(self.cell.api, [row.instance_uuid for row in rows])
+        requests = decide.requests(self.cell.api, [row.instance_uuid for row in rows])
         found = [row for row in rows if settled(self.cell, row, requests)]
         for number in self.cell.cells:
             nowhere = missing(self.cell, number, [row.instance_uuid for row in found])
@@ -114,7 +113,7 @@ class Strays:
             .order_by(instance_mappings.c.id)
             .with_for_update()
         ).all()
-        requests = ask.requests(self.cell.api, [row.instance_uuid for row in locked])
+        requests = decide.requests(self.cell.api, [row.instance_uuid for row in locked])
         removed[:] = [
             row
             for row in locked

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.copying import ask, read
-from cellmap_migrations.copying.judge import utcnow
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.copying import decide, read
+from cellmap_migrations.nova.tables import instance_mappings, utcnow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
 
 
@@ -47,7 +46,7 @@ def unsettled(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
             table.instance_uuid.in_(uuids), table.cell_id == cell.mapping.id
         )
     )
-    requests = cell.api.again(lambda: ask.requests(cell.api, uuids))
+    requests = cell.api.again(lambda: decide.requests(cell.api, uuids))
     mappings = {row.instance_uuid: row for row in rows}
     return [
         replace(difference, why=reason(cell, mapping, requests))

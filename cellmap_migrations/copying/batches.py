@@ -1,27 +1,111 @@
-"""Commit batches: each one's rows and its journal entry in one transaction."""
+"""Commit batches: the rows and the journal entry in one transaction."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.bookkeeping.journal import Place
+from cellmap_migrations.bookkeeping.journal import BatchSlot
 from cellmap_migrations.bookkeeping.tables import COUNTS, MENDED, REMOVED
-from cellmap_migrations.copying.judge import utcnow
-from cellmap_migrations.errors import AnotherRun
-from cellmap_migrations.outcomes import WRITTEN
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.common.errors import AnotherRun, Stopped
+from cellmap_migrations.nova.rules import WRITTEN
+from cellmap_migrations.nova.tables import instance_mappings, utcnow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from cellmap_migrations.bookkeeping.journal import Pause
-    from cellmap_migrations.cell import Cell
+    from cellmap_migrations.cell.cell import Cell
+
+
+T = TypeVar("T")
+
+# The weight of everything before the last batch, and the largest step upwards.
+MEMORY = 0.75
+
+GROWTH = 1.5
+
+START = 1_000
+
+
+@dataclass
+class BatchSize:
+    """Follows the rate of the API database so that a batch takes *seconds*."""
+
+    seconds: float
+    least: int
+    most: int
+    size: int = START
+    rows: float = 0.0
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.size = min(max(self.size, self.least), self.most)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Take in a batch of *rows* that took *seconds*.
+
+        The rate is smoothed, so that one fast batch does not count for much. A batch
+        that took too long shrinks the next at once, and is all that is remembered:
+        older, faster ones would let it grow into the slow server again. It weighs no
+        more than one of the wanted time, or a stall would be felt for long. Growth is
+        half as much again at the most.
+        """
+        seconds = max(seconds, 1e-6)
+        if seconds > self.seconds:
+            self.rows, self.spent = rows / seconds * self.seconds, self.seconds
+        else:
+            self.rows = self.rows * MEMORY + rows
+            self.spent = self.spent * MEMORY + seconds
+        wanted = min(self.rows / self.spent * self.seconds, self.size * GROWTH)
+        self.size = int(min(max(wanted, self.least), self.most))
+
+
+def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
+    """Return the pace at which batches of *cell* begin, and its limits.
+
+    After a batch of so many *rows*, which another run settled on and learned slowly.
+    """
+    settings, backend = cell.settings, cell.api.backend
+    least = settings.batch_rows_min
+    return BatchSize(
+        max(settings.batch_seconds, backend.batch_seconds),
+        size=max(START, rows),
+        least=least,
+        most=settings.batch_rows_max or max(backend.batch_rows, least),
+    )
+
+
+def room(cell: Cell, rows: int) -> int:
+    """Return how many of *rows* this run may still change; raise Stopped for none."""
+    limit = cell.settings.max_rows
+    if limit is None or not rows:
+        return rows
+    left = limit - cell.report.spent
+    if left <= 0:
+        raise Stopped(f"{limit} rows done (max_rows)")
+    return min(rows, left)
+
+
+def allowed(cell: Cell, found: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield *found* in parts that this run may change; raise Stopped at a limit.
+
+    The time limit counts only after a part of which something was changed. A comparison
+    may take longer than that, and each run has to make progress.
+    """
+    while found:
+        spent, rows = cell.report.spent, room(cell, len(found))
+        yield found[:rows]
+        found = found[rows:]
+        if cell.report.spent > spent:
+            cell.stopping.check_limits()
 
 
 # The counts of rows that a batch changed.
@@ -55,9 +139,9 @@ class Batches:
         """Return the last entry of the revision in the journal."""
         return journal.last(self.cell.api, self.cell.mapping.uuid, self.revision)
 
-    def next(self, upto_id: int, pause: Pause) -> Place:
+    def next(self, upto_id: int, pause: Pause) -> BatchSlot:
         """Return the place of the batch after the last one, and after a *pause*."""
-        last = Place(number=self.number, after_id=0, upto_id=self.upto_id)
+        last = BatchSlot(number=self.number, after_id=0, upto_id=self.upto_id)
         return last.next(upto_id, pause)
 
     def do(self, work: Work) -> Counter[str]:
@@ -99,7 +183,7 @@ class Batches:
 
     def commit(
         self,
-        place: Place,
+        place: BatchSlot,
         prepare: Callable[[], Work],
         turn: Callable[[], object] = nothing,
         undo: Undo = nothing,
@@ -137,7 +221,7 @@ class Batches:
             )
         return counts, True
 
-    def advance(self, place: Place, counts: Counter[str]) -> None:
+    def advance(self, place: BatchSlot, counts: Counter[str]) -> None:
         """Go on after a batch that is committed."""
         walked = place.upto_id > place.after_id
         spent = counts if walked else {name: counts[name] for name in CHANGES}
@@ -150,7 +234,7 @@ class Batches:
         if self.upto_id:
             self.perform(lambda: lambda _connection, _stamp: Counter(), 0)
 
-    def committed(self, place: Place | None = None) -> Counter[str] | None:
+    def committed(self, place: BatchSlot | None = None) -> Counter[str] | None:
         """Return the counts of the batch in hand if it is in the journal at *place*.
 
         Raises AnotherRun if another run's batch is there in its stead.
@@ -158,7 +242,7 @@ class Batches:
         last = self.last()
         if last is None or last.batch <= self.number:
             return None
-        if last.runner != journal.runner() or place != Place(
+        if last.runner != journal.runner() or place != BatchSlot(
             number=last.batch, after_id=last.after_id, upto_id=last.upto_id
         ):
             raise AnotherRun(str(self.cell.mapping), last.batch, last.runner)

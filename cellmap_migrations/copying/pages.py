@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import times
-from cellmap_migrations.copying import ask, read
-from cellmap_migrations.schema import PLACEHOLDER, instances
+from cellmap_migrations.copying import decide, read
+from cellmap_migrations.databases import times
+from cellmap_migrations.nova.tables import PLACEHOLDER, instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.copying.plans import Plan
-    from cellmap_migrations.databases import Database
-    from cellmap_migrations.outcomes import Instance
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.databases.database import Database
+    from cellmap_migrations.nova.rules import Instance
+
 
 # What a line may consist of. Nothing in it has a meaning to SQL between quotes, so
 # that no backend has to escape a line, whatever the cell's server sends.
@@ -135,7 +136,7 @@ def without_mapped(cell: Cell, plan: Plan, page: Page) -> tuple[Page, int]:
     """
     fold = cell.api.fold
     lines = {text.partition("\t")[0]: text for text in page.lines.split("\n")}
-    found = ask.found(cell.api, list(lines))
+    found = decide.find_mappings(cell.api, list(lines))
     kept, doubtful, already = [], [], 0
     for uuid, text in lines.items():
         mapping = found.get(fold(uuid))

@@ -1,7 +1,7 @@
-"""Copy pages of the cell: one is read while others are written, all in order.
+"""Walk a cell by ``instances.id``: read a page while others are written.
 
-Each batch has a thread and a connection, and is committed after the one before it: the
-journal has no hole, and a fault undoes what is behind it.
+Each batch has a thread and a connection. Batches commit in order, so the journal has no
+gaps, and an error rolls back every batch behind it.
 """
 
 from __future__ import annotations
@@ -13,29 +13,54 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.copying import pages
-from cellmap_migrations.copying.batches import nothing
-from cellmap_migrations.copying.prepare import prepare
-from cellmap_migrations.databases import Changed
-from cellmap_migrations.errors import Stopped
-from cellmap_migrations.outcomes import Outcome
-from cellmap_migrations.threads import result, start
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.journal import Pause
+from cellmap_migrations.common.background import result, start
+from cellmap_migrations.common.errors import Stopped
+from cellmap_migrations.copying import pages, read, write
+from cellmap_migrations.copying.batches import first_batch_size, nothing
+from cellmap_migrations.copying.decide import decide_rows
+from cellmap_migrations.copying.settle import commit_rows
+from cellmap_migrations.databases.database import Changed
+from cellmap_migrations.nova.rules import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from cellmap_migrations.bookkeeping.journal import Place
-    from cellmap_migrations.copying.batches import Batches
-    from cellmap_migrations.copying.pace import Pace
+    from cellmap_migrations.bookkeeping.journal import BatchSlot
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.copying.batches import Batches, BatchSize, Work
     from cellmap_migrations.copying.pages import Page
-    from cellmap_migrations.copying.plans import Plan
-    from cellmap_migrations.progress import Reached
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.output.progress import Reached
 
     Done = tuple[Counter[str], float]
 
+
+def prepare(cell: Cell, plan: Plan, page: Page, *, looks: bool) -> Work:
+    """Return what writes a page; *looks* for mappings of its plain rows only if asked.
+
+    The rest of the page is looked at in any case.
+    """
+    already = 0
+    if looks and page.plain:
+        page, already = pages.without_mapped(cell, plan, page)
+    return partial(
+        write.write_page,
+        backend=cell.api.backend,
+        page=page,
+        columns=["instance_uuid", *plan.columns],
+        already=already,
+        verdicts=decide_rows(cell, plan, page.rest),
+        cell_id=cell.mapping.id,
+    )
+
+
 # Outcomes that say nothing about a mapping that was there before.
 NO_MAPPING = (Outcome.MAPPED, Outcome.REJECTED, Outcome.HIDDEN, Outcome.PLACEHOLDER)
+
 NEW = {outcome.value for outcome in NO_MAPPING}
 
 TOO_LARGE = 2  # times the rows of the next batch: such a page is read again
@@ -46,7 +71,7 @@ class Writing:
     """A batch that a thread is writing; its future has the counts and the seconds."""
 
     page: Page
-    place: Place
+    place: BatchSlot
     future: Future[Done]
 
 
@@ -54,7 +79,13 @@ class Pipeline:
     """Copies the pages of a cell from the last batch on, up to the id *bound*."""
 
     def __init__(
-        self, batches: Batches, plan: Plan, pace: Pace, *, bound: int, reached: Reached
+        self,
+        batches: Batches,
+        plan: Plan,
+        pace: BatchSize,
+        *,
+        bound: int,
+        reached: Reached,
     ) -> None:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.pace, self.bound, self.reached = pace, bound, reached
@@ -135,7 +166,7 @@ class Pipeline:
         self.writing.append(Writing(page=page, place=place, future=future))
 
     def commit(
-        self, page: Page, place: Place, turn: Callable[[], object] = nothing
+        self, page: Page, place: BatchSlot, turn: Callable[[], object] = nothing
     ) -> Done:
         """Commit a page once; return its counts, and the seconds that it took."""
         started = time.monotonic()
@@ -168,3 +199,32 @@ class Pipeline:
         self.pace.learn(oldest.page.rows, seconds)
         self.reached(oldest.page.rows, oldest.place.upto_id)
         return None
+
+
+def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
+    """Settle every instance after the last batch, up to the highest id of now.
+
+    By id, because ``created_at`` may be NULL and is not unique. Raises Stopped at a
+    signal or a limit; what was committed stays, and the next run goes on after it.
+    """
+    bound = read.highest_id(cell.source)
+    pace = first_batch_size(cell, batches.rows)
+    with cell.progress.walking(batches.upto_id, bound) as reached:
+        pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
+        while (refused := pipeline.run()) is not None:
+            started = time.monotonic()
+            by_itself(batches, plan, refused)
+            pace.learn(refused.rows, time.monotonic() - started)
+            reached(refused.rows, refused.upto_id)
+
+
+def by_itself(batches: Batches, plan: Plan, page: Page) -> None:
+    """Commit a page that was refused, unless only the answer to its COMMIT was lost."""
+    place = batches.next(page.upto_id, Pause())
+    counts = batches.committed(place)
+    if counts is not None:
+        batches.advance(place, counts)
+        return
+    source = batches.cell.source
+    rows = read.between(source, plan, page.after_id, page.upto_id, sa.true())
+    commit_rows(batches, plan, rows, page.upto_id)

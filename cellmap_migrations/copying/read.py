@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import Fault
-from cellmap_migrations.errors import NotACellDatabase
-from cellmap_migrations.outcomes import Instance
-from cellmap_migrations.schema import instances
-
-# nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
-BUILDING, RESTORING = "building", "restoring"
+from cellmap_migrations.common.errors import NotACellDatabase
+from cellmap_migrations.databases.codes import Fault
+from cellmap_migrations.nova.rules import Instance
+from cellmap_migrations.nova.tables import instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellmap_migrations.copying.plans import Plan
-    from cellmap_migrations.databases import Database
+    from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.databases.database import Database
 
+
+# nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
+BUILDING, RESTORING = "building", "restoring"
 
 # The largest id, or 0 in an empty cell.
 HIGHEST_ID = sa.select(sa.func.coalesce(sa.func.max(instances.c.id), 0))

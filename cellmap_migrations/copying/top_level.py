@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.errors import MappedToTopLevel, TopLevelCell, TopLevelDoubt
-from cellmap_migrations.outcomes import Copy
-from cellmap_migrations.schema import instances
+from cellmap_migrations.common.errors import (
+    MappedToTopLevel,
+    TopLevelCell,
+    TopLevelDoubt,
+)
+from cellmap_migrations.nova.rules import Copy
+from cellmap_migrations.nova.tables import instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cellmap_migrations.cell import Cell
-    from cellmap_migrations.databases import Database
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.databases.database import Database
+
 
 # Live instances to look at from each end of the table. The oldest alone may be
 # instances that no child cell accepted, which have no cell_name.

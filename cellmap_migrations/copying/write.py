@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import REMOVED
-from cellmap_migrations.databases import Changed
-from cellmap_migrations.outcomes import Outcome
-from cellmap_migrations.schema import instance_mappings
+from cellmap_migrations.databases.database import Changed
+from cellmap_migrations.nova.rules import Outcome
+from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from cellmap_migrations.backends import Backend
     from cellmap_migrations.copying.pages import Page
-    from cellmap_migrations.outcomes import Verdict
+    from cellmap_migrations.databases.base import Backend
+    from cellmap_migrations.nova.rules import Verdict
+
 
 # How many uuids one statement may name.
 UUIDS = 1_000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.kinds import BUILDERS
 from cellmap_migrations.testing.rows import LONG_AGO, instance, known, now
 from cellmap_migrations.testing.schema import cell_tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.rows import CELL0, now
 
 if TYPE_CHECKING:

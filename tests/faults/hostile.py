@@ -4,13 +4,14 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from cellmap_migrations.backends.arguments import MYSQL, POSTGRESQL, SQLITE
-from cellmap_migrations.options import OPTIONS
-from cellmap_migrations.settings import FILE_OPTIONS, RUN_OPTIONS
+from cellmap_migrations.config.options import OPTIONS
+from cellmap_migrations.config.settings import FILE_OPTIONS, RUN_OPTIONS
+from cellmap_migrations.databases.arguments import MYSQL, POSTGRESQL, SQLITE
 from cellmap_migrations.testing.servers import SECRETS as SECRETS_OF_SERVERS
 
 # In every password, and never in what is printed.
 SECRET = "hUnTeR2pLuGh"
+
 # For a terminal, a URL, a template, a file, and whoever reads a number.
 PIECES = [
     *("", " ", "\n", "\r", "\t", "\0", "\x1b[2J\x1b]0;x\x07", "\x85", "\u2028"),
@@ -22,20 +23,34 @@ PIECES = [
     *("$", "$$", "$x", "${api_database.connection}", "${x", "[bold]", "[/x]", "../"),
     *("~", "file:", "://", "-", "--", "a" * 3_000, "9" * 5_000, "all", "local"),
 ]
+
 NUMBERS = ["0", "-1", "1", "65536", "1e999", "nan", "inf", "-inf", "0x10", "1_0"]
+
 NUMBERS += ["true", "None", "1.5", " 5 ", "9" * 30, "\u0661"]
+
 REFUSED = ["init_command", "local_infile", "read_default_file", "read_default_group"]
+
 REFUSED += ["plugin", "creator", "conv", "cursorclass", "auth_plugin_map", "db", "vfs"]
+
 REFUSED += ["service", "passfile", "options", "conninfo", "sslkeylogfile", "cache"]
+
 REFUSED += ["compress", "user", "dbname", "defer_connect", "client_flag"]
+
 SECRETS = ["password", "passwd", "sslpassword", "ssl_key_password", "scram_client_key"]
+
 DRIVERS = ["mysql", "mysql+pymysql", "mysql+mysqldb", "mariadb+pymysql", "mysql+nosuch"]
+
 DRIVERS += ["postgresql", "postgresql+psycopg", "postgresql+psycopg2", "postgres", ""]
+
 DRIVERS += ["sqlite", "sqlite+aiosqlite", "oracle", "MySQL", "mssql+pyodbc", "{scheme}"]
+
 # Nothing listens there, and no name is looked up.
 HOSTS = ["127.0.0.1", "[::1]", "localhost", "[::1", "::1", "", "{hostname}", "..", "[]"]
+
 HOSTS += ["127.0.0.1:1,127.0.0.1:1", "127.0.0.1,127.0.0.1", "[::1%lo]", "127.0.0.1\0"]
+
 PATHS = ["", "nova", "/etc/passwd", "/dev/null", "/", ".", "/proc/self/mem", ":memory:"]
+
 PATHS += ["file:/nonexistent/x", "file:/etc/passwd#", "/nonexistent/" + "x/" * 2_000]
 
 
@@ -45,11 +60,15 @@ def innocent(text: str) -> bool:
 
 
 pieces = st.sampled_from(PIECES)
+
 odd = st.lists(pieces, max_size=4).map("".join) | st.text(max_size=8).filter(innocent)
 
 numbers = st.sampled_from(NUMBERS) | st.integers().map(str)
+
 begins = st.sampled_from(["", "p", "p@", "a/b:", "é€", "%25", "{x", "?x=1&"])
+
 passwords = begins.map(lambda begin: begin + SECRET)
+
 passwords |= passwords.map(lambda password: quote(password, safe=""))
 
 
@@ -84,8 +103,11 @@ def encodable(text: str) -> bool:
 
 # As SQLite keeps them, whatever type a column has.
 sound = st.text(st.characters(codec="utf-8"), max_size=9).filter(innocent)
+
 stored = st.sampled_from(["cell1", "x" * 500]) | odd.filter(encodable) | sound
+
 blobs = st.binary(max_size=8)
+
 rows = st.fixed_dictionaries(
     {
         "uuid": st.uuids().map(str) | st.uuids().map(lambda uuid: uuid.hex) | stored,
@@ -97,10 +119,14 @@ rows = st.fixed_dictionaries(
 )
 
 names = st.sampled_from([option.dest for option in OPTIONS])
+
 names |= st.sampled_from([*RUN_OPTIONS, *FILE_OPTIONS]) | odd
+
 pairs = st.tuples(names, numbers | odd | urls() | st.sampled_from(PATHS))
+
 # What begins with a dash is argparse's to refuse.
 given = (pairs.map("=".join) | odd | urls()).filter(lambda text: text[:1] != "-")
+
 x_values = st.lists(given, max_size=4)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cellmap_migrations import threads
-from cellmap_migrations.bookkeeping import tables, version_table
+from cellmap_migrations.bookkeeping import tables, versions
+from cellmap_migrations.common import background
 from cellmap_migrations.testing.process import Finished, Running
 from tests.books import HEAD
 from tests.faults import nodes
@@ -24,8 +24,10 @@ from tests.replicas import folders_for
 Cause = Callable[[Copy, random.Random], AbstractContextManager[Sequence[Running]]]
 
 GALERA = "MariaDB Galera"
+
 # Few enough for a node that is behind: it does not ask the others to wait for it.
 FEW = 4
+
 # Seconds; nothing else takes so long in so small a cell.
 LONG = 0.5
 
@@ -147,14 +149,14 @@ def test_version_is_recorded_where_its_table_has_yet_to_be_created(small: Copy) 
     small.by_way_of(last.port)
     with (
         opened(small.cloud, small.cell) as there,
-        version_table.connection(there.api, there.mapping) as connection,
+        versions.connection(there.api, there.mapping) as connection,
         small.cluster.behind(last) as apply,
     ):
         small.by_way_of(first.port)
         with opened(small.cloud, small.cell) as here:
             tables.create_tables(here.api)
         insert = tables.versions.insert().values(version_num=HEAD)
-        recorded = threads.start(lambda: connection.execute(insert).rowcount)
+        recorded = background.start(lambda: connection.execute(insert).rowcount)
         wait_for(
             lambda: recorded.done() or longest(last, small.cloud.url) > LONG,
             "an INSERT that waits",

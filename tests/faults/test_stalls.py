@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.backends import postgresql_answers
-from cellmap_migrations.backends.mysql import MySQL
-from cellmap_migrations.backends.postgresql import PostgreSQL
+from cellmap_migrations.databases import postgresql_limits
+from cellmap_migrations.databases.mysql import MySQL
+from cellmap_migrations.databases.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.faults.struck import Struck
 from tests.faults.tally import Tally
@@ -20,12 +20,17 @@ from tests.nova.proxy import Break, Proxy
 
 # Seconds until a run that is in a hurry takes a silence for a fault.
 HURRY = 3
+
 BATCH = 500
+
 # An INSERT of so many rows is more than kernels take that nobody reads from.
 LARGE = 2_000
+
 # Bytes that the sender's kernel takes; else it takes more from a busier connection.
 SENT = 1 << 16
+
 INSERT = b"INSERT INTO instance_mappings"
+
 # What is said of a connection to which nothing could be sent.
 NOT_SENT = {"mysql": "gone away (TimeoutError", "postgresql": ""}
 
@@ -50,7 +55,7 @@ def hurry(
     """Return a URL's arguments, with which a run waits for answers only for HURRY."""
     if thorough:
         return {}
-    monkeypatch.setattr(postgresql_answers, "SECONDS", HURRY)
+    monkeypatch.setattr(postgresql_limits, "SECONDS", HURRY)
     names = ("read_timeout", "write_timeout") if backend == "mysql" else ()
     return dict.fromkeys(names, str(HURRY))
 

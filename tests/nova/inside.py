@@ -7,12 +7,15 @@ from io import StringIO
 
 from alembic import config as alembic
 
-from cellmap_migrations import cell as cells
-from cellmap_migrations import directory, running, secrets, settings
-from cellmap_migrations.cli import main as console
-from cellmap_migrations.identities import Identities
-from cellmap_migrations.reporting import Report
-from cellmap_migrations.stopping import Stopping
+from cellmap_migrations import run
+from cellmap_migrations.cell import cell as cell_module
+from cellmap_migrations.cli import main as cli_main
+from cellmap_migrations.common import secrets
+from cellmap_migrations.common.stopping import Stopping
+from cellmap_migrations.config import settings
+from cellmap_migrations.nova import cells
+from cellmap_migrations.nova.identities import Identities
+from cellmap_migrations.output.report import Report
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Extra, Finished, x_options
 from tests.nova.cloud import ROOT, Cloud
@@ -30,7 +33,7 @@ def alembic_inside(
 def cellmap_inside(cloud: Cloud, command: str, *arguments: str) -> Finished:
     """Do what Cloud.cellmap does, in the process of the tests."""
     files = ["--config-file", str(cloud.config_file)]
-    return inside(console.main, [*files, command, *arguments])
+    return inside(cli_main.main, [*files, command, *arguments])
 
 
 def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Finished:
@@ -54,14 +57,14 @@ def last_line(finished: Finished) -> str:
 
 
 @contextmanager
-def opened(cloud: Cloud, cell: Cell) -> Iterator[cells.Cell]:
+def opened(cloud: Cloud, cell: Cell) -> Iterator[cell_module.Cell]:
     """Yield what a version script is handed for *cell*."""
     chosen = [f"config_file={cloud.config_file}", f"cell={cell.uuid}"]
     config, stopping = settings.load(chosen), Stopping()
-    with running.opened_api(config, stopping) as api:
-        mappings = directory.read(api)
-        inside = cells.Cell(
-            directory.find(mappings, config)[0],
+    with run.opened_api(config, stopping) as api:
+        mappings = cells.read(api)
+        inside = cell_module.Cell(
+            cells.find(mappings, config)[0],
             api=api,
             cells=mappings,
             settings=config,

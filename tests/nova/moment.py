@@ -18,17 +18,15 @@ import sqlalchemy as sa
 from alembic.config import main
 from sqlalchemy.engine.default import DefaultDialect
 
-from cellmap_migrations.backends import (
-    mysql_session,
-    postgresql_answers,
-    postgresql_limits,
-)
-from cellmap_migrations.backends.mysql import MySQL
 from cellmap_migrations.cli import main as console
-from cellmap_migrations.fleet import processes
+from cellmap_migrations.cli import processes
+from cellmap_migrations.databases import mysql_limits, postgresql_limits
+from cellmap_migrations.databases.mysql import MySQL
 
 NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
+
 IDLE = "idle_in_transaction_session_timeout = '5s'"
+
 MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<counts>[\d,]+)")
 
 
@@ -85,10 +83,8 @@ def be_patient(seconds: str) -> None:
     A run that ends sooner was interrupted, and a lock that a frozen run holds is held
     until it is thawed, however slow the machine is.
     """
-    processes.PATIENCE = postgresql_answers.SECONDS = float(seconds)
-    mysql_session.OF_SESSION[mysql_session.MARIADB]["idle_transaction_timeout"] = (
-        seconds
-    )
+    processes.PATIENCE = postgresql_limits.SECONDS = float(seconds)
+    mysql_limits.OF_SESSION[mysql_limits.MARIADB]["idle_transaction_timeout"] = seconds
     for name in ("BEGIN", "BEGIN_READ_ONLY"):
         limits = getattr(postgresql_limits, name)
         assert IDLE in limits

@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 import sqlalchemy as sa
 
-from cellmap_migrations.outcomes import Outcome
+from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import TIMEOUT
 from cellmap_migrations.testing.servers import Server
@@ -19,8 +19,10 @@ from tests.nova.poolers import Pooler, through
 from tests.nova.waiting import wait_for
 
 ROWS = 150
+
 # What nova writes beside an instance.
 CHILDREN = ("instance_extra", "instance_info_caches", "instance_system_metadata")
+
 KINDS = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED, Outcome.ELSEWHERE)
 
 

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cellmap_migrations.comparing import differences, sample
-from cellmap_migrations.copying import judge
+from cellmap_migrations.copying import decide
 
-MODULES = (judge, differences, sample)
+MODULES = (decide, differences, sample)
+
 # Seconds, in the package.
-USUAL = judge.SECOND_LOOK
+USUAL = decide.SECOND_LOOK
 
 
 def seconds() -> float:
     """Return the seconds between the two looks in this process."""
-    return judge.SECOND_LOOK
+    return decide.SECOND_LOOK
 
 
 def follow_after(new: float) -> None:

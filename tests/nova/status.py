@@ -5,9 +5,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 
-from cellmap_migrations import secrets
+from cellmap_migrations.cli.upgrade_check import main
+from cellmap_migrations.common import secrets
 from cellmap_migrations.testing.process import Finished
-from cellmap_migrations.upgradecheck.main import main
 from tests.nova.cloud import Cloud
 
 SUCCESS, WARNING, FAILURE, NOT_CHECKED = 0, 1, 2, 255

@@ -1,0 +1,1 @@
+"""Hold what the work on one cell needs. Imports output."""

@@ -1,0 +1,182 @@
+"""Upgrade several cells, a canary first, and print one summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cellmap_migrations import run
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.cli import processes
+from cellmap_migrations.cli.processes import not_begun
+from cellmap_migrations.common.errors import BadOption, CanaryFailed
+from cellmap_migrations.common.stderr import say
+from cellmap_migrations.nova.cells import ALL, find, read
+from cellmap_migrations.operations import lasting
+from cellmap_migrations.output import tables
+from cellmap_migrations.output.report import Report, emit, worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.config.settings import Settings
+    from cellmap_migrations.nova.cells import CellMapping
+
+
+def find_canary(
+    cells: Sequence[CellMapping], settings: Settings, canary: str | None
+) -> Sequence[CellMapping]:
+    """Return the cell that *canary* names, or none without one.
+
+    It may not be missing: nothing would be known of how the others will fare. Raises
+    BadOption for all, and what directory.find raises.
+    """
+    if canary is None:
+        return ()
+    if canary == ALL:
+        raise BadOption("canary", canary, "name one cell")
+    return find(cells, replace(settings, cell=canary))
+
+
+def in_turn(
+    cells: Sequence[CellMapping],
+    first: Sequence[CellMapping],
+    start: Callable[[Sequence[CellMapping]], list[Report]],
+) -> list[Report]:
+    """Do what *start* does for those *first*, and for the rest if that ends well."""
+    canary = [cell for cell in cells if cell in first]
+    rest = [cell for cell in cells if cell not in first]
+    ended = start(canary)
+    if code := worst(ended):
+        error = CanaryFailed(str(canary[0]), code)
+        return ended + [not_begun(cell, error) for cell in rest]
+    return ended + start(rest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be done, and for which cells.
+
+    *start* does it for some cells. *done* says of the revision of a cell, or None,
+    whether nothing is left to do. The *canary* is another selector: the other cells
+    begin when its cell has ended well.
+    """
+
+    load: Callable[[], Settings]
+    start: Callable[[Sequence[CellMapping], Settings, Stopping], list[Report]]
+    done: Callable[[str | None], bool]
+    selectors: Sequence[str]
+    canary: str | None
+
+
+def run_fleet(task: Task, *, as_json: bool) -> int:
+    """Do *task* for its cells and print a summary; return the gravest exit code.
+
+    A cell that fails does not stop the others. One that has nothing left to do is not
+    opened.
+    """
+    reports: list[Report] = []
+    error = run.guard(lambda stopping: reports.extend(each(task, stopping)))
+    return emit(reports, as_json=as_json, together=True, error=error, text=summary)
+
+
+def each(task: Task, stopping: Stopping) -> list[Report]:
+    """Return a report for each cell; that of a cell without work never began."""
+    settings = task.load()
+    if settings.time_limit is not None:
+        stopping.limit(settings.time_limit)
+    with run.opened_api(settings, stopping) as api:
+        known = read(api)
+        first = find_canary(known, settings, task.canary)
+        cells = choose(known, settings, task.selectors, first=first)
+        stamps = versions.all_stamps(api)
+        stamped = {uuid: stamp.revision for uuid, stamp in stamps.items()}
+        behind = [cell for cell in cells if not task.done(stamped.get(cell.uuid))]
+        rest = [cell for cell in cells if cell not in behind]
+        lost = lasting.outlived(api, rest, stamps, settings, stopping)
+        behind += [cell for cell in rest if cell.uuid in lost]
+    done = [
+        Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
+        for cell in cells
+        if cell not in behind
+    ]
+    if done:
+        say(f"{len(done)} of {len(cells)} cells have nothing left to do")
+
+    def start(some: Sequence[CellMapping]) -> list[Report]:
+        return task.start(some, settings, stopping)
+
+    ended = in_turn(behind, first, start)
+    for report in ended:
+        # Its turn never came, or it could not look itself.
+        report.revision = report.revision or stamped.get(report.cell or "")
+    place = {cell.uuid: number for number, cell in enumerate(cells)}
+    return sorted(done + ended, key=lambda report: place[report.cell or ""])
+
+
+def summary(reports: Sequence[Report]) -> list[str]:
+    """Return the table of the cells that were worked on."""
+    return tables.lines(
+        ("CELL", "REVISION", "OUTCOMES", "SECONDS", "EXIT CODE"),
+        [
+            (
+                report.label,
+                report.revision or "-",
+                report.outcomes or "-",
+                round(report.seconds, 1),
+                report.code,
+            )
+            for report in reports
+            if report.ended
+        ],
+    )
+
+
+def choose(
+    cells: Sequence[CellMapping],
+    settings: Settings,
+    selectors: Sequence[str],
+    *,
+    first: Sequence[CellMapping],
+) -> list[CellMapping]:
+    """Return *first* and the cells that *selectors* name, each of them once.
+
+    Raises what running.find raises.
+    """
+    chosen = {cell.id: cell for cell in first}
+    for selector in selectors:
+        found = run.find_cells(cells, replace(settings, cell=selector))
+        chosen |= {cell.id: cell for cell in found}
+    return list(chosen.values())
+
+
+def here(
+    cells: Sequence[CellMapping],
+    settings: Settings,
+    stopping: Stopping,
+    *,
+    work: Callable[[Cell], None],
+    jobs: int,
+) -> list[Report]:
+    """Do *work* for *cells* on this machine, *jobs* at a time."""
+
+    def one(cell: CellMapping) -> Report:
+        return run_here(cell, settings, work, stopping)
+
+    return processes.run(cells, one, jobs=jobs, stopping=stopping)
+
+
+def run_here(
+    mapping: CellMapping,
+    settings: Settings,
+    work: Callable[[Cell], None],
+    stopping: Stopping,
+) -> Report:
+    """Do *work* for one cell, in what is left of the time, and return its report."""
+    left = stopping.left()
+    mine = replace(settings, cell=mapping.uuid, missing="fail", time_limit=left)
+    report = run.run_one(lambda: mine, work, cell=mapping.uuid)
+    report.name = mapping.name
+    return report

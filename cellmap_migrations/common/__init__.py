@@ -1,0 +1,1 @@
+"""Errors, secrets, signals and background work. Imports nothing of this package."""

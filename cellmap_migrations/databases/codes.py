@@ -1,0 +1,234 @@
+"""Classify errors of servers by their codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import ReflectedColumn
+
+
+class Fault(Enum):
+    """What an error of a database means for the work in hand."""
+
+    AGAIN = "the same transaction may succeed if it is run again"
+    DATA = "a row of it was refused"
+    LOGIN = "user or password is wrong"
+    ACCOUNT = "the user is locked, or must have a new password first"
+    HOST = "the user may not log in from this host"
+    METHOD = "driver and server have no authentication method in common"
+    TLS = "driver and server cannot agree on TLS"
+    ARGUMENT = "the server or the driver refuses an argument of the URL"
+    RIGHTS = "the user lacks a privilege"
+    HIDDEN = "the user may not even know whether there is such a database"
+    MISSING = "there is no such database"
+    POOLING = "a pooler in between refuses transactions"
+    OTHER = "anything else"
+
+
+# PEP 249 gives every driver classes of these names for a row that it or the server
+# does not take. oslo.db and SQLAlchemy wrap some of them as plain errors.
+DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
+
+# Numbers of MariaDB, MySQL and their client library.
+MYSQL_AGAIN = frozenset(
+    {
+        3,  # a file cannot be written: the disk of the binary log is full
+        1020,  # record changed since it was read (MariaDB snapshot isolation)
+        1021,  # disk full
+        1026,  # what 3 is to the layer above
+        1037,  # out of memory
+        1040,  # too many connections
+        1041,  # out of memory
+        1042,  # the server cannot look up the name of this host
+        1047,  # WSREP has not yet prepared this node
+        1053,  # server shutdown in progress
+        1114,  # table is full, which InnoDB also says of a full disk
+        1129,  # host blocked after many broken connections
+        1135,  # no thread for the connection
+        1158,  # communication errors, 1158 to 1161
+        1159,
+        1160,
+        1161,
+        1180,  # error during COMMIT: Galera's certification may end so
+        1203,  # max_user_connections
+        1205,  # lock wait timeout
+        1206,  # lock table full
+        1213,  # deadlock; Galera's certification failure, also at COMMIT
+        1226,  # max_connections_per_hour, max_queries_per_hour
+        1290,  # the server is read only: a failover in progress
+        1317,  # query interrupted
+        1412,  # table definition changed in this transaction
+        1836,  # running in read-only mode
+        1927,  # connection was killed
+        1969,  # max_statement_time
+        2002,  # socket
+        2003,  # cannot connect
+        2006,  # server has gone away
+        2013,  # lost connection during query
+        2014,  # commands out of sync, after an interrupted answer
+        2055,  # lost connection, with the system's reason
+        3024,  # MySQL's max_execution_time
+        3032,  # offline mode
+        3100,  # group replication refused the transaction: a member is leaving
+        3101,  # group replication rolled the transaction back
+        3168,  # MySQL: server is not available
+        3169,  # MySQL: session was killed
+        3797,  # group replication: waiting for earlier transactions failed
+        3798,  # the same, at the first statement
+        4031,  # disconnected after inactivity
+    }
+)
+
+# Another attempt cannot mend these. Numbers from 3000 on are those of one server only.
+MYSQL_REFUSED = {
+    1044: Fault.HIDDEN,  # no right to the database
+    1045: Fault.LOGIN,  # also where an account needs TLS
+    1049: Fault.MISSING,  # unknown database
+    1102: Fault.MISSING,  # incorrect database name
+    1115: Fault.ARGUMENT,  # unknown character set
+    1130: Fault.HOST,  # no account for this host
+    1142: Fault.RIGHTS,  # a table
+    1143: Fault.RIGHTS,  # a column
+    1193: Fault.ARGUMENT,  # unknown system variable, in init_command
+    1227: Fault.RIGHTS,  # a global privilege
+    1231: Fault.ARGUMENT,  # value that a variable cannot have, such as an sql_mode
+    1251: Fault.METHOD,  # the client lacks the account's method
+    1253: Fault.ARGUMENT,  # collation of another character set
+    1273: Fault.ARGUMENT,  # unknown collation
+    1275: Fault.METHOD,  # password in the format of before 4.1
+    1370: Fault.RIGHTS,  # a routine
+    1410: Fault.RIGHTS,  # GRANT for a user that does not exist
+    1524: Fault.METHOD,  # the server lacks the account's plugin
+    1698: Fault.LOGIN,  # of an account without a password
+    1820: Fault.ACCOUNT,  # password expired: the first statement is refused
+    1862: Fault.ACCOUNT,  # password expired: the login is refused
+    1873: Fault.LOGIN,  # a proxy changes the user
+    2012: Fault.METHOD,  # client: handshake
+    2026: Fault.TLS,  # client: the server has no TLS
+    2049: Fault.METHOD,  # client: password in the format of before 4.1
+    2059: Fault.METHOD,  # client: it lacks the account's plugin
+    2061: Fault.METHOD,  # client: the plugin failed
+    3118: Fault.ACCOUNT,  # MySQL: locked
+    3159: Fault.TLS,  # require_secure_transport (MySQL, MariaDB 11.4)
+    3879: Fault.HIDDEN,  # MySQL: what 1044 is for a role
+    3955: Fault.ACCOUNT,  # MySQL: locked for some days after failed logins
+    4055: Fault.METHOD,  # MySQL: the account's plugin needs a registration
+    4150: Fault.ACCOUNT,  # MariaDB: max_password_errors
+    4151: Fault.ACCOUNT,  # MariaDB: locked
+}
+
+# SQLSTATEs.
+POSTGRESQL_AGAIN = frozenset(
+    {
+        "08000",  # connection exceptions
+        "08001",
+        "08003",
+        "08004",
+        "08006",
+        "08P01",  # PgBouncer's own, such as that of query_wait_timeout
+        "25006",  # read only: a failover in progress
+        "25P03",  # idle in transaction for too long
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "53000",  # insufficient resources
+        "53100",  # disk full
+        "53200",  # out of memory
+        "53300",  # too many connections
+        "55P03",  # lock not available within lock_timeout
+        "57014",  # query canceled, or statement_timeout
+        "57P01",  # terminated by the administrator
+        "57P02",  # crash of another backend
+        "57P03",  # starting up, shutting down
+        "57P05",  # idle session for too long
+        "58030",  # input/output error
+    }
+)
+
+# A refused login has none of them, as psycopg passes on only the words.
+POSTGRESQL_REFUSED = {
+    "28000": Fault.LOGIN,  # invalid authorization specification
+    "28P01": Fault.LOGIN,  # invalid password
+    "3D000": Fault.MISSING,  # no such database
+    "42501": Fault.RIGHTS,  # insufficient privilege
+}
+
+# Primary result codes: PERM, READONLY and AUTH; CANTOPEN and NOTADB.
+SQLITE_REFUSED = {
+    **dict.fromkeys((3, 8, 23), Fault.RIGHTS),
+    **dict.fromkeys((14, 26), Fault.MISSING),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """Error codes of one kind of server, and the SQL that an operator runs then."""
+
+    # A column that an INSERT leaves out must have a value.
+    unfilled: frozenset[Any] = frozenset()
+    # The server has no value for the id, whatever row is inserted.
+    spent: frozenset[Any] = frozenset()
+    # A number is too large or taken: the id's, if a plain row is refused with it.
+    taken: frozenset[Any] = frozenset()
+    # What gives the id its values, and SQL that returns its name.
+    giver: str = ""
+    giver_name: str = ""
+    # Give the id a default; let it go on behind max(id); let it hold more values.
+    number: str = ""
+    go_on: str = ""
+    widen: str = ""
+    # Whether an INTEGER PRIMARY KEY needs no default.
+    fills_key: bool = False
+
+    def fills(self, column: ReflectedColumn) -> bool:
+        """Return True if an INSERT may leave *column* out."""
+        if column["nullable"] or column.get("autoincrement") is True:
+            return True
+        if any(column.get(given) for given in ("default", "identity", "computed")):
+            return True
+        key = self.fills_key and bool(column.get("primary_key"))
+        return key and isinstance(column["type"], sa.Integer)
+
+
+def constraint(error: BaseException) -> str | None:
+    """Return the constraint that *error* is about; only psycopg names it."""
+    found: str | None = getattr(getattr(error, "diag", None), "constraint_name", None)
+    return found
+
+
+MYSQL = Refusals(
+    unfilled=frozenset({1364}),
+    spent=frozenset({167, 1467}),
+    taken=frozenset({1062, 1264}),
+    giver="AUTO_INCREMENT",
+    number="ALTER TABLE instance_mappings MODIFY id INTEGER NOT NULL AUTO_INCREMENT;",
+    go_on="ALTER TABLE instance_mappings AUTO_INCREMENT = 1;",
+    widen="ALTER TABLE instance_mappings MODIFY id BIGINT NOT NULL AUTO_INCREMENT;",
+)
+
+NEXT = (
+    "SELECT setval(pg_get_serial_sequence('instance_mappings', 'id'), "
+    "(SELECT max(id) FROM instance_mappings));"
+)
+
+POSTGRESQL = Refusals(
+    unfilled=frozenset({"23502"}),
+    spent=frozenset({"2200H"}),
+    taken=frozenset({"22003"}),
+    giver="the sequence",
+    giver_name="SELECT pg_get_serial_sequence('instance_mappings', 'id')",
+    # The sequence that id had before would be taken for that of the identity.
+    number="DROP SEQUENCE IF EXISTS instance_mappings_id_seq; "
+    "ALTER TABLE instance_mappings ALTER id ADD GENERATED BY DEFAULT AS IDENTITY; "
+    f"{NEXT}",
+    go_on=NEXT,
+    widen="ALTER TABLE instance_mappings ALTER id TYPE BIGINT; "
+    "ALTER SEQUENCE instance_mappings_id_seq AS BIGINT;",
+)
+
+# One code stands for all constraints.
+SQLITE = Refusals(unfilled=frozenset({19}), fills_key=True)

@@ -1,1 +1,0 @@
-"""Merge two rows of ``cell_mappings`` that lead to one database."""

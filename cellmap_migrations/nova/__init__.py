@@ -1,0 +1,1 @@
+"""Describe nova's tables, cells and rules. Imports databases."""

@@ -1,0 +1,1 @@
+"""Do to one cell what a revision or a command asks. Imports comparing."""

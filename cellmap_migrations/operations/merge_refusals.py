@@ -1,0 +1,142 @@
+"""Refuse to merge cells that do not share a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from cellmap_migrations.common.errors import (
+    CellUrlUnusable,
+    DatabaseMissing,
+    DifferentDatabases,
+    DuplicateAnswers,
+    DuplicateSilent,
+    MappingsLeft,
+    MostlyElsewhere,
+    NotADuplicate,
+    Unreachable,
+    UrlUnusable,
+)
+from cellmap_migrations.comparing.differences import Difference, Kind
+from cellmap_migrations.comparing.evidence import absent, elsewhere
+from cellmap_migrations.copying import plan
+from cellmap_migrations.databases import urls
+from cellmap_migrations.nova import cells
+from cellmap_migrations.nova.identities import identify
+from cellmap_migrations.nova.tables import PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.differences import Tally
+    from cellmap_migrations.databases.status import Identity
+    from cellmap_migrations.nova.cells import CellMapping
+
+
+# nova finds cell0 by this uuid.
+CELL0 = PLACEHOLDER
+
+
+def find(cell: Cell, selector: str) -> CellMapping:
+    """Return the cell that *selector* names, whose mappings *cell* is to get.
+
+    Raises NotADuplicate for *cell* itself and for cell0, UnknownCell or AmbiguousCell.
+    """
+    settings = replace(cell.settings, cell=selector)
+    [found] = cells.find(list(cell.cells.values()), settings)
+    if found.id == cell.mapping.id:
+        raise NotADuplicate(
+            str(found), "it is the one to keep; name another one with --from"
+        )
+    if found.uuid == CELL0:
+        raise NotADuplicate(
+            str(found), "nova finds cell0 by this uuid; name it with --cell"
+        )
+    return found
+
+
+def open_kept(cell: Cell) -> Identity:
+    """Open the database of the cell that is kept, and return its identity.
+
+    It may be the database of other cells too, which ``Cell.open`` refuses. Raises
+    ApiDatabaseAsCell, NotACellDatabase or what ``connecting.connect_cell`` raises.
+    """
+    cell.source = cells.connect_cell(cell.mapping, cell.settings, cell.stopping)
+    identity = cell.identities.identify(cell.mapping, cell.source)
+    cell.database_name = identity.name
+    plan.make_plan({}, api=cell.api, cell=cell.source)
+    return identity
+
+
+def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
+    """Raise DifferentDatabases unless both cells have one database.
+
+    Raises DuplicateSilent if the duplicate's does not answer.
+    """
+    mine = open_kept(cell)
+    try:
+        theirs = ask(cell, duplicate)
+    except Unreachable as error:
+        raise DuplicateSilent(str(error)) from error
+    if not theirs.same(mine):
+        raise DifferentDatabases(
+            str(cell.mapping), mine.name, str(duplicate), theirs.name
+        )
+
+
+def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
+    """Raise DuplicateAnswers unless the duplicate's database is gone.
+
+    An address that is NULL or no URL leads to no database either.
+    """
+    mine = open_kept(cell)
+    try:
+        theirs = ask(cell, duplicate)
+    except (Unreachable, DatabaseMissing, CellUrlUnusable, UrlUnusable):
+        return
+    raise DuplicateAnswers(str(duplicate), theirs.name, same=theirs.same(mine))
+
+
+def ask(cell: Cell, duplicate: CellMapping) -> Identity:
+    """Return the identity of the duplicate's database."""
+    database = cells.connect_cell(duplicate, cell.settings, cell.stopping)
+    try:
+        return database.again(partial(identify, database))
+    finally:
+        database.close()
+
+
+def lost(cell: Cell, uuids: Sequence[str]) -> list[Difference]:
+    """Return the instances that the database of *cell* does not have."""
+    return [
+        Difference(kind=Kind.ORPHAN, uuid=uuid, why=f"not in cell {cell.mapping}")
+        for uuid in absent(cell, cell.mapping.id, uuids)
+    ]
+
+
+def refuse_most(cell: Cell, duplicate: CellMapping, left: Tally, here: int) -> None:
+    """Raise MostlyElsewhere if more instances are *left* than are *here*, in *cell*."""
+    if (missing := left.total()) > here:
+        url, _ = cells.resolve(cell.mapping, cell.settings)
+        examples = [each.uuid for each in left.examples[Kind.ORPHAN]]
+        raise MostlyElsewhere(
+            str(cell.mapping),
+            urls.show(url),
+            str(duplicate),
+            missing=missing,
+            mappings=missing + here,
+            owner=elsewhere(cell, duplicate.id, examples),
+        )
+
+
+def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
+    """List the mappings that were not moved, and raise MappingsLeft if there are any.
+
+    They are for an operator to decide about: no cell that answers says whose they are.
+    """
+    cell.report.listing += [f"left       {line}" for line in left.listing()]
+    cell.report.details |= {"left_differences": left.as_dict()}
+    if count := left.total():
+        raise MappingsLeft(str(cell.mapping), str(duplicate), count)

@@ -1,0 +1,96 @@
+"""Give back the mappings that a merge moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.common.errors import MergeIsFinal, UnknownCell
+from cellmap_migrations.copying.batches import Batches, room
+from cellmap_migrations.operations import merge_refusals, merge_rows
+from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.nova.cells import CellMapping
+
+
+def undo(cell: Cell, *, selector: str, dry_run: bool) -> None:
+    """Give back the rows that merges moved from the cell that *selector* names.
+
+    Rows that are not with *cell* any more stay where they are. With *dry_run* nothing
+    at all is written. Raises MergeIsFinal if the other cell was deleted, or Stopped.
+    """
+    merged = not_undone(cell.api, cell.mapping.uuid)
+    duplicate = find(cell, selector, merged)
+    ours = {
+        n: moved for n, moved in merged.items() if moved.duplicate == duplicate.uuid
+    }
+    if dry_run:
+        found = sum((count(cell, moved) for moved in ours.values()), Counter())
+    else:
+        found = run(cell, duplicate, ours)
+    merge_rows.tell(cell, "would give back" if dry_run else "gave back", found)
+    if not found.total():
+        cell.report.results.append(
+            f"cell {cell.mapping}: nothing to give back to cell {duplicate}"
+        )
+
+
+def find(cell: Cell, selector: str, merged: Mapping[int, Moved]) -> CellMapping:
+    """Return the cell that *selector* names, as ``pair.find`` does.
+
+    Raises MergeIsFinal if it may be one that was deleted after a merge.
+    """
+    try:
+        return merge_refusals.find(cell, selector)
+    except UnknownCell as error:
+        uuids = {other.uuid for other in cell.cells.values()}
+        gone = {moved.duplicate for moved in merged.values()} - uuids
+        if not gone:
+            raise
+        raise MergeIsFinal(str(cell.mapping), sorted(gone)) from error
+
+
+def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counter[str]:
+    """Undo the batches *ours*, each in one transaction; return how many rows moved."""
+    done: Counter[str] = Counter()
+    if not ours:
+        return done
+    cell.prepare()
+    batches = Batches(cell, MERGE)
+    for number, moved in ours.items():
+        cell.pause_or_stop()
+        room(cell, len(moved.ids))
+        done[moved.table] += give_back(batches, number, moved, duplicate)
+    return done
+
+
+def give_back(
+    batches: Batches, number: int, moved: Moved, duplicate: CellMapping
+) -> int:
+    """Undo the batch *number* in one transaction; return how many rows moved."""
+    work = partial(
+        merge_rows.reassign,
+        table=merge_rows.TABLES[moved.table],
+        ids=moved.ids,
+        origin=batches.cell.mapping.id,
+        target=duplicate.id,
+    )
+    return merge_rows.commit(batches, lambda: work, lambda: undid(number), duplicate)
+
+
+def count(cell: Cell, moved: Moved) -> Counter[str]:
+    """Return how many of the rows *moved* are still with *cell*, by their table."""
+    table = merge_rows.TABLES[moved.table]
+    rows = cell.api.read(
+        sa.select(sa.func.count())
+        .select_from(table)
+        .where(table.c.id.in_(moved.ids), table.c.cell_id == cell.mapping.id)
+    )
+    return Counter({moved.table: int(rows[0][0])})

@@ -1,0 +1,1 @@
+"""Print reports, tables and progress. Imports bookkeeping."""

@@ -1,1 +1,0 @@
-"""Leave the cloud room: pause between two batches while a signal says so."""

@@ -1,1 +1,0 @@
-"""``cellmap-status upgrade check``, built on oslo.upgradecheck."""
