@@ -11,10 +11,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.nova.rules import deleted_or_soft_deleted
+    from cellmap_migrations.operations.revisions import (
+        forget,
+        map_instances,
+        reconcile,
+        unmap_instances,
+    )
 
-__all__ = ["Cell", "deleted_or_soft_deleted"]
+__all__ = [
+    "Cell",
+    "deleted_or_soft_deleted",
+    "forget",
+    "map_instances",
+    "reconcile",
+    "unmap_instances",
+]
 
-HOMES = {"Cell": "cell.cell", "deleted_or_soft_deleted": "nova.rules"}
+OPERATIONS = "operations.revisions"
+HOMES = {
+    "Cell": "cell.cell",
+    "deleted_or_soft_deleted": "nova.rules",
+    "forget": OPERATIONS,
+    "map_instances": OPERATIONS,
+    "reconcile": OPERATIONS,
+    "unmap_instances": OPERATIONS,
+}
 
 
 def __getattr__(name: str) -> Any:

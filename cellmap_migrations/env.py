@@ -48,8 +48,8 @@ def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
     with (
         versions.proved(cell.api, cell.mapping, purged=purged) as remember,
         versions.connection(cell.api, cell.mapping) as connection,
+        cell.keep_alive.watching(connection),
     ):
-        cell.keep_alive = versions.KeepAlive(connection)
         context.configure(
             connection=connection,
             version_table=tables.versions.name,

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping import versions
-from cellmap_migrations.cell.cell import Cell
+from cellmap_migrations.cell.cell import Cell, make_cell
 from cellmap_migrations.common import background, secrets
 from cellmap_migrations.common.errors import CellmapError, Stopped, UnknownCell
 from cellmap_migrations.common.stderr import say
@@ -69,7 +69,7 @@ def attempt(cell: Cell, work: Callable[[Cell], None]) -> CellmapError | None:
     except Exception as failure:  # noqa: BLE001 - as in running.guard()
         return as_error(failure, cell.api)
     finally:
-        cell.close()
+        cell.closing.close()
     return None
 
 
@@ -168,19 +168,10 @@ def each(
         if not chosen and config.cell != ALL:
             reports.append(Report(cell=config.cell))
         for mapping in chosen:
-            report = Report(cell=mapping.uuid, name=mapping.name)
-            reports.append(report)
-            cell = Cell(
-                mapping,
-                api=api,
-                cells=cells,
-                settings=config,
-                stopping=stopping,
-                report=report,
-                identities=identities,
-            )
-            report.end(attempt(cell, work))
-            if isinstance(report.error, Stopped):
+            cell = make_cell(mapping, identities)
+            reports.append(cell.report)
+            cell.report.end(attempt(cell, work))
+            if isinstance(cell.report.error, Stopped):
                 return
 
 

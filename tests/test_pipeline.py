@@ -9,6 +9,7 @@ from cellmap_migrations.copying import read
 from cellmap_migrations.copying.batches import Batches, BatchSize
 from cellmap_migrations.copying.pipeline import Pipeline
 from cellmap_migrations.databases.database import Database
+from cellmap_migrations.operations.revisions import prepare
 from tests.books import assert_books_balance
 from tests.conftest import MakeCloud
 from tests.nova import poison
@@ -83,7 +84,7 @@ def test_no_other_batch_is_written_while_a_run_sleeps_after_one(
     cloud.configure(cellmap={"sleep_ratio": ratio})
 
     with opened(cloud, cell) as inside:
-        inside.prepare()
+        prepare(inside)
         pipeline = Pipeline(
             Batches(inside, "0001"),
             plan_of(inside),

@@ -120,7 +120,7 @@ def test_server_refuses_a_write_where_an_upgrade_only_reads(
 
     with opened(cloud, cell) as inside:
         with (
-            inside.source.engine.begin() as connection,
+            inside.database.engine.begin() as connection,
             pytest.raises(DATABASE_ERRORS, match=REFUSED),
         ):
             connection.execute(sa.text("UPDATE instances SET user_id = 'x'"))

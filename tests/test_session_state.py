@@ -189,7 +189,7 @@ def test_mariadb_keeps_to_the_limits_of_a_statement(make_cloud: MakeCloud) -> No
     with opened(cloud, cell) as inside:
         found = [
             tuple(database.read_once(sa.text(asked))[0])
-            for database in (inside.source, inside.api)
+            for database in (inside.database, inside.api)
         ]
 
     assert found == [(1, 1, 30.0)] * 2

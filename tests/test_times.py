@@ -93,6 +93,6 @@ def test_time_with_a_zone_is_one_in_utc(make_cloud: MakeCloud) -> None:
     zoned = sa.table("zoned", sa.column("id"), sa.column("at"))
 
     with opened(cloud, cell) as inside:
-        rows = inside.source.read(sa.select(zoned.c.at).order_by(zoned.c.id))
+        rows = inside.database.read(sa.select(zoned.c.at).order_by(zoned.c.id))
 
     assert [row.at for row in rows] == [datetime(2015, 10, 5, 10, 30, 1), None, None]  # noqa: DTZ001 - nova's are naive

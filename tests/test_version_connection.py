@@ -76,7 +76,8 @@ def test_what_was_committed_when_it_is_lost_is_counted(
         times += 1
         # There is a batch under way by then.
         if times == 3:
-            lose(cloud, connection.opened.exec_driver_sql(WHO[backend]).scalar_one())
+            assert connection.watched
+            lose(cloud, connection.watched.exec_driver_sql(WHO[backend]).scalar_one())
         use(connection)
 
     monkeypatch.setattr(versions.KeepAlive, "__call__", losing)

@@ -103,15 +103,25 @@ def narrow(
 
 
 class KeepAlive:
-    """Keeps a connection from being idle for so long that a proxy would cut it."""
+    """Uses an idle connection before a proxy cuts it."""
 
-    def __init__(self, opened: sa.Connection) -> None:
-        self.opened, self.used = opened, time.monotonic()
+    def __init__(self) -> None:
+        self.watched: sa.Connection | None = None
+        self.used = time.monotonic()
+
+    @contextmanager
+    def watching(self, connection: sa.Connection) -> Iterator[None]:
+        """Keep *connection* alive while the block runs."""
+        self.watched, self.used = connection, time.monotonic()
+        try:
+            yield
+        finally:
+            self.watched = None
 
     def __call__(self) -> None:
-        """Use the connection if that was long ago."""
-        if time.monotonic() - self.used > IDLE_SECONDS:
-            self.opened.execute(sa.select(1))
+        """Execute a short SELECT if the last one is more than IDLE_SECONDS ago."""
+        if self.watched and time.monotonic() - self.used > IDLE_SECONDS:
+            self.watched.execute(sa.select(1))
             self.used = time.monotonic()
 
 

@@ -15,7 +15,7 @@ from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import instances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
@@ -31,7 +31,7 @@ PATIENCE = 5.0
 class OtherCells:
     """The other cells, opened when first asked; one that cannot be is not retried."""
 
-    cells: dict[int, CellMapping]
+    cells: Mapping[int, CellMapping]
     settings: Settings
     stopping: Stopping
     opened: dict[int, Database | None] = field(default_factory=dict)
@@ -56,6 +56,11 @@ class OtherCells:
         fold = database.fold
         theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
         return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
+
+    def close(self) -> None:
+        """Close every database that was opened."""
+        for database in filter(None, self.opened.values()):
+            database.close()
 
     def silent(self) -> list[str]:
         """Return the cells that could not be asked."""

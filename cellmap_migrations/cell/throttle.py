@@ -95,6 +95,16 @@ class Throttle:
             # It may pass; until then there is a pause.
             return
 
+    def pause_or_stop(self, drain: Callable[[], object] = lambda: None) -> None:
+        """Pause between two batches if a signal asks for it, else go on.
+
+        *drain* ends the batches under way, before a pause. Raises Stopped or
+        PausedTooLong.
+        """
+        self.stopping.check_limits()
+        self.pause(drain)
+        self.keep_alive()
+
     def pause(self, drain: Callable[[], object] = lambda: None) -> None:
         """Return when nothing speaks against the next batch.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.cli import common
+from cellmap_migrations.operations.revisions import start_over
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +31,7 @@ def run(conf: cfg.ConfigOpts) -> int:
 
 def reset(cell: Cell) -> None:
     """Reset one cell."""
-    cell.start_over()
+    start_over(cell)
     cell.report.results.append(
         f"cell {cell.mapping}: forgotten; the next upgrade walks all of it"
     )

@@ -12,7 +12,6 @@ from alembic.config import Config
 from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.cli import config_path
 from cellmap_migrations.common.errors import AlembicRefused
-from cellmap_migrations.dry_run import DryRun
 from cellmap_migrations.operations import lasting, steps
 
 if TYPE_CHECKING:
@@ -56,11 +55,7 @@ def look(cell: Cell, revision: str) -> None:
     cell.report.details["dry_run"] = True
     refuse_empty(revision)
     heads = () if lasting.lost(cell) else versions.stamped(cell.api, cell.mapping.uuid)
-    dry = DryRun(cell)
-    try:
-        steps.do(versions.steps(Config(config_path.path()), revision, heads), dry)
-    finally:
-        dry.close()
+    steps.do(versions.steps(Config(config_path.path()), revision, heads), cell)
 
 
 # Asked for each cell of a fleet, most of which are at the same revision.

@@ -16,7 +16,7 @@ from oslo_upgradecheck.upgradecheck import Code, Result
 
 from cellmap_migrations import run
 from cellmap_migrations.bookkeeping import versions
-from cellmap_migrations.cell.cell import Cell
+from cellmap_migrations.cell.cell import Cell, make_cell
 from cellmap_migrations.common.background import at_once
 from cellmap_migrations.common.errors import (
     CellmapError,
@@ -31,13 +31,13 @@ from cellmap_migrations.comparing import sample
 from cellmap_migrations.comparing.differences import COMPARED, Kind, Tally, differences
 from cellmap_migrations.config import nova_conf
 from cellmap_migrations.config.settings import make
-from cellmap_migrations.copying import top_level
+from cellmap_migrations.copying import preflight
 from cellmap_migrations.copying.plan import ALWAYS, make_plan
 from cellmap_migrations.nova.cells import ALL, read
 from cellmap_migrations.nova.identities import Identities
 from cellmap_migrations.nova.tables import instance_mappings
 from cellmap_migrations.operations.repair import count_markers
-from cellmap_migrations.output.report import Report, tell
+from cellmap_migrations.output.report import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,9 +147,7 @@ LOST = (
 def problem(cell: Cell) -> Exception | None:
     """Open the database of *cell*, and return what keeps it from being read."""
     try:
-        # The property itself would open one cell after another: up to Python 3.11 all
-        # objects share its lock.
-        cell.source = cell.open()
+        _ = cell.opened
     # Cells are opened in threads; each problem is for the row of its own cell.
     except Exception as error:  # noqa: BLE001
         return error
@@ -202,8 +200,8 @@ def at_head(cell: Cell, *, hint: bool) -> Result:
 
 def equal(cell: Cell, *, full: bool) -> Result:
     """Compare the cell with its mappings."""
-    plan = make_plan(COMPARED, api=cell.api, cell=cell.source)
-    top_level.refuse_top_level(cell)
+    plan = make_plan(COMPARED, api=cell.api, cell=cell.database)
+    preflight.refuse_top_level(cell)
     tally = Tally()
     if full:
         looked_at = "all instances and mappings"
@@ -274,7 +272,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
         reached = result(f"{api.what}, {len(mappings)} cells")
         cells = self.cells(api, mappings)
         for cell in cells:
-            stack.callback(cell.close)
+            stack.callback(cell.closing.close)
         # At the same time, because those that are down take long.
         problems = at_once(*(partial(problem, cell) for cell in cells))
         return (
@@ -309,22 +307,10 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
 
     def cells(self, api: Database, mappings: Sequence[CellMapping]) -> list[Cell]:
         """Return the cells of *mappings*, not opened yet."""
-        shared: dict[str, Any] = {
-            "api": api,
-            "settings": self.settings,
-            "stopping": self.stopping,
-        }
-        identities = Identities(cells=mappings, **shared)
-        return [
-            Cell(
-                mapping,
-                cells=mappings,
-                report=Report(cell=mapping.uuid, name=mapping.name),
-                identities=identities,
-                **shared,
-            )
-            for mapping in mappings
-        ]
+        identities = Identities(
+            api=api, cells=mappings, settings=self.settings, stopping=self.stopping
+        )
+        return [make_cell(mapping, identities) for mapping in mappings]
 
 
 # What oslo.upgradecheck ends with when it could not check.

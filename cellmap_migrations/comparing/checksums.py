@@ -173,8 +173,8 @@ def instances_side(cell: Cell, plan: Plan, compared: Sequence[str] = ()) -> Side
         instances.c.uuid != PLACEHOLDER,
     )
     return Side(
-        database=cell.source,
-        checksum=checksum(cell, cell.source),
+        database=cell.database,
+        checksum=checksum(cell, cell.database),
         id=instances.c.id,
         uuid=instances.c.uuid,
         texts=[text(plan.columns[name]) for name in compared if name != CREATED_AT],
@@ -209,7 +209,7 @@ def mappings_side(
 
 def checksum(cell: Cell, database: Database) -> Checksum:
     """Return the aggregate for chunks; the cheap one where both sides are alike."""
-    alike = type(cell.source.backend) is type(cell.api.backend)
+    alike = type(cell.database.backend) is type(cell.api.backend)
     return database.backend.own_checksum if alike else database.backend.checksum
 
 

@@ -84,14 +84,52 @@ class Difference:
     verdict: Verdict | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """The instances and the mappings of a page of uuids, read in new transactions.
+
+    *mappings* are keyed by uuid. *orphans* are the uuids of mappings to this cell whose
+    instance the cell does not have.
+    """
+
+    verdicts: Sequence[Verdict]
+    mappings: dict[str, Any]
+    orphans: Sequence[str]
+
+    def differences(self, compared: Sequence[str]) -> list[Difference]:
+        """Return how the instances and the mappings differ, in *compared* columns."""
+        found = []
+        for verdict in self.verdicts:
+            mapping = self.mappings.get(verdict.instance.uuid)
+            if verdict.why or verdict.outcome in WRITTEN:
+                found.append(as_difference(KINDS[verdict.outcome], verdict))
+            elif verdict.outcome is Outcome.ALREADY and mapping is None:
+                why = "its mapping spells the uuid in another way"
+                found.append(as_difference(Kind.UNMAPPED, verdict, why))
+            elif verdict.outcome is Outcome.ALREADY:
+                found += in_columns(verdict, mapping, compared)
+        return found + [
+            Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
+            for uuid in self.orphans
+        ]
+
+
 def differences(
     cell: Cell, plan: Plan, compared: Sequence[str]
 ) -> Iterator[list[Difference]]:
-    """Yield pages of what differs, both ways, after a second look.
+    """Yield pages of differences in both directions, after a second look.
 
     *compared* are the columns to compare for instances that are mapped to this cell.
     uuids are compared to the byte, whatever the servers take for equal.
     """
+    for page in examined_pages(cell, plan, compared):
+        yield page.differences(compared)
+
+
+def examined_pages(
+    cell: Cell, plan: Plan, compared: Sequence[str]
+) -> Iterator[Examined]:
+    """Yield the rows at which the cell and its mappings differ, a page at a time."""
     ours, theirs = sides(cell, plan, compared)
     for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
         cell.keep_alive()
@@ -100,29 +138,23 @@ def differences(
 
 def examine(
     cell: Cell, plan: Plan, uuids: Sequence[str], compared: Sequence[str]
-) -> list[Difference]:
-    """Look at the instances and mappings of *uuids* now, and say how they differ."""
+) -> Examined:
+    """Read the instances and mappings of *uuids*, and decide about each instance."""
     asked = set(uuids)
-    rows = [row for row in read.by_uuids(cell.source, plan, uuids) if row.uuid in asked]
+    rows = read.by_uuids(cell.database, plan, uuids)
+    rows = [row for row in rows if row.uuid in asked]
     with cell.api.reading() as connection:
         mappings = exact(connection, uuids, compared)
-    found = []
-    for verdict in decide_rows(cell, plan, rows):
-        mapping = mappings.get(verdict.instance.uuid)
-        if verdict.why or verdict.outcome in WRITTEN:
-            found.append(as_difference(KINDS[verdict.outcome], verdict))
-        elif verdict.outcome is Outcome.ALREADY and mapping is None:
-            why = "its mapping spells the uuid in another way"
-            found.append(as_difference(Kind.UNMAPPED, verdict, why))
-        elif verdict.outcome is Outcome.ALREADY:
-            found += in_columns(verdict, mapping, compared)
-    here = {row.uuid for row in rows}
-    found += [
-        Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
-        for uuid, mapping in mappings.items()
-        if uuid in asked - here and mapping.cell_id == cell.mapping.id
-    ]
-    return found
+    missing = asked - {row.uuid for row in rows}
+    return Examined(
+        verdicts=decide_rows(cell, plan, rows),
+        mappings=mappings,
+        orphans=[
+            uuid
+            for uuid, mapping in mappings.items()
+            if uuid in missing and mapping.cell_id == cell.mapping.id
+        ],
+    )
 
 
 def as_difference(kind: Kind, verdict: Verdict, why: str = "") -> Difference:

@@ -26,7 +26,7 @@ from cellmap_migrations.comparing.checksums import (
 from cellmap_migrations.comparing.chunks import PAGE
 from cellmap_migrations.comparing.orphans import not_queued, select_present
 from cellmap_migrations.copying import decide, read
-from cellmap_migrations.copying.plan import ENOUGH, warn_of_another_database
+from cellmap_migrations.copying.preflight import ENOUGH, warn_of_another_database
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import instance_mappings, instances
 
@@ -77,7 +77,7 @@ def copies(cell: Cell, number: int, uuids: Sequence[str]) -> dict[str, Copy]:
     if number != cell.mapping.id:
         return cell.others.copies(number, uuids)
     fold = cell.api.fold
-    here = {fold(row[0]) for row in cell.source.read(select_present(uuids))}
+    here = {fold(row[0]) for row in cell.database.read(select_present(uuids))}
     return {uuid: Copy.LIVE if fold(uuid) in here else Copy.ABSENT for uuid in uuids}
 
 
@@ -211,7 +211,7 @@ def pages(cell: Cell, side: Side) -> Iterator[list[str]]:
 
 def what(cell: Cell, number: int) -> str:
     """Return the name and the address of the cell *number*."""
-    database = cell.source if number == cell.mapping.id else cell.others.open(number)
+    database = cell.database if number == cell.mapping.id else cell.others.open(number)
     return database.what if database else str(cell.cells[number])
 
 
@@ -273,7 +273,7 @@ class Losses:
             return None
         why = "; nova has not queued them for deletion" if self.unexplained else ""
         return Displaced(
-            database=self.cell.source.what,
+            database=self.cell.database.what,
             mappings=mappings,
             orphans=self.unexplained or self.orphans,
             elsewhere=why,
@@ -294,5 +294,7 @@ class Losses:
 def youngest(cell: Cell) -> datetime:
     """Return the highest created_at of the newest instances, or 1970 without any."""
     created_at = sa.select(instances.c.created_at).order_by(instances.c.id.desc())
-    times = [read.time_of(row[0]) for row in cell.source.read(created_at.limit(NEWEST))]
+    times = [
+        read.time_of(row[0]) for row in cell.database.read(created_at.limit(NEWEST))
+    ]
     return max(filter(None, times), default=BEFORE_NOVA)

@@ -67,7 +67,7 @@ def mend(
         .with_for_update()
     )
     mappings = exact(connection, uuids, [name])
-    rows = read.by_uuids_soon(cell.source, plan, uuids)
+    rows = read.by_uuids_soon(cell.database, plan, uuids)
     changed.clear()
     for (old, new), some in changes(cell, rows, mappings, name).items():
         connection.execute(

@@ -154,7 +154,7 @@ def lock(
 
 def present(cell: Cell, uuids: Sequence[str]) -> list[str]:
     """Return the uuids of the instances that the cell has, in either spelling."""
-    return [row[0] for row in cell.source.read_soon(select_present(uuids))]
+    return [row[0] for row in cell.database.read_soon(select_present(uuids))]
 
 
 def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:

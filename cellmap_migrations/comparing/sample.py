@@ -68,9 +68,9 @@ def differences(
     doubtful = [
         difference.uuid
         for some in paged(uuids)
-        for difference in examine(cell, plan, some, compared)
+        for difference in examine(cell, plan, some, compared).differences(compared)
     ]
     if doubtful:
         cell.stopping.wait(SECOND_LOOK)
     for some in paged(list(dict.fromkeys(doubtful))):
-        yield examine(cell, plan, some, compared)
+        yield examine(cell, plan, some, compared).differences(compared)

@@ -79,7 +79,7 @@ def decide_rows(cell: Cell, plan: Plan, rows: Sequence[Instance]) -> list[Verdic
     if not doubtful:
         return verdicts
     cell.stopping.wait(SECOND_LOOK)
-    again = decide_once(cell, read.by_ids(cell.source, plan, doubtful))
+    again = decide_once(cell, read.by_ids(cell.database, plan, doubtful))
     second = {verdict.instance.id: verdict for verdict in again}
     gone = Outcome.IN_FLIGHT
     return [

@@ -147,6 +147,6 @@ def without_mapped(cell: Cell, plan: Plan, page: Page) -> tuple[Page, int]:
         else:
             doubtful.append(uuid)
     asked = set(doubtful)
-    rows = read.by_uuids(cell.source, plan, doubtful) if doubtful else []
+    rows = read.by_uuids(cell.database, plan, doubtful) if doubtful else []
     rest = [*page.rest, *(row for row in rows if row.uuid in asked)]
     return replace(page, lines="\n".join(kept), plain=len(kept), rest=rest), already

@@ -125,7 +125,7 @@ class Pipeline:
                     return refused
                 continue
             page = result(self.reading)
-            self.cell.pause_or_stop(self.drain)
+            self.cell.throttle.pause_or_stop(self.drain)
             if self.refused:
                 return self.refused
             if page.rows > TOO_LARGE * self.pace.size:
@@ -143,7 +143,7 @@ class Pipeline:
         rows = min(self.pace.size, self.allowed())
         if after_id >= self.bound or rows == 0:
             return None
-        after = partial(pages.after, self.cell.source, self.plan, after_id)
+        after = partial(pages.after, self.cell.database, self.plan, after_id)
         return start(partial(after, bound=self.bound, rows=rows))
 
     def allowed(self) -> int:
@@ -207,7 +207,7 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
     By id, because ``created_at`` may be NULL and is not unique. Raises Stopped at a
     signal or a limit; what was committed stays, and the next run goes on after it.
     """
-    bound = read.highest_id(cell.source)
+    bound = read.highest_id(cell.database)
     pace = first_batch_size(cell, batches.rows)
     with cell.progress.walking(batches.upto_id, bound) as reached:
         pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
@@ -225,6 +225,6 @@ def by_itself(batches: Batches, plan: Plan, page: Page) -> None:
     if counts is not None:
         batches.advance(place, counts)
         return
-    source = batches.cell.source
+    source = batches.cell.database
     rows = read.between(source, plan, page.after_id, page.upto_id, sa.true())
     commit_rows(batches, plan, rows, page.upto_id)

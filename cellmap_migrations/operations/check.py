@@ -16,7 +16,7 @@ from cellmap_migrations.comparing.differences import (
 from cellmap_migrations.comparing.evidence import Losses, gather
 from cellmap_migrations.comparing.orphans import elsewhere
 from cellmap_migrations.comparing.strays import Strays
-from cellmap_migrations.copying import top_level
+from cellmap_migrations.copying import preflight
 from cellmap_migrations.copying.plan import make_plan
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def check(cell: Cell) -> None:
     database that must not be a cell, and TopLevelDoubt.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
-    plan = make_plan(columns, api=cell.api, cell=cell.source)
-    top_level.refuse_top_level(cell)
+    plan = make_plan(columns, api=cell.api, cell=cell.database)
+    preflight.refuse_top_level(cell)
     doubts = gather(cell, plan)
     tally, losses = Tally(), Losses(cell, plan)
     for page in differences(cell, plan, list(plan.columns)):

@@ -17,6 +17,7 @@ from cellmap_migrations.common.stderr import say
 from cellmap_migrations.copying import decide
 from cellmap_migrations.nova.cells import ask_each
 from cellmap_migrations.nova.tables import PLACEHOLDER, instances
+from cellmap_migrations.operations.revisions import start_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,4 +169,4 @@ def forget_outlived(cell: Cell) -> None:
         tables.create_tables(cell.api)
         again = lost(cell)
     if again:
-        cell.start_over()
+        start_over(cell)

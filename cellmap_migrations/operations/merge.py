@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.tables import host_mappings, instance_mappings
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, MOST, Moved, not_undone
+from cellmap_migrations.operations.revisions import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +80,7 @@ class Moving:
         done: Counter[str] = Counter()
         for name, table in merge_rows.TABLES.items():
             for rows in self.pages(table, lambda: min(pace.size, MOST)):
-                self.cell.pause_or_stop()
+                self.cell.throttle.pause_or_stop()
                 started = time.monotonic()
                 ids = [row.id for row in self.choose(table, rows)]
                 done[name] += self.move(batches, table, ids)
@@ -170,6 +172,8 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
     Raises NotADuplicate, DifferentDatabases, DuplicateAnswers, MostlyElsewhere,
     MappingsLeft or Stopped, among others.
     """
+    connect = partial(merge_refusals.connect_kept, cell.identities)
+    cell = replace(cell, connect=connect, found=[])
     duplicate = merge_refusals.find(cell, selector)
     (merge_refusals.refuse_alive if gone else merge_refusals.refuse_different)(
         cell, duplicate
@@ -183,7 +187,7 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
         here = found[instance_mappings.name] + work.moved_before()
         merge_refusals.refuse_most(cell, duplicate, work.left, here)
     if not dry_run:
-        cell.prepare()
+        prepare(cell)
         found = work.run(Batches(cell, MERGE))
     tell(cell, duplicate, found, dry_run=dry_run)
     merge_refusals.refuse_left(cell, duplicate, work.left)

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Tally
+    from cellmap_migrations.databases.database import Database
     from cellmap_migrations.databases.status import Identity
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
 
 
 # nova finds cell0 by this uuid.
@@ -57,17 +59,22 @@ def find(cell: Cell, selector: str) -> CellMapping:
     return found
 
 
-def open_kept(cell: Cell) -> Identity:
-    """Open the database of the cell that is kept, and return its identity.
+def connect_kept(
+    identities: Identities, mapping: CellMapping
+) -> tuple[Database, Identity]:
+    """Return the database of the cell that is kept, and its identity.
 
-    It may be the database of other cells too, which ``Cell.open`` refuses. Raises
-    ApiDatabaseAsCell, NotACellDatabase or what ``connecting.connect_cell`` raises.
+    Other cells may have the same database. Raises ApiDatabaseAsCell and the errors of
+    ``cells.connect_cell``.
     """
-    cell.source = cells.connect_cell(cell.mapping, cell.settings, cell.stopping)
-    identity = cell.identities.identify(cell.mapping, cell.source)
-    cell.database_name = identity.name
-    plan.make_plan({}, api=cell.api, cell=cell.source)
-    return identity
+    database = cells.connect_cell(mapping, identities.settings, identities.stopping)
+    return database, identities.identify(mapping, database)
+
+
+def identify_kept(cell: Cell) -> Identity:
+    """Open the database of the cell that is kept; raise NotACellDatabase."""
+    plan.make_plan({}, api=cell.api, cell=cell.database)
+    return cell.opened[1]
 
 
 def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
@@ -75,7 +82,7 @@ def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
 
     Raises DuplicateSilent if the duplicate's does not answer.
     """
-    mine = open_kept(cell)
+    mine = identify_kept(cell)
     try:
         theirs = ask(cell, duplicate)
     except Unreachable as error:
@@ -91,7 +98,7 @@ def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
 
     An address that is NULL or no URL leads to no database either.
     """
-    mine = open_kept(cell)
+    mine = identify_kept(cell)
     try:
         theirs = ask(cell, duplicate)
     except (Unreachable, DatabaseMissing, CellUrlUnusable, UrlUnusable):

@@ -12,6 +12,7 @@ from cellmap_migrations.common.errors import MergeIsFinal, UnknownCell
 from cellmap_migrations.copying.batches import Batches, room
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
+from cellmap_migrations.operations.revisions import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,10 +63,10 @@ def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counte
     done: Counter[str] = Counter()
     if not ours:
         return done
-    cell.prepare()
+    prepare(cell)
     batches = Batches(cell, MERGE)
     for number, moved in ours.items():
-        cell.pause_or_stop()
+        cell.throttle.pause_or_stop()
         room(cell, len(moved.ids))
         done[moved.table] += give_back(batches, number, moved, duplicate)
     return done

@@ -30,7 +30,7 @@ def prove_mapped(batches: Batches, plan: Plan) -> None:
     cell = batches.cell
     columns = [name for name in COMPARED if name in plan.columns]
     if equal(cell, plan, columns):
-        cell.proved.update(columns)
+        cell.equal_columns.update(columns)
         conclude(cell, Tally())
         return
     left = Mending(batches, plan, kinds=MAPPINGS).run()

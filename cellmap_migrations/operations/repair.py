@@ -17,9 +17,11 @@ from cellmap_migrations.comparing.orphans import must_stay
 from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.batches import Batches, allowed, room
-from cellmap_migrations.copying.plan import make_plan, refuse_copy
+from cellmap_migrations.copying.plan import make_plan
+from cellmap_migrations.copying.preflight import refuse_copy
 from cellmap_migrations.nova.tables import MARKER, instance_mappings, utcnow
 from cellmap_migrations.operations.proof import refuse
+from cellmap_migrations.operations.revisions import prepare
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell.cell import Cell
@@ -46,7 +48,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     operator has to decide, or Unasked.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
-    plan = make_plan(columns, api=cell.api, cell=cell.source)
+    plan = make_plan(columns, api=cell.api, cell=cell.database)
     refuse_copy(cell, plan)
     refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
@@ -67,7 +69,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         losses.refuse()
         markers = count_markers(cell.api, cell.settings)
     else:
-        cell.prepare()
+        prepare(cell)
         batches = Batches(cell, REPAIR)
         mending = Mending(batches, plan, kinds=kinds, compared=compared, strangers=True)
         left = mending.run()

@@ -30,7 +30,7 @@ def unmap(cell: Cell, batches: Batches) -> None:
     ours = inserted_by(cell.mapping, batches.revision)
     reached, left = 0, 0
     while True:
-        cell.pause_or_stop()
+        cell.throttle.pause_or_stop()
         rows = cell.api.read(
             sa.select(instance_mappings)
             .with_only_columns(

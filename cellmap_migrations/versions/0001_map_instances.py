@@ -1,6 +1,11 @@
 """Map every instance of the cell."""
 
-from cellmap_migrations import Cell, deleted_or_soft_deleted
+from cellmap_migrations import (
+    Cell,
+    deleted_or_soft_deleted,
+    map_instances,
+    unmap_instances,
+)
 
 revision = "0001"
 down_revision = None
@@ -10,7 +15,8 @@ removes_mappings = True
 
 def upgrade(cell: Cell) -> None:
     """Give each instance of the cell its row in ``instance_mappings``."""
-    cell.map_instances(
+    map_instances(
+        cell,
         revision,
         columns={
             "project_id": "project_id",
@@ -23,4 +29,4 @@ def upgrade(cell: Cell) -> None:
 
 def downgrade(cell: Cell) -> None:
     """Remove the mappings that this revision inserted and nobody has changed since."""
-    cell.unmap_instances(revision)
+    unmap_instances(cell, revision)

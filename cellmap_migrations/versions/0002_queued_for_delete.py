@@ -5,7 +5,7 @@ map_instances still does (18.2.0 and later); populate_queued_for_delete only eve
 looks at NULL.
 """
 
-from cellmap_migrations import Cell, deleted_or_soft_deleted
+from cellmap_migrations import Cell, deleted_or_soft_deleted, forget, reconcile
 
 revision = "0002"
 down_revision = "0001"
@@ -13,11 +13,15 @@ down_revision = "0001"
 
 def upgrade(cell: Cell) -> None:
     """Flag the mappings of deleted and soft-deleted instances."""
-    cell.reconcile(
-        revision, "queued_for_delete", deleted_or_soft_deleted, before=down_revision
+    reconcile(
+        cell,
+        revision,
+        "queued_for_delete",
+        deleted_or_soft_deleted,
+        before=down_revision,
     )
 
 
 def downgrade(cell: Cell) -> None:
     """Forget that it was done; a right flag is right whoever set it."""
-    cell.forget(revision)
+    forget(cell, revision)

@@ -15,7 +15,6 @@ from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.config import settings
 from cellmap_migrations.nova import cells
 from cellmap_migrations.nova.identities import Identities
-from cellmap_migrations.output.report import Report
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Extra, Finished, x_options
 from tests.nova.cloud import ROOT, Cloud
@@ -63,18 +62,11 @@ def opened(cloud: Cloud, cell: Cell) -> Iterator[cell_module.Cell]:
     config, stopping = settings.load(chosen), Stopping()
     with run.opened_api(config, stopping) as api:
         mappings = cells.read(api)
-        inside = cell_module.Cell(
-            cells.find(mappings, config)[0],
-            api=api,
-            cells=mappings,
-            settings=config,
-            stopping=stopping,
-            report=Report(),
-            identities=Identities(
-                api=api, cells=mappings, settings=config, stopping=stopping
-            ),
+        identities = Identities(
+            api=api, cells=mappings, settings=config, stopping=stopping
         )
+        inside = cell_module.make_cell(cells.find(mappings, config)[0], identities)
         try:
             yield inside
         finally:
-            inside.close()
+            inside.closing.close()

@@ -1,7 +1,8 @@
-"""Recognise the top-level database of cells v1, whose instances live in other cells.
+"""Refuse a database that holds copies of other cells' instances, before any write.
 
-Until Stein, nova kept a copy of every instance there, and wrote the name of the child
-cell into ``instances.cell_name``. No other nova database has values in this column.
+One kind is the top-level database of cells v1. Until Stein, nova kept a copy of every
+instance there, and wrote the name of the child cell into ``instances.cell_name``. No
+other nova database has values in this column.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.common.errors import (
+    CopiedCell,
     MappedToTopLevel,
     TopLevelCell,
     TopLevelDoubt,
 )
+from cellmap_migrations.common.stderr import say
+from cellmap_migrations.copying import decide, read
 from cellmap_migrations.nova.rules import Copy
-from cellmap_migrations.nova.tables import instances
+from cellmap_migrations.nova.tables import PLACEHOLDER, instances
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.copying.plan import Plan
     from cellmap_migrations.databases.database import Database
 
 
@@ -38,8 +44,8 @@ def refuse_top_level(cell: Cell) -> None:
     TopLevelDoubt if a cell that cannot be asked may have them. The other cells are
     not asked if the column has no value.
     """
-    sample = live(cell.source)
-    names = named(cell.source, sample)
+    sample = live(cell.database)
+    names = named(cell.database, sample)
     if not names:
         return
     owners: Counter[str] = Counter()
@@ -89,3 +95,51 @@ def named(database: Database, uuids: Sequence[str]) -> list[str]:
         instances.c.uuid.in_(uuids), instances.c.cell_name != ""
     )
     return [row[0] for row in database.read(select)]
+
+
+def refuse_copy(cell: Cell, plan: Plan) -> None:
+    """Raise CopiedCell if most live instances live in one other cell as well.
+
+    That is what two names for one database look like, which comparing their URLs
+    cannot find out, or a restored copy of a cell. Fewer than ENOUGH say nothing.
+    Raises TopLevelCell, TopLevelDoubt or MappedToTopLevel where one of the two is the
+    top-level database of cells v1.
+    """
+    refuse_top_level(cell)
+    sample = [
+        row for row in read.live(cell.database, plan, SAMPLE) if row.uuid != PLACEHOLDER
+    ]
+    if len(sample) < ENOUGH:
+        return
+    mapped = cell.api.again(
+        lambda: decide.find_mappings(cell.api, [row.uuid for row in sample])
+    )
+    owners = Counter(
+        found.cell_id
+        for found in mapped.values()
+        if found.cell_id not in (None, cell.mapping.id)
+    )
+    if not owners:
+        return
+    owner, count = owners.most_common(1)[0]
+    if owner is None or count * 2 <= len(sample):
+        return
+    theirs = [
+        found.instance_uuid for found in mapped.values() if found.cell_id == owner
+    ]
+    copies = Counter(cell.others.copies(owner, theirs).values())[Copy.LIVE]
+    if copies * 2 > len(sample):
+        refuse_mapped_to_top_level(cell, owner, theirs)
+        other = str(cell.cells.get(owner, owner))
+        raise CopiedCell(str(cell.mapping), other, copies, len(sample))
+
+
+def warn_of_another_database(cell: Cell) -> None:
+    """Say so if the open database is another one than at the cell's last batch."""
+    now = cell.database_name[: journal.WIDTH]
+    before = journal.last_database(cell.api, cell.mapping.uuid)
+    if now and before and now != before:
+        say(
+            f"warning: cell {cell.mapping}: its database is {now}; at the last batch "
+            f"it was {before}"
+        )

@@ -1,0 +1,115 @@
+"""Count what an upgrade would do to a cell, from one comparison; write nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from cellmap_migrations.bookkeeping.tables import MENDED
+from cellmap_migrations.comparing.checksums import instances_side, ranges
+from cellmap_migrations.comparing.differences import (
+    COMPARED,
+    KINDS,
+    Kind,
+    Tally,
+    as_difference,
+    examined_pages,
+    in_columns,
+)
+from cellmap_migrations.comparing.evidence import Losses
+from cellmap_migrations.nova.rules import WRITTEN, Outcome
+from cellmap_migrations.nova.tables import PLACEHOLDER, instances
+from cellmap_migrations.operations import proof
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.differences import Examined
+    from cellmap_migrations.copying.plan import Plan
+
+# With these an instance has, after an upgrade, a mapping that was there before.
+KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
+
+
+def count_outcomes(cell: Cell, plan: Plan) -> None:
+    """Count the outcome of every instance, as an upgrade from the start would end.
+
+    A row that only the database would refuse is not foreseen. Raises the errors that
+    would keep the revision from being stamped: RowsLeft, Unasked or
+    InstancesMissing.
+    """
+    counts = count_instances(cell, plan)
+    left, losses = Tally(), Losses(cell, plan)
+    compared = [name for name in COMPARED if name in plan.columns]
+    for page in examined_pages(cell, plan, compared):
+        differing = [
+            each for each in page.verdicts if each.outcome is not Outcome.ALREADY
+        ]
+        counts.update(each.outcome for each in differing)
+        counts[Outcome.ALREADY] -= len(differing)
+        left.add(
+            as_difference(KINDS[each.outcome], each)
+            for each in page.verdicts
+            if each.why
+        )
+        losses.count(page.orphans)
+    cell.report.count(Counter({each.value: n for each, n in counts.items()}))
+    losses.refuse(sum(counts[each] for each in WRITTEN))
+    proof.conclude(cell, left)
+
+
+def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
+    """Return how many instances are not compared, and how many are."""
+    counts: Counter[Outcome] = Counter()
+    placeholder = instances.c.uuid == PLACEHOLDER
+    hidden = sa.func.coalesce(plan.hidden, sa.false())
+    outcome = sa.case(
+        (placeholder, Outcome.PLACEHOLDER.value),
+        (hidden, Outcome.HIDDEN.value),
+        else_=Outcome.ALREADY.value,
+    )
+    select = sa.select(outcome, sa.func.count()).group_by(outcome)
+    for after_id, upto_id in ranges(instances_side(cell, plan), cell.stopping):
+        some = select.where(instances.c.id > after_id, instances.c.id <= upto_id)
+        for name, count in cell.database.read(some):
+            counts[Outcome(name)] += count
+    return counts
+
+
+def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:
+    """Count the mappings in which *column* would be corrected."""
+    # Without 0001 in this run, no mapping is filled or moved before.
+    mapped = any(cell.report.counts[each.value] for each in KEPT)
+    outcomes = KEPT if mapped else (Outcome.ALREADY,)
+    count, losses = 0, Losses(cell, plan)
+    for page in examined_pages(cell, plan, [column]):
+        losses.count(page.orphans)
+        count += wrong_values(page, column, outcomes)
+    losses.refuse()
+    cell.report.count(Counter({MENDED: count}))
+
+
+def wrong_values(page: Examined, column: str, outcomes: Collection[Outcome]) -> int:
+    """Return how many mappings have another value in *column* than the cell.
+
+    Instances with another outcome than *outcomes* are left out. A NULL in the cell
+    corrects nothing. The flag of a mapping that is moved is set in the same statement as
+    its cell.
+    """
+    count = 0
+    for verdict in page.verdicts:
+        mapping = page.mappings.get(verdict.instance.uuid)
+        moved = verdict.outcome is Outcome.MOVED
+        if (
+            mapping is None
+            or verdict.outcome not in outcomes
+            or (moved and column == Kind.QUEUED_FOR_DELETE.value)
+        ):
+            continue
+        kinds = [each.kind for each in in_columns(verdict, mapping, [column])]
+        if Kind(column) in kinds and verdict.instance.values[column] is not None:
+            count += 1
+    return count
