@@ -10,11 +10,13 @@ import sqlalchemy as sa
 from benchmarks.cloud import Bench
 from benchmarks.measure import alembic
 from benchmarks.ratio import Ratio
-from tests.nova.boots import Boot, Boots
+from tests.harness.boots import Boot, Boots
 
 # Until connections are open and caches warm.
 WARM_SECONDS = 2.0
+
 ALONE_SECONDS = 10.0
+
 PERCENTILES: Mapping[str, Callable[[list[float]], float]] = MappingProxyType(
     {
         "p50": median,

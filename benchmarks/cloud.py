@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers import Server
-from tests.nova.cloud import Cloud
+from tests.harness.cloud import Cloud
 
 # How each server makes numbers and uuids without a client.
 NUMBERS = {
@@ -18,6 +18,7 @@ NUMBERS = {
     "sqlite": "(WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n "
     "WHERE seq < {rows}) SELECT seq FROM n)",
 }
+
 UUID = {
     # Not UUID(): that one grows with the time, which flatters every index.
     "mysql": "LOWER(CONCAT_WS('-', HEX(RANDOM_BYTES(4)), HEX(RANDOM_BYTES(2)), "
@@ -26,12 +27,15 @@ UUID = {
     "sqlite": "LOWER(HEX(RANDOMBLOB(4)) || '-' || HEX(RANDOMBLOB(2)) || '-' || "
     "HEX(RANDOMBLOB(2)) || '-' || HEX(RANDOMBLOB(2)) || '-' || HEX(RANDOMBLOB(6)))",
 }
+
 CREATED = {
     "mysql": "'2015-10-15' + INTERVAL seq SECOND",
     "postgresql": "timestamp '2015-10-15' + seq * interval '1 second'",
     "sqlite": "DATETIME('2015-10-15', seq || ' seconds') || '.000000'",
 }
+
 FALSE = {"mysql": "0", "postgresql": "FALSE", "sqlite": "0"}
+
 INSTANCES = (
     "INSERT INTO instances (uuid, created_at, updated_at, launched_at, project_id, "
     "user_id, vm_state, deleted, hidden, display_name, hostname, host, node, "
@@ -46,8 +50,10 @@ INSTANCES = (
     "'compute-' || (seq % 300), 2048, 1, 20, 0, 1, "
     "'0c2b4f6e-9d1a-4c3b-8e7f-5a6d7c8b9e0f', 'r-' || seq, 'nova' FROM {numbers}"
 )
+
 # A server that still writes what was before gets no fair start.
 REST_SECONDS = 2.0
+
 DIRTY = (
     "SELECT variable_value FROM information_schema.global_status "
     "WHERE variable_name = 'Innodb_buffer_pool_pages_dirty'"

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cellmap_migrations.testing.process import Running
-from tests.nova.cloud import Cloud
+from tests.harness.cloud import Cloud
 
 # Longer than anything that is measured here, in seconds.
 TIMEOUT = 7200
+
 # Runs a module as `python -m` does, and says what its memory was at most. Not
 # getrusage(): the peak there is at first that of the process that started this one.
 WRAPPER = """

@@ -8,10 +8,11 @@ from benchmarks.cloud import fill
 from benchmarks.measure import command
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers import Server
-from tests.nova.asking import NEWEST, Nova
-from tests.nova.manage import NovaCloud
+from tests.harness.asking import NEWEST, Nova
+from tests.harness.manage import NovaCloud
 
 REPEATS = 2
+
 # Nova keeps one for each instance, and reads it with the instance.
 INFO_CACHES = (
     "INSERT INTO instance_info_caches (created_at, instance_uuid, network_info, "

@@ -15,10 +15,12 @@ from rich.table import Table
 
 from benchmarks.ratio import Ratio
 from benchmarks.servers import SERVERS
-from tests.nova.asking import NEWEST
+from tests.harness.asking import NEWEST
 
 LIBRARIES = ("cellmap-migrations", "alembic", "SQLAlchemy", "PyMySQL", "psycopg")
+
 NAMES = {"mysql": "MariaDB", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
 MET = {None: "", True: "met", False: "missed"}
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from cellmap_migrations.testing import BACKENDS, plugin
 from cellmap_migrations.testing.servers import NotInstalled, Server, kind_of_server
-from tests.controller import Controller
-from tests.nova import certificates, second_look
-from tests.nova.cloud import Cloud
-from tests.wheel import Installed
+from tests.harness import certificates, second_look
+from tests.harness.cloud import Cloud
+from tests.harness.controller import Controller
+from tests.harness.wheel import Installed
 
 
 class MakeCloud(Protocol):
@@ -32,16 +32,16 @@ class MakeCloud(Protocol):
 LONG = (
     "upgrade_job/test_nova_34.py",
     "upgrade_job/test_nova_19.py",
-    "test_poolers.py",
+    "faults/test_poolers.py",
     "faults/test_galera.py",
-    "test_addresses.py",
-    "test_guards.py",
-    "test_converted.py",
-    "test_check.py",
-    "test_table_refusals.py",
-    "test_repair.py",
+    "unit/comparing/test_addresses.py",
+    "promises/test_guards.py",
+    "unit/comparing/test_converted.py",
+    "unit/operations/test_check.py",
+    "unit/copying/test_table_refusals.py",
+    "unit/operations/test_repair.py",
     "faults/test_kills.py",
-    "test_readme.py",
+    "promises/test_readme.py",
 )
 
 MakeController: TypeAlias = Callable[[Cloud], Controller]

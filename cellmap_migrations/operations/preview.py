@@ -96,8 +96,7 @@ def wrong_values(page: Examined, column: str, outcomes: Collection[Outcome]) -> 
     """Return how many mappings have another value in *column* than the cell.
 
     Instances with another outcome than *outcomes* are left out. A NULL in the cell
-    corrects nothing. The flag of a mapping that is moved is set in the same statement as
-    its cell.
+    corrects nothing. The flag of a moved mapping is set together with its cell.
     """
     count = 0
     for verdict in page.verdicts:

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.process import Extra, Running
-from tests.books import HEAD, assert_books_balance, total, walked
-from tests.nova.cloud import Cloud, text
-from tests.nova.galera import Cluster
-from tests.nova.inside import cellmap_inside
+from tests.harness.books import HEAD, assert_books_balance, total, walked
+from tests.harness.cloud import Cloud
+from tests.harness.galera import Cluster
+from tests.harness.inside import cellmap_inside
 
 BATCHES = 40
+
 OURS = ("cellmap_journal", "cellmap_version")
+
 TABLES = ("instance_mappings", *OURS)
+
 SECONDS = 900.0
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from cellmap_migrations.testing.servers.daemon import give, run
 from cellmap_migrations.testing.servers.network import NetworkServer
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
-from tests.nova.waiting import wait_for
-from tests.replicas import Primary, folders_for, serving
+from tests.harness.replicas import Primary, folders_for, serving
+from tests.harness.waiting import wait_for
 
 ROOM = "2g"
 

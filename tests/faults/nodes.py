@@ -12,13 +12,15 @@ from random import Random
 from cellmap_migrations.testing.process import Running
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER
 from tests.faults.copying import BATCHES, SECONDS, Copy
-from tests.nova.cloud import wait_frozen
-from tests.nova.galera import status
-from tests.nova.proxy import Proxy
-from tests.nova.waiting import wait_for
+from tests.harness.cloud import wait_frozen
+from tests.harness.galera import status
+from tests.harness.proxy import Proxy
+from tests.harness.waiting import wait_for
 
 COMMIT = re.compile(rb"\bCOMMIT\b")
+
 INSERT = "after INSERT INTO instance_mappings"
+
 FAILURES = "wsrep_local_cert_failures"
 
 

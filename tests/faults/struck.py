@@ -5,15 +5,18 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.process import Finished, Running
-from tests.books import HEAD, assert_books_balance, kept, total, walked
-from tests.nova.cloud import Cloud, text
-from tests.nova.inside import alembic_inside
+from tests.harness.books import HEAD, assert_books_balance, kept, total, walked
+from tests.harness.cloud import Cloud
+from tests.harness.inside import alembic_inside
 
 BATCH = 10
+
 # Every so many of a cell's first servers, nova has mapped one rightly, one to no cell
 # and one to another cell than the one that holds it.
 STEP, NONE, ELSEWHERE = 20, 7, 13
+
 RUNS = 3
 
 

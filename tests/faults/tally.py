@@ -7,15 +7,20 @@ from itertools import groupby
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
-from tests.nova.cloud import ROOT
+from tests.harness.cloud import ROOT
 
 if TYPE_CHECKING:
     import pytest
 
+
 DATABASES = {"mysql": "MariaDB", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
 PAGE = ROOT / "docs" / "reliability.rst"
+
 TABLE = re.compile(r"(\.\. measured\n\n)(.*?)(\n\n\.\. end of measured\n)", re.DOTALL)
+
 HEADS = ("what happened", "database", "times", "exit codes of the runs")
+
 KEY = "tally"
 
 

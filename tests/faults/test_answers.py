@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeCloud
 from tests.faults.struck import BATCH, Struck
 from tests.faults.tally import Tally
-from tests.nova.proxy import Break, Proxy
+from tests.harness.proxy import Break, Proxy
 
 COMMIT, SETTING = re.compile(rb"\bCOMMIT\b"), b"ISOLATION LEVEL"
 

@@ -11,11 +11,13 @@ from cellmap_migrations.testing.process import Running
 from tests.faults.disks import Small, small_server
 from tests.faults.struck import Struck
 from tests.faults.tally import Tally
-from tests.nova.cloud import Cloud
-from tests.nova.inside import last_line
+from tests.harness.cloud import Cloud
+from tests.harness.inside import last_line
 
 ROWS, BATCH = 8_000, 500
+
 IMPATIENT = {"attempts": "3"}
+
 CAUSE = {"mysql": "is full", "postgresql": "No space left on device"}
 
 

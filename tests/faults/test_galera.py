@@ -11,15 +11,15 @@ import pytest
 from cellmap_migrations.bookkeeping import tables, versions
 from cellmap_migrations.common import background
 from cellmap_migrations.testing.process import Finished, Running
-from tests.books import HEAD
 from tests.faults import nodes
 from tests.faults.copying import Copy
 from tests.faults.tally import Tally
-from tests.nova.cloud import Cloud
-from tests.nova.galera import Cluster, longest
-from tests.nova.inside import alembic_inside, opened
-from tests.nova.waiting import wait_for
-from tests.replicas import folders_for
+from tests.harness.books import HEAD
+from tests.harness.cloud import Cloud
+from tests.harness.galera import Cluster, longest
+from tests.harness.inside import alembic_inside, opened
+from tests.harness.replicas import folders_for
+from tests.harness.waiting import wait_for
 
 Cause = Callable[[Copy, random.Random], AbstractContextManager[Sequence[Running]]]
 

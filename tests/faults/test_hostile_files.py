@@ -6,10 +6,11 @@ import pytest
 
 from tests.faults.hostile import SECRET
 from tests.faults.told import assert_told
-from tests.nova.cloud import Cloud
-from tests.nova.inside import alembic_inside
+from tests.harness.cloud import Cloud
+from tests.harness.inside import alembic_inside
 
 LOOP = "[api_database]\nconnection = {}\n[database]\nconnection = {}\n"
+
 CONTENTS = [
     pytest.param(LOOP.format("$connection", "x"), id="loop of one"),
     pytest.param(
@@ -45,7 +46,9 @@ def test_content_of_nova_conf_is_refused(
 
 
 PATHS = ["", "/", "loop", "file/x", "a\0b", "x" * 5_000, "\ud800", "/proc/self/mem"]
+
 PATHS += [f"{begin}nova:{SECRET}@db" for begin in ("://", "mysql://x/../../")]
+
 PATHS += [f"mysql://nova:{SECRET}@{'x' * 5_000}", f"file/://nova:{SECRET}@db"]
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.faults import hostile
 from tests.faults.tally import Tally
 from tests.faults.told import assert_told
-from tests.nova.cloud import Cloud
-from tests.nova.inside import alembic_inside, cellmap_inside
+from tests.harness.cloud import Cloud
+from tests.harness.inside import alembic_inside, cellmap_inside
 
 BASE = (
     f"mysql+pymysql://nova:{hostile.SECRET}@127.0.0.1:1/nova?password={hostile.SECRET}"

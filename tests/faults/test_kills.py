@@ -8,17 +8,19 @@ import pytest
 from tests.conftest import MakeCloud
 from tests.faults.struck import Struck
 from tests.faults.tally import Tally
-from tests.nova.traffic import Traffic
-from tests.nova.waiting import wait_for
-from tests.test_resume import AT_THE_END, MOMENTS
+from tests.harness.traffic import Traffic
+from tests.harness.waiting import wait_for
+from tests.promises.test_resume import AT_THE_END, MOMENTS
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
 KILLED = pytest.mark.fault(
     "a run was killed at a random moment, nova at work meanwhile"
 )
+
 # Those of the walk that are drawn each time; each costs a batch or two.
 WALKING = 3
+
 # Of the revision behind the first one, in the order of a run.
 MENDING = (
     "after FOR UPDATE #1",
@@ -27,7 +29,6 @@ MENDING = (
     "before UPDATE cellmap_version #1",
     "after UPDATE cellmap_version #1",
 )
-
 
 # Which revision is recorded after the last of these. On PostgreSQL a statement of
 # Alembic's is in a transaction of its own, which was not committed yet.

@@ -10,20 +10,24 @@ import pytest
 from tests.conftest import MakeCloud
 from tests.faults.struck import BATCH, Struck
 from tests.faults.tally import Tally
-from tests.nova.cloud import Cloud
-from tests.nova.inside import last_line
-from tests.nova.waiting import wait_for
+from tests.harness.cloud import Cloud
+from tests.harness.inside import last_line
+from tests.harness.waiting import wait_for
 
 # How long a lock is held in earnest, in seconds.
 LONG = 30.0
+
 ROWS = "UPDATE instance_mappings SET user_id = 'x'"
+
 TABLE = {
     "mysql": "LOCK TABLES instance_mappings WRITE",
     "postgresql": "LOCK TABLE instance_mappings IN ACCESS EXCLUSIVE MODE",
 }
+
 # The next attempt at what meets the lock: that of a page of lines came first, and to
 # describe a table PostgreSQL waits for it.
 ROWS_AGAIN = dict.fromkeys(TABLE, "before INSERT INTO instance_mappings #3")
+
 TABLE_AGAIN = {
     "mysql": "before FROM instance_mappings #2",
     "postgresql": "before pg_attribute.attname AS name #2",

@@ -11,14 +11,16 @@ from cellmap_migrations.testing.servers import Server
 from tests.conftest import MakeCloud
 from tests.faults.struck import BATCH, Struck
 from tests.faults.tally import Tally
-from tests.nova.cloud import Cloud
-from tests.nova.inside import last_line
-from tests.nova.waiting import wait_for
+from tests.harness.cloud import Cloud
+from tests.harness.inside import last_line
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
 OTHER = {"mysql": "postgresql", "postgresql": "mysql"}
+
 SETTING = {"mysql": "read_only", "postgresql": "default_transaction_read_only"}
+
 SWITCH = {
     "mysql": ["SET GLOBAL {} = {}"],
     "postgresql": ["ALTER SYSTEM SET {} = {}", "SELECT pg_reload_conf()"],

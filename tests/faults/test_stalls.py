@@ -15,8 +15,8 @@ from cellmap_migrations.databases.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.faults.struck import Struck
 from tests.faults.tally import Tally
-from tests.nova.inside import alembic_inside
-from tests.nova.proxy import Break, Proxy
+from tests.harness.inside import alembic_inside
+from tests.harness.proxy import Break, Proxy
 
 # Seconds until a run that is in a hurry takes a silence for a fault.
 HURRY = 3

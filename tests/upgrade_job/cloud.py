@@ -5,12 +5,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.rows import CELL0
 from cellmap_migrations.testing.schema import cell_tables
 from cellmap_migrations.testing.servers import Server
-from tests.nova.asking import Nova
-from tests.nova.cloud import text
-from tests.nova.manage import NovaCloud
+from tests.harness.asking import Nova
+from tests.harness.manage import NovaCloud
 
 NAMES = ("cell0", "cell1", "cell2")
 

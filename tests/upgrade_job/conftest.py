@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from cellmap_migrations.testing.servers import Server
-from tests.nova.asking import Nova
+from tests.harness.asking import Nova
+from tests.harness.wheel import Installed, make_hostile
 from tests.upgrade_job.cloud import JobCloud
 from tests.upgrade_job.filling import fill
 from tests.upgrade_job.story import Story
 from tests.upgrade_job.ways import ways
-from tests.wheel import Installed, make_hostile
 
 
 @pytest.fixture(scope="module")

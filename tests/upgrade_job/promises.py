@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.books import HEAD
+from tests.harness.books import HEAD
 from tests.upgrade_job.kinds import Server
 from tests.upgrade_job.measures import counted, live, right
 from tests.upgrade_job.story import Story

@@ -4,14 +4,17 @@ import os
 import re
 
 from cellmap_migrations.testing.process import Finished
-from tests.nova.cloud import ROOT
+from tests.harness.cloud import ROOT
 from tests.upgrade_job.cloud import NAMES
 from tests.upgrade_job.measures import live, markers, right
 from tests.upgrade_job.story import Story
 
 PAGE = ROOT / "docs" / "side-by-side.rst"
+
 HEADS = ("", "in the cells", "nova-manage", "cellmap")
+
 ORDER = ("nova's", "ours")
+
 Row = tuple[object, ...]
 
 

@@ -1,6 +1,6 @@
 """The job with the oldest release of nova that this Python can read."""
 
-from tests.nova.asking import Release
+from tests.harness.asking import Release
 from tests.upgrade_job.promises import UpgradeJob
 
 RELEASE = Release(

@@ -1,6 +1,6 @@
 """The job with the newest release of nova that is known here."""
 
-from tests.nova.asking import NEWEST
+from tests.harness.asking import NEWEST
 from tests.upgrade_job.measures import live
 from tests.upgrade_job.promises import UpgradeJob
 from tests.upgrade_job.story import Story

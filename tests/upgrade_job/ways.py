@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from cellmap_migrations.testing.process import Finished, environment
-from tests.nova.cloud import ROOT
-from tests.wheel import ALEMBIC, Installed, unprivileged
+from tests.harness.cloud import ROOT
+from tests.harness.wheel import ALEMBIC, Installed, unprivileged
 
 # The way that is left when each of three cells was upgraded in another one.
 LAST = "cellmap of the checkout"
-SCRIPTS = Path(sys.executable).parent
 
+SCRIPTS = Path(sys.executable).parent
 
 # The two ways to say it, with {conf} and {cell} to be filled in.
 BY_ALEMBIC = "-x config_file={conf} -x cell={cell} upgrade head"
+
 BY_CELLMAP = "--config-file {conf} upgrade --cell {cell}"
 
 

@@ -1,0 +1,1 @@
+"""Start servers, proxies, clusters and clouds, and stop a run at a named moment."""

@@ -1,0 +1,122 @@
+"""HAProxy before the nodes of a Galera cluster, as OpenStack's tools set it up."""
+
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from signal import SIGTERM
+from threading import Thread
+
+import sqlalchemy as sa
+
+from cellmap_migrations.testing.servers import plain_engine
+from cellmap_migrations.testing.servers.base import HOST
+from cellmap_migrations.testing.servers.daemon import Daemon, find, free_port, give
+from cellmap_migrations.testing.servers.galera import Galera
+
+ACCOUNT = "haproxy"
+
+SYNCED = "4"
+
+CONFIG = """
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 2m
+    timeout server 2m
+    timeout check 2s
+    option redispatch
+
+listen spread
+    bind {host}:{spread}
+    balance roundrobin
+    option httpchk GET /
+    default-server inter 300ms fall 2 rise 1 on-marked-down shutdown-sessions
+{all}
+
+listen active
+    bind {host}:{active}
+    default-server on-marked-down shutdown-sessions
+{backups}
+"""
+
+
+class HAProxy:
+    """Leads a connection to *spread* to any node, and one to *active* to the first.
+
+    Only to those that are in step with the cluster; connections to others are cut.
+    """
+
+    def __init__(self, folder: Path, nodes: Sequence[Galera]) -> None:
+        self.spread, self.active = free_port(), free_port()
+        self.checks = [Check(node) for node in nodes]
+        everywhere = [
+            f"    server n{number} {HOST}:{check.node.port} check port {check.port}"
+            for number, check in enumerate(self.checks)
+        ]
+        in_turn = [
+            f"    server n{number} {HOST}:{check.node.port} track spread/n{number}"
+            f"{' backup' if number else ''}"
+            for number, check in enumerate(self.checks)
+        ]
+        config = folder / "haproxy.cfg"
+        config.write_text(
+            CONFIG.format(
+                host=HOST,
+                spread=self.spread,
+                active=self.active,
+                all="\n".join(everywhere),
+                backups="\n".join(in_turn),
+            )
+        )
+        give(folder, ACCOUNT)
+        program = find("haproxy", "/usr/sbin", package="haproxy")
+        self.daemon = Daemon(
+            [program, "-db", "-f", str(config)],
+            folder,
+            self.spread,
+            account=ACCOUNT,
+            stop_signal=SIGTERM,
+            ready=lambda: True,
+        )
+        self.daemon.start()
+
+    def close(self) -> None:
+        """Lead nobody anywhere any more."""
+        self.daemon.kill()
+        self.daemon.log.close()
+        for check in self.checks:
+            check.server.shutdown()
+            check.server.server_close()
+
+
+class Check:
+    """Tells HAProxy by HTTP whether a node is in step, as clustercheck does."""
+
+    def __init__(self, node: Galera) -> None:
+        self.node = node
+        bounds = {"connect_timeout": "1", "read_timeout": "1"}
+        self.engine = plain_engine(node.url("mysql", "admin").update_query_dict(bounds))
+        check = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200 if check.synced() else 503)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer((HOST, 0), Handler)
+        self.port: int = self.server.server_port
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def synced(self) -> bool:
+        """Ask the node."""
+        try:
+            with self.engine.connect() as connection:
+                row = connection.exec_driver_sql(
+                    "SHOW GLOBAL STATUS LIKE 'wsrep_local_state'"
+                ).one()
+        except sa.exc.DBAPIError:
+            return False
+        return bool(row[1] == SYNCED)

@@ -1,0 +1,70 @@
+"""What README.rst and the pages of docs/ show: their blocks and their tables."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+README = ROOT / "README.rst"
+
+DOCS = ROOT / "docs"
+
+# As the index has them.
+NAMES = re.findall(r"^   ([a-z0-9-]+)$", (DOCS / "index.rst").read_text(), re.MULTILINE)
+
+PAGES = [README, *(DOCS / f"{name}.rst" for name in NAMES)]
+
+RULER = re.compile(r"=+( +=+)+")
+
+
+def section(page: Path, title: str) -> str:
+    """Return the text of a page below a title, up to the next title of any level."""
+    titles = re.compile(r"^(.+)\n([=~-])\2+$", re.MULTILINE)
+    found = [*titles.finditer(page.read_text())]
+    place = next(number for number, each in enumerate(found) if each[1] == title)
+    ends = [*(each.start() for each in found), None]
+    return page.read_text()[found[place].end() : ends[place + 1]]
+
+
+def blocks(language: str, text: str | None = None) -> list[str]:
+    """Return the code blocks in a language, of all pages or of a *text*.
+
+    Without their indentation.
+    """
+    pattern = rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)"
+    texts = [page.read_text() for page in PAGES] if text is None else [text]
+    found = [
+        block for each in texts for block in re.findall(pattern, each, re.MULTILINE)
+    ]
+    return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
+
+
+def commands(text: str | None = None) -> list[str]:
+    """Return every command of the pages, or of a *text*, in their order."""
+    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def table(heading: str, page: Path = README) -> dict[str, str]:
+    """Return the first two columns of the table whose first heading is *heading*."""
+    lines = page.read_text().splitlines()
+    top = next(
+        number
+        for number, line in enumerate(lines)
+        if line.startswith(f"{heading} ") and RULER.fullmatch(lines[number - 1])
+    )
+    ends = [match.span() for match in re.finditer("=+", lines[top + 1])]
+    rows = {}
+    for line in lines[top + 2 :]:
+        if RULER.fullmatch(line):
+            break
+        if name := line[slice(*ends[0])].strip():
+            rows[name.strip("`")] = line[slice(*ends[1])].strip().strip("`")
+    return rows
+
+
+def sql(database: str) -> list[str]:
+    """Return the statements of the block whose comment names *database*."""
+    block = next(b for b in blocks("sql") if b.startswith(f"-- {database}\n"))
+    statements = block.partition("\n")[2].split(";")
+    return [statement.strip() for statement in statements if statement.strip()]

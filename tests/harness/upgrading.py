@@ -1,0 +1,78 @@
+"""Map one cell, and see how that ended: what was said, recorded and stamped."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from cellmap_migrations.testing.cell import Cell
+from tests.harness.cloud import Cloud
+from tests.harness.inside import alembic_inside
+
+MAPS = "0001"
+
+OUTCOMES = (
+    "mapped",
+    "already",
+    "filled",
+    "in_flight",
+    "hidden",
+    "placeholder",
+    "elsewhere",
+    "moved",
+    "conflict",
+    "unresolved",
+    "rejected",
+)
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How an upgrade ended: outcomes in its JSON and, of all runs, in the journal."""
+
+    code: int
+    told: Counts
+    journal: Counts
+    stamped: bool
+    err: str = field(default="", compare=False)
+    result: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def listing(self) -> list[str]:
+        """Return the lines on stderr, with one space between two columns."""
+        return [" ".join(line.split()) for line in self.err.splitlines()]
+
+
+def complete(**counts: int) -> Ended:
+    """Return the end of a first upgrade that had nothing to complain about."""
+    return Ended(code=0, told=counts, journal=counts, stamped=True)
+
+
+def stopped(code: int, **counts: int) -> Ended:
+    """Return the end of a first upgrade that left something."""
+    return Ended(code=code, told=counts, journal=counts, stamped=False)
+
+
+def upgrade(cloud: Cloud, cell: Cell, **x: str) -> Ended:
+    """Map the instances of *cell*, with these further ``-x`` options."""
+    options = {"output": "json", **x}
+    finished = alembic_inside(cloud, "upgrade", MAPS, cell=cell.uuid, x=options)
+    result = json.loads(finished.out)
+    return Ended(
+        code=finished.code,
+        told={name: result[name] for name in OUTCOMES if result[name]},
+        journal=journaled(cloud, cell),
+        stamped=cell.uuid in cloud.versions(),
+        err=finished.err,
+        result=result,
+    )
+
+
+def journaled(cloud: Cloud, cell: Cell) -> Counts:
+    """Return the outcomes in the journal of 0001, of all batches together."""
+    sums: Counter[str] = Counter()
+    for batch in cloud.journal(cell):
+        if batch["revision"] == MAPS:
+            sums.update({name: batch[name] for name in OUTCOMES})
+    return {name: sums[name] for name in OUTCOMES if sums[name]}

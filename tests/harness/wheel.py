@@ -1,0 +1,103 @@
+"""The package as a distribution installs it, and a folder that is hostile to it."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.harness.cloud import ROOT
+
+PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+
+HOSTILE = """
+[tool.alembic]
+script_location = "{here}/hostile"
+prepend_sys_path = ["{here}/hostile"]
+version_locations = ["{here}/hostile"]
+[[tool.alembic.post_write_hooks]]
+name = "hostile"
+type = "exec"
+executable = "{here}/hostile/hook"
+"""
+
+TRACE = "import pathlib; pathlib.Path({trace!r}).touch()\n"
+
+# What -m imports from the current folder is Python's business and not Alembic's.
+ALEMBIC = """
+import sys
+sys.path.remove("")
+from alembic.config import main
+main(prog="alembic")
+"""
+
+
+class Installed:
+    """A wheel of the checkout, installed in *folder* beside this Python's libraries."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "venv" / "bin"
+        venv.create(folder / "venv")
+        build = ["wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+        subprocess.run([*PIP, *build], check=True)
+        wheel = str(next(folder.glob("*.whl")))
+        install = ["--python", str(self.python), "install", "--no-deps", "--no-index"]
+        subprocess.run([*PIP, *install, wheel], check=True)
+        # Ours comes first; the checkout's editable install is not followed from here.
+        libraries = self.site / "libraries.pth"
+        libraries.write_text(sysconfig.get_path("purelib") + "\n")
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that finds the wheel and not the checkout."""
+        return self.bin / "python"
+
+    @property
+    def site(self) -> Path:
+        """Where the wheel is installed."""
+        return next((self.folder / "venv" / "lib").glob("python*/site-packages"))
+
+    @property
+    def ini(self) -> Path:
+        """The alembic.ini that the wheel brings."""
+        return self.site / "cellmap_migrations" / "conf" / "alembic.ini"
+
+    def share(self, config: Path) -> Path:
+        """Copy a nova.conf to where other users can read it."""
+        shared = self.folder / config.name
+        shared.write_text(config.read_text())
+        return shared
+
+    def alembic(self, config: Path, cell: str, *arguments: str) -> Sequence[str]:
+        """Return the command that runs alembic with this nova.conf on a cell."""
+        options = ("-c", str(self.ini), "-x", f"config_file={config}")
+        return (
+            *(str(self.python), "-m", "alembic", *options, "-x", f"cell={cell}"),
+            *arguments,
+        )
+
+    def cellmap(self, config: Path, *arguments: str) -> Sequence[str]:
+        """Return a command of the console script with this nova.conf."""
+        return (str(self.bin / "cellmap"), "--config-file", str(config), *arguments)
+
+
+def make_hostile(folder: Path) -> Path:
+    """Fill a folder with what must not be run; return the file that it would leave."""
+    trace = folder / "trace"
+    hostile = folder / "hostile"
+    hostile.mkdir()
+    for name in ("env.py", "0001_hostile.py", "oslo_config.py", "sitecustomize.py"):
+        (hostile / name).write_text(TRACE.format(trace=str(trace)))
+    (folder / "pyproject.toml").write_text(HOSTILE.format(here=folder))
+    return trace
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return how Popen runs a command as nobody, or nothing unless we are root."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []}

@@ -1,0 +1,1 @@
+"""Tests of what the package promises as a whole."""

@@ -1,0 +1,20 @@
+"""The benchmarks keep working while what they measure changes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.harness.cloud import ROOT
+
+
+def test_ratios_are_printed_and_written(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    command = [sys.executable, "-m", "benchmarks", "--backend", "sqlite"]
+    small = ["--rows", "200", "--repeats", "1", "--write", str(results)]
+
+    printed = subprocess.check_output([*command, *small], cwd=ROOT, text=True)
+
+    ratios = json.loads(results.read_text())["ratios"]
+    assert len(ratios) == 3
+    assert all(ratio["name"] in printed and ratio["ratio"] > 0 for ratio in ratios)
