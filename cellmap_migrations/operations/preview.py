@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
+from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.comparing.checksums import instances_side, ranges
 from cellmap_migrations.comparing.differences import (
     COMPARED,
@@ -37,14 +38,17 @@ KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
 def count_outcomes(cell: Cell, plan: Plan) -> None:
     """Count the outcome of every instance, as an upgrade from the start would end.
 
-    A row that only the database would refuse is not foreseen. Raises the errors that
-    would keep the revision from being stamped: RowsLeft, Unasked or
+    A row that only the database would refuse is not foreseen. With ``max_rows`` all
+    rows are counted, and Stopped is raised where an upgrade would stop. Raises also the
+    errors that would keep the revision from being stamped: RowsLeft, Unasked or
     InstancesMissing.
     """
+    cell.stopping.check_limits()
     counts = count_instances(cell, plan)
     left, losses = Tally(), Losses(cell, plan)
     compared = [name for name in COMPARED if name in plan.columns]
     for page in examined_pages(cell, plan, compared):
+        cell.stopping.check_limits()
         differing = [
             each for each in page.verdicts if each.outcome is not Outcome.ALREADY
         ]
@@ -58,6 +62,9 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
         losses.count(page.orphans)
     cell.report.count(Counter({each.value: n for each, n in counts.items()}))
     losses.refuse(sum(counts[each] for each in WRITTEN))
+    limit = cell.settings.max_rows
+    if limit is not None and counts.total() > limit:
+        raise Stopped(f"{limit} rows done (max_rows)")
     proof.conclude(cell, left)
 
 
@@ -86,6 +93,7 @@ def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:
     outcomes = KEPT if mapped else (Outcome.ALREADY,)
     count, losses = 0, Losses(cell, plan)
     for page in examined_pages(cell, plan, [column]):
+        cell.stopping.check_limits()
         losses.count(page.orphans)
         count += wrong_values(page, column, outcomes)
     losses.refuse()

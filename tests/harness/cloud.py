@@ -60,8 +60,8 @@ class Cloud(cloud.Cloud):
     ) -> Running:
         """Start an upgrade that sends itself a signal at a moment of its work.
 
-        The *moment* is spelled as tests/harness/moment.py says, and so is what happens to
-        who is *patient*.
+        tests/harness/moment.py says how a *moment* is spelled, and what *patient*
+        does.
         """
         env = environment(moment, number, patient=patient)
         return self.start(

@@ -1,7 +1,7 @@
 """Write down what nova-manage builds, so that tests can compare our tables with it.
 
-``python -m tests.harness.dump NOVA_MANAGE > tests/harness/nova34.json`` runs nova 34's own
-migrations on the three databases. Tests need only the file.
+``python -m tests.harness.dump NOVA_MANAGE > tests/harness/nova34.json`` runs the
+migrations of nova 34 on the three databases. Tests need only the file.
 """
 
 import json

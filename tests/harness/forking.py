@@ -1,8 +1,9 @@
 """Python with the package imported, from which commands are forked when asked for.
 
-Its imports are most of what a short command costs. ``python -m tests.harness.forking FD``
-reads requests from a socket; with each come three more files: stdout and stderr of the
-command, and a socket on which its process id is told, and then how it ended. What is
+Its imports are most of what a short command costs. It is started as
+``python -m tests.harness.forking FD`` and reads requests from a socket. With each come
+three more files: stdout and stderr of the command, and a socket on which its process id
+is told, and then how it ended. What is
 forked is a process like any other, in a session of its own.
 """
 

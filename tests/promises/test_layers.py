@@ -18,8 +18,8 @@ NAMES = [str(path.relative_to(ROOT)) for path in MODULES]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
-# From the bottom up; a room imports only from itself and from rooms before it, for types
-# as well. Rooms of one line do not import each other.
+# From the bottom up; a room imports only from itself and from those before it, also for
+# types.
 ROOMS = [
     "common",
     "config",
@@ -127,6 +127,7 @@ def test_no_module_imports_itself_through_others() -> None:
 OWN_CLASSES = {
     node.name.lower()
     for name in NAMES
+    if not name.startswith("testing/")
     for node in ast.walk(ast.parse((ROOT / name).read_text()))
     if isinstance(node, ast.ClassDef)
 }

@@ -101,7 +101,7 @@ def test_batches_adapt_to_their_time(make_cloud: MakeCloud) -> None:
     batches = [batch for batch in cloud.journal(cell) if batch["rows_read"]]
     whole = batches[1:-1]
     assert len(whole) > 3
-    # Half as much again at the most; tests/unit/copying/test_pace.py has a clock for the rest.
+    # Half as much again at the most; tests/unit/copying/test_pace.py tests the rest.
     for before, after in pairwise(whole):
         assert after["rows_read"] <= before["rows_read"] * 1.5
     assert {batch["rows_read"] for batch in whole} != {START}

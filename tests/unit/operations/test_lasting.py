@@ -205,7 +205,7 @@ def test_archive_between_the_look_at_the_cell_and_that_at_the_mapping_is_no_loss
             cell.archive(uuids[0])
         return found(api, uuids)
 
-    monkeypatch.setattr(decide, "found", finding)
+    monkeypatch.setattr(decide, "find_mappings", finding)
 
     ended = upgrade(cloud)
 
