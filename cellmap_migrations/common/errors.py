@@ -228,6 +228,15 @@ class MergeIsFinal(ConfigurationError):
         )
 
 
+class OpposedMerge(ConfigurationError):
+    def __init__(self, kept: str, duplicate: str, runner: str) -> None:
+        super().__init__(
+            f"another run ({runner}) has given mappings to cell {duplicate} while this "
+            f"one moved them to cell {kept}. Decide which row of cell_mappings to "
+            "keep; when the other run has ended, run the merge with it as --cell"
+        )
+
+
 class ApiDatabaseAsCell(ConfigurationError):
     def __init__(self, cell: str, database: str) -> None:
         super().__init__(

@@ -42,6 +42,8 @@ class Moving:
         self.cell, self.duplicate, self.gone = cell, duplicate, gone
         # The mappings that the last look at all of them left out.
         self.left = Tally()
+        # The last batch of merges into the duplicate when this one began.
+        self.opposite = 0
 
     def count(self) -> Counter[str]:
         """Return how many mappings of each table can be moved."""
@@ -66,11 +68,14 @@ class Moving:
         """Move all mappings, and return how many of each table.
 
         nova may map new instances to the duplicate meanwhile, so it looks again until
-        there is nothing to move. Raises Stopped at a signal or a limit.
+        there is nothing to move. Raises Stopped at a signal or a limit, or OpposedMerge
+        if another run moves mappings to the duplicate at the same time.
         """
+        self.opposite = merge_refusals.last_opposed(self.cell, self.duplicate)
         done: Counter[str] = Counter()
         while (found := self.once(batches)).total():
             done += found
+        merge_refusals.refuse_opposed(self.cell, self.duplicate, self.opposite)
         return done
 
     def once(self, batches: Batches) -> Counter[str]:
@@ -121,6 +126,7 @@ class Moving:
         now: list[int] = []
 
         def prepare() -> Work:
+            merge_refusals.refuse_opposed(self.cell, self.duplicate, self.opposite)
             now[:] = self.still(table, ids)
             return partial(self.write, table=table, ids=now)
 
@@ -170,7 +176,7 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
     the others. With *dry_run* nothing at all is written.
 
     Raises NotADuplicate, DifferentDatabases, DuplicateAnswers, MostlyElsewhere,
-    MappingsLeft or Stopped, among others.
+    OpposedMerge, MappingsLeft or Stopped, among others.
     """
     connect = partial(merge_refusals.connect_kept, cell.identities)
     cell = replace(cell, connect=connect, found=[])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.common.errors import (
     CellUrlUnusable,
     DatabaseMissing,
@@ -15,6 +16,7 @@ from cellmap_migrations.common.errors import (
     MappingsLeft,
     MostlyElsewhere,
     NotADuplicate,
+    OpposedMerge,
     Unreachable,
     UrlUnusable,
 )
@@ -25,6 +27,7 @@ from cellmap_migrations.databases import urls
 from cellmap_migrations.nova import cells
 from cellmap_migrations.nova.identities import identify
 from cellmap_migrations.nova.tables import PLACEHOLDER
+from cellmap_migrations.operations.merge_rows import MERGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,3 +150,19 @@ def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
     cell.report.details |= {"left_differences": left.as_dict()}
     if count := left.total():
         raise MappingsLeft(str(cell.mapping), str(duplicate), count)
+
+
+def last_opposed(cell: Cell, duplicate: CellMapping) -> int:
+    """Return the number of the last batch of merges into the *duplicate*, or 0."""
+    last = journal.last(cell.api, duplicate.uuid, MERGE)
+    return last.batch if last else 0
+
+
+def refuse_opposed(cell: Cell, duplicate: CellMapping, before: int) -> None:
+    """Raise OpposedMerge if a merge into the *duplicate* has a batch after *before*.
+
+    Two such merges would move the same mappings to and fro.
+    """
+    last = journal.last(cell.api, duplicate.uuid, MERGE)
+    if last and last.batch > before:
+        raise OpposedMerge(str(cell.mapping), str(duplicate), last.runner)
