@@ -51,7 +51,9 @@ class Cell:
         # Empty until the cell's database is open.
         self.database_name = ""
         self.cells = {cell.id: cell for cell in cells}
-        self.others = OtherCells(cells=self.cells, settings=settings, stopping=stopping)
+        self.others = OtherCells(
+            cells=self.cells, api=api, settings=settings, stopping=stopping
+        )
         self.progress = progress.Display(mapping.name or mapping.uuid)
         # The columns in which this run has seen no difference any more.
         self.proved: set[str] = set()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 import tenacity
 
-from cellmap_migrations import backends, threads
+from cellmap_migrations import backends, folding, threads
 from cellmap_migrations.backends import DATABASE_ERRORS, READING, STATUS, TABLES
 from cellmap_migrations.driver_errors import message, understand
 from cellmap_migrations.errors import StillFailing
@@ -71,14 +71,17 @@ class Database:
             raise understand(error, self) from error
 
     @cached_property
-    def fold(self) -> Callable[[str], str]:
-        """The function from a uuid to the text that this unique key compares."""
+    def fold(self) -> folding.Folding:
+        """How the unique index on ``instance_mappings.instance_uuid`` compares uuids.
+
+        Raises UuidsConfused.
+        """
         return self.again(self.fold_now)
 
-    def fold_now(self) -> Callable[[str], str]:
-        """Ask for the collation of the uuids once."""
+    def fold_now(self) -> folding.Folding:
+        """Ask how the index compares uuids; do not retry."""
         with self.reading() as connection:
-            return self.backend.folding(connection)
+            return folding.ask(connection, self.what)
 
     def has_table(self, name: str) -> bool:
         """Say whether there is a table *name*."""

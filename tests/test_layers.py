@@ -17,7 +17,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # From the bottom up; nobody imports what stands further down.
 LAYERS = [
     "errors secrets schema rules outcomes throttle_options bar",
-    "backends options progress stopping threads",
+    "backends folding options progress stopping threads",
     "nova_conf",
     "settings",
     "templates urls",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.copying import ask, read
+from cellmap_migrations.copying import ask, read, twins
 from cellmap_migrations.outcomes import (
     Circumstances,
     Copy,
@@ -19,7 +19,7 @@ from cellmap_migrations.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cellmap_migrations.cell import Cell
     from cellmap_migrations.copying.plans import Plan
@@ -36,7 +36,14 @@ def utcnow() -> datetime:
 
 def judge(cell: Cell, plan: Plan, rows: Sequence[Instance]) -> list[Verdict]:
     """Return what is to become of each row; a conflict only after a second look."""
-    verdicts = look(cell, rows)
+    verdicts = second_look(cell, plan, look(cell, rows))
+    return twins.refuse_second(verdicts, cell.api.fold)
+
+
+def second_look(
+    cell: Cell, plan: Plan, verdicts: Sequence[Verdict]
+) -> Sequence[Verdict]:
+    """Return *verdicts*, those that are conflicts after another look."""
     doubtful = [
         verdict.instance.id
         for verdict in verdicts
@@ -72,7 +79,7 @@ def look(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
         cell_names={number: str(other) for number, other in cell.cells.items()},
     )
     verdicts = [decide(row, mapping, around) for row, mapping in pairs]
-    return one_for_each_key(verdicts, fold)
+    return twins.refuse_mapped(cell, verdicts, pairs)
 
 
 def copies(
@@ -95,19 +102,3 @@ def without_cell(
 ) -> list[str]:
     """Return the uuids of the rows whose mapping has no cell."""
     return [row.uuid for row, found in pairs if found and found.cell_id is None]
-
-
-def one_for_each_key(
-    verdicts: Sequence[Verdict], fold: Callable[[str], str]
-) -> list[Verdict]:
-    """Insert only the first of several uuids that are one to the API's unique key."""
-    seen: set[str] = set()
-    kept = []
-    for verdict in verdicts:
-        key = fold(verdict.instance.uuid)
-        if verdict.outcome is Outcome.MAPPED and key in seen:
-            kept.append(replace(verdict, outcome=Outcome.ALREADY))
-        else:
-            kept.append(verdict)
-            seen.add(key)
-    return kept
