@@ -51,9 +51,7 @@ class Cell:
         # Empty until the cell's database is open.
         self.database_name = ""
         self.cells = {cell.id: cell for cell in cells}
-        self.others = OtherCells(
-            cells=self.cells, api=api, settings=settings, stopping=stopping
-        )
+        self.others = OtherCells(self.cells, api, settings, stopping)
         self.progress = progress.Display(mapping.name or mapping.uuid)
         # The columns in which this run has seen no difference any more.
         self.proved: set[str] = set()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.cloud import Cloud as AnyCloud
+from tests import readme
 from tests.conftest import MakeCloud
 from tests.nova.cloud import Cloud
 from tests.nova.inside import alembic_inside, cellmap_inside, last_line
@@ -110,6 +111,16 @@ def cell(make_cloud: MakeCloud) -> Cell:
     return found
 
 
+def remedy(backend: str) -> str:
+    """Return the SQL that docs/troubleshooting.rst shows for *backend*."""
+    title = "The API database takes two uuids for one"
+    page = readme.section(readme.DOCS / "troubleshooting.rst", title)
+    name = {"mysql": "MariaDB", "postgresql": "PostgreSQL"}[backend]
+    head = f"-- {name}: tell the uuids apart\n"
+    (block,) = [each for each in readme.blocks("sql", page) if each.startswith(head)]
+    return block.removeprefix(head)
+
+
 def cloud_of(cell: Cell) -> Cloud:
     """Return the cloud of *cell*."""
     assert isinstance(cell.api, Cloud)
@@ -152,6 +163,23 @@ def test_repair_leaves_one_mapping_in_the_spelling_of_the_cell(
     assert cellmap_inside(cloud, "check", "--cell", cell.uuid).code == 0
 
 
+@ignoring_case
+def test_check_sees_a_spelling_that_both_databases_ignore(
+    cell: Cell, collated: Collated
+) -> None:
+    cloud = cloud_of(cell)
+    for database in (cloud, cell):
+        collate(database, collated.name)
+    cell.add_instance(uuid=UUID)
+    cloud.map(UPPER, cell)
+
+    differs = cellmap_inside(cloud, "check", "--cell", cell.uuid)
+    repaired = cellmap_inside(cloud, "repair", "--cell", cell.uuid)
+
+    assert (differs.code, repaired.code) == (3, 0)
+    assert cloud.mappings().keys() == {*cell.uuids()}
+
+
 @every_collation
 def test_instances_that_the_index_tells_apart_have_a_mapping_each(
     cell: Cell, collated: Collated
@@ -164,9 +192,12 @@ def test_instances_that_the_index_tells_apart_have_a_mapping_each(
     for uuid in collated.apart:
         cloud.map(uuid, cell)
 
-    finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
+    options = ["--cell", cell.uuid, "--output", "json"]
+    foretold = cellmap_inside(cloud, "upgrade", "--dry-run", *options)
+    finished = cellmap_inside(cloud, "upgrade", *options)
 
-    assert finished.code == 0
+    counts = [json.loads(done.out)["mapped"] for done in (foretold, finished)]
+    assert (finished.code, counts) == (0, [2, 2])
     assert cloud.mappings().keys() == {*cell.uuids()} > collated.apart
     assert cellmap_inside(cloud, "check", "--cell", cell.uuid).code == 0
 
@@ -228,7 +259,7 @@ def test_instance_in_upper_case_keeps_its_mapping_to_another_cell(
 @ignoring_case
 @pytest.mark.parametrize("mapped", ["to no cell", "to the cell", "not"])
 def test_two_instances_that_the_index_takes_for_one_are_a_conflict(
-    cell: Cell, collated: Collated, collation: str, mapped: str
+    cell: Cell, collated: Collated, collation: str, backend: str, mapped: str
 ) -> None:
     cloud = cloud_of(cell)
     collate(cloud, collated.name)
@@ -245,12 +276,15 @@ def test_two_instances_that_the_index_takes_for_one_are_a_conflict(
     left = next(iter({UUID, UPPER} - cloud.mappings().keys()))
     assert (finished.code, checked.code, repaired.code) == (65, 3, 65)
     assert json.loads(checked.out)["differences"]["conflict"]["uuids"] == [left]
+    cloud.sql(remedy(backend))
+    assert alembic_inside(cloud, "upgrade", "head", cell=cell.uuid).code == 0
+    assert cloud.mappings().keys() == {*cell.uuids()}
 
 
 @pytest.mark.only_on("postgresql")
 @pytest.mark.parametrize("collation", CONFUSED)
 def test_collation_that_takes_different_uuids_for_one_is_refused(
-    cell: Cell, collation: str
+    cell: Cell, collation: str, backend: str
 ) -> None:
     cloud = cloud_of(cell)
     collate(cloud, collation)
@@ -265,3 +299,6 @@ def test_collation_that_takes_different_uuids_for_one_is_refused(
     assert [finished.code for finished in refused] == [78, 78, 78]
     assert "collation of instance_mappings.instance_uuid" in last_line(refused[0])
     assert UUID not in cloud.mappings()
+    cloud.sql(remedy(backend))
+    assert alembic_inside(cloud, "upgrade", "head", cell=cell.uuid).code == 0
+    assert cellmap_inside(cloud, "check", "--cell", cell.uuid).code == 0

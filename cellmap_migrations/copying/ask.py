@@ -60,7 +60,7 @@ def oldest_requested(api: Database, limit: int) -> list[str]:
     return [row[0] for row in api.read(oldest.order_by(table.id).limit(limit))]
 
 
-@dataclass(kw_only=True)
+@dataclass
 class OtherCells:
     """The other cells, opened when first asked; one that cannot be is not retried."""
 
