@@ -77,7 +77,10 @@ class Cell:
     def others(self) -> OtherCells:
         """The databases of the other cells, opened when first asked."""
         others = OtherCells(
-            cells=self.cells, settings=self.settings, stopping=self.stopping
+            cells=self.cells,
+            api=self.api,
+            settings=self.settings,
+            stopping=self.stopping,
         )
         self.closing.callback(others.close)
         return others

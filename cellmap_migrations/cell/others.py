@@ -32,6 +32,7 @@ class OtherCells:
     """The other cells, opened when first asked; one that cannot be is not retried."""
 
     cells: Mapping[int, CellMapping]
+    api: Database
     settings: Settings
     stopping: Stopping
     opened: dict[int, Database | None] = field(default_factory=dict)
@@ -39,21 +40,24 @@ class OtherCells:
     opening: Lock = field(default_factory=Lock)
 
     def copies(self, cell_id: int, uuids: Sequence[str]) -> dict[str, Copy]:
-        """Return what the cell with ``cell_mappings.id`` *cell_id* has of each uuid."""
+        """Return what the cell with ``cell_mappings.id`` *cell_id* has of each uuid.
+
+        The uuids are compared as the API's index compares them.
+        """
         if cell_id not in self.cells:
             # Only possible where foreign keys are not enforced, as in SQLite.
             return dict.fromkeys(uuids, Copy.ABSENT)
+        fold = self.api.fold
         with self.opening:
             database = self.open(cell_id)
         if database is None:
             return dict.fromkeys(uuids, Copy.UNKNOWN)
         try:
-            rows = database.read(self.select(database, uuids))
+            rows = database.read(self.select(database, fold.spellings(uuids)))
         except (CellmapError, *DATABASE_ERRORS):
             self.stopping.check()
             self.opened[cell_id] = None
             return dict.fromkeys(uuids, Copy.UNKNOWN)
-        fold = database.fold
         theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
         return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
 

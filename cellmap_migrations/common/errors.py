@@ -279,6 +279,17 @@ class TableRefuses(ConfigurationError):
         )
 
 
+class UuidsConfused(ConfigurationError):
+    """A collation under which different uuids are equal."""
+
+    def __init__(self, what: str, uuid: str, other: str) -> None:
+        super().__init__(
+            f"{what}: the collation of instance_mappings.instance_uuid takes {other!r} "
+            f"for {uuid!r}; give the column a collation that ignores nothing but case "
+            "and trailing spaces (see docs/troubleshooting.rst)"
+        )
+
+
 class TablesTooOld(ConfigurationError):
     """A table of this package that an older version of it made."""
 

@@ -77,7 +77,7 @@ def copies(cell: Cell, number: int, uuids: Sequence[str]) -> dict[str, Copy]:
     if number != cell.mapping.id:
         return cell.others.copies(number, uuids)
     fold = cell.api.fold
-    here = {fold(row[0]) for row in cell.database.read(select_present(uuids))}
+    here = {fold(row[0]) for row in cell.database.read(select_present(cell, uuids))}
     return {uuid: Copy.LIVE if fold(uuid) in here else Copy.ABSENT for uuid in uuids}
 
 

@@ -46,10 +46,11 @@ def remove(
     older than the lock.
     """
     locked = lock(connection, cell, plan, uuids)
-    # MySQL finds an instance's mapping whatever the case of its uuid, so a mapping
-    # that is spelled differently there still serves its instance.
+    # A mapping in another spelling serves its instance if the index takes the two
+    # uuids for equal.
     fold = cell.api.fold
-    here = {fold(uuid) for uuid in present(cell, uuids)}
+    rows = cell.database.read_soon(select_present(cell, uuids))
+    here = {fold(row[0]) for row in rows}
     building = decide.requests(cell.api, uuids) if strangers else {}
     gone = {
         row.id: row.instance_uuid
@@ -152,12 +153,7 @@ def lock(
     ).all()
 
 
-def present(cell: Cell, uuids: Sequence[str]) -> list[str]:
-    """Return the uuids of the instances that the cell has, in either spelling."""
-    return [row[0] for row in cell.database.read_soon(select_present(uuids))]
-
-
-def select_present(uuids: Sequence[str]) -> sa.Select[tuple[str]]:
-    """Return the SELECT of those of the *uuids* that a cell has, in either spelling."""
-    asked = {*uuids, *(uuid.lower() for uuid in uuids)}
-    return sa.select(instances.c.uuid).where(instances.c.uuid.in_(sorted(asked)))
+def select_present(cell: Cell, uuids: Sequence[str]) -> sa.Select[tuple[str]]:
+    """Return the SELECT of the instances that mappings of *uuids* may serve."""
+    spellings = cell.api.fold.spellings(uuids)
+    return sa.select(instances.c.uuid).where(instances.c.uuid.in_(spellings))

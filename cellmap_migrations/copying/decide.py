@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.copying import read
+from cellmap_migrations.copying import read, twins
 from cellmap_migrations.nova.rules import (
     Copy,
     Evidence,
@@ -22,7 +22,7 @@ from cellmap_migrations.nova.rules import (
 from cellmap_migrations.nova.tables import build_requests, instance_mappings, utcnow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.copying.plan import Plan
@@ -50,8 +50,8 @@ def requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
             build_requests.c.instance_uuid.in_(uuids)
         )
     )
-    asked = {api.fold(uuid): uuid for uuid in uuids}
-    return {asked.get(api.fold(row[0]), row[0]): row[1] for row in rows}
+    ids = {api.fold(row[0]): row[1] for row in rows}
+    return {uuid: ids[key] for uuid in uuids if (key := api.fold(uuid)) in ids}
 
 
 def oldest_requested(api: Database, limit: int) -> list[str]:
@@ -70,7 +70,14 @@ SECOND_LOOK = 1.0
 
 def decide_rows(cell: Cell, plan: Plan, rows: Sequence[Instance]) -> list[Verdict]:
     """Return what is to become of each row; a conflict only after a second look."""
-    verdicts = decide_once(cell, rows)
+    verdicts = second_look(cell, plan, decide_once(cell, rows))
+    return twins.refuse_second(verdicts, cell.api.fold)
+
+
+def second_look(
+    cell: Cell, plan: Plan, verdicts: Sequence[Verdict]
+) -> Sequence[Verdict]:
+    """Return *verdicts*, those that are conflicts after another look."""
     doubtful = [
         verdict.instance.id
         for verdict in verdicts
@@ -106,7 +113,7 @@ def decide_once(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
         cell_names={number: str(other) for number, other in cell.cells.items()},
     )
     verdicts = [decide(row, mapping, around) for row, mapping in pairs]
-    return one_for_each_key(verdicts, fold)
+    return twins.refuse_mapped(cell, verdicts, pairs)
 
 
 def copies(
@@ -129,19 +136,3 @@ def without_cell(
 ) -> list[str]:
     """Return the uuids of the rows whose mapping has no cell."""
     return [row.uuid for row, found in pairs if found and found.cell_id is None]
-
-
-def one_for_each_key(
-    verdicts: Sequence[Verdict], fold: Callable[[str], str]
-) -> list[Verdict]:
-    """Insert only the first of several uuids that are one to the API's unique key."""
-    seen: set[str] = set()
-    kept = []
-    for verdict in verdicts:
-        key = fold(verdict.instance.uuid)
-        if verdict.outcome is Outcome.MAPPED and key in seen:
-            kept.append(replace(verdict, outcome=Outcome.ALREADY))
-        else:
-            kept.append(verdict)
-            seen.add(key)
-    return kept

@@ -14,7 +14,7 @@ from cellmap_migrations.databases.status import Status
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class DriverMissing(Exception):
@@ -130,10 +130,6 @@ class Backend(ABC):
         *columns*; there is no character in them that SQL would take for the end of a
         text. *constants* are the same in every row.
         """
-
-    def folding(self, _connection: sa.Connection) -> Callable[[str], str]:
-        """Return a function from a uuid to the text that its unique key compares."""
-        return str
 
     def fault(self, error: BaseException) -> Fault:
         """Say what *error* means, by its code and never by its words."""

@@ -25,7 +25,7 @@ from cellmap_migrations.common.errors import (
     StillFailing,
     TlsRefused,
 )
-from cellmap_migrations.databases import base, codes
+from cellmap_migrations.databases import base, codes, folding
 from cellmap_migrations.databases.base import DATABASE_ERRORS
 from cellmap_migrations.databases.options import READING, STATUS, TABLES
 
@@ -129,14 +129,17 @@ class Database:
             raise understand(error, self) from error
 
     @cached_property
-    def fold(self) -> Callable[[str], str]:
-        """The function from a uuid to the text that this unique key compares."""
+    def fold(self) -> folding.Folding:
+        """How the unique index on ``instance_mappings.instance_uuid`` compares uuids.
+
+        Raises UuidsConfused.
+        """
         return self.again(self.fold_now)
 
-    def fold_now(self) -> Callable[[str], str]:
-        """Ask for the collation of the uuids once."""
+    def fold_now(self) -> folding.Folding:
+        """Ask how the index compares uuids; do not retry."""
         with self.reading() as connection:
-            return self.backend.folding(connection)
+            return folding.ask(connection, self.what)
 
     def has_table(self, name: str) -> bool:
         """Say whether there is a table *name*."""

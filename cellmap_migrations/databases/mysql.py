@@ -13,15 +13,7 @@ from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.mysql_status import MySQLStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-
-# How the key on the uuids of a database's table compares them.
-COLLATION = sa.text(
-    "SELECT collation_name FROM information_schema.columns "
-    "WHERE table_schema = DATABASE() AND (table_name, column_name) IN "
-    "(('instance_mappings', 'instance_uuid'), ('instances', 'uuid'))"
-)
+    from collections.abc import Mapping, Sequence
 
 UNSIGNED = sa.Numeric(20, 0)
 
@@ -121,21 +113,3 @@ class MySQL(Backend):
     def code(self, error: BaseException) -> Any:
         """Return the server's or client library's number."""
         return error.args[0] if error.args else None
-
-    def folding(self, connection: sa.Connection) -> Callable[[str], str]:
-        """Ignore trailing spaces, and case if the column's collation does.
-
-        nova's tables have utf8_general_ci or utf8mb3_general_ci, which do.
-        """
-        collation = str(connection.scalar(COLLATION) or "")
-        return strip_spaces if collation.endswith(("_bin", "_cs")) else lower_case
-
-
-def lower_case(uuid: str) -> str:
-    """Return *uuid* as a collation compares it that ignores case."""
-    return strip_spaces(uuid).lower()
-
-
-def strip_spaces(uuid: str) -> str:
-    """Return *uuid* without the trailing spaces that most collations ignore."""
-    return uuid.rstrip(" ")

@@ -67,7 +67,9 @@ class PostgreSQL(Backend):
 
         Should two releases differ in it, all chunks do, and every row is compared.
         """
-        return sa.func.sum(sa.func.hashtextextended(text, sa.literal_column("0")))
+        # Under a nondeterministic collation texts that differ in case have one hash.
+        exact = sa.collate(text, "C")
+        return sa.func.sum(sa.func.hashtextextended(exact, sa.literal_column("0")))
 
     def insert(
         self,
