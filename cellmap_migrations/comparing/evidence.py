@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -38,32 +38,25 @@ if TYPE_CHECKING:
     from cellmap_migrations.copying.plan import Plan
 
 
-T = TypeVar("T")
-
 # How many ids are drawn at most, as many of them may be holes.
 DRAWS = 20_000
 
 
-def draw_uuids(side: Side, seed: str, rows: int) -> tuple[list[str], bool]:
-    """Return up to about *rows* uuids of *side*, and whether these are all."""
+def draw_uuids(side: Side, seed: str, rows: int) -> list[str]:
+    """Return up to about *rows* uuids of *side*, drawn at random by *seed*."""
     select = sa.select(side.uuid).where(side.belongs)
     first = side.database.read(select.order_by(side.id).limit(rows + 1))
     if len(first) <= rows:
-        return [row[0] for row in first], True
+        return [row[0] for row in first]
     ids = range(extreme_id(side, sa.func.min), extreme_id(side, sa.func.max) + 1)
     chosen = Random(seed).sample(ids, min(DRAWS, len(ids)))  # noqa: S311 - no secret
     uuids: list[str] = []
-    for some in paged(chosen):
+    for start in range(0, len(chosen), PAGE):
+        some = chosen[start : start + PAGE]
         uuids += [row[0] for row in side.database.read(select.where(side.id.in_(some)))]
         if len(uuids) >= rows:
             break
-    return uuids, False
-
-
-def paged(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield *items* up to PAGE at a time."""
-    for start in range(0, len(items), PAGE):
-        yield items[start : start + PAGE]
+    return uuids
 
 
 def absent(cell: Cell, number: int, uuids: Sequence[str]) -> list[str]:
@@ -160,7 +153,7 @@ def owner(cell: Cell, plan: Plan) -> list[int]:
     moves those, and that removes no mapping.
     """
     side = instances_side(cell, plan)
-    uuids = draw_uuids(side, cell.mapping.uuid, SAMPLE)[0]
+    uuids = draw_uuids(side, cell.mapping.uuid, SAMPLE)
     mapped = (
         cell.api.again(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
     )
@@ -174,7 +167,7 @@ def displaced(cell: Cell, plan: Plan, number: int) -> Displaced | None:
     """Return the evidence against the database of the cell *number*, or None."""
     side = mappings_side(cell, number)
     live = replace(side, belongs=sa.and_(side.belongs, not_queued(plan)))
-    sample = draw_uuids(live, cell.mapping.uuid, SAMPLE)[0]
+    sample = draw_uuids(live, cell.mapping.uuid, SAMPLE)
     if len(absent(cell, number, sample)) * 2 <= len(sample):
         return None
     mappings, orphans = 0, 0

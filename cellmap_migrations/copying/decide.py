@@ -54,15 +54,6 @@ def requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
     return {uuid: ids[key] for uuid in uuids if (key := api.fold(uuid)) in ids}
 
 
-def oldest_requested(api: Database, limit: int) -> list[str]:
-    """Return the instances of up to *limit* build requests, the oldest first."""
-    if not api.columns(build_requests):
-        return []
-    table = build_requests.c
-    oldest = sa.select(table.instance_uuid).where(table.instance_uuid.is_not(None))
-    return [row[0] for row in api.read(oldest.order_by(table.id).limit(limit))]
-
-
 # A cross-cell resize has two live copies for a moment (nova 21.0.0 and later), so
 # nothing is called a conflict before it was looked at twice, this many seconds apart.
 SECOND_LOOK = 1.0

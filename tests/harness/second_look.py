@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cellmap_migrations.comparing import differences, sample
+from cellmap_migrations.comparing import differences
 from cellmap_migrations.copying import decide
 
-MODULES = (decide, differences, sample)
+MODULES = (decide, differences)
 
 # Seconds, in the package.
 USUAL = decide.SECOND_LOOK

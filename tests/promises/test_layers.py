@@ -172,7 +172,7 @@ def test_what_only_tests_need_is_imported_in_testing(name: str) -> None:
 def test_start_of_other_commands_does_not_wait_for_the_upgrade_check(name: str) -> None:
     found = {word for word in imports(name) if word.startswith("oslo_upgradecheck")}
 
-    if name != "cli/upgrade_check.py":
+    if not name.startswith("cli/upgrade_check"):
         assert found == set()
 
 

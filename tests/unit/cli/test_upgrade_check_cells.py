@@ -7,12 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.common.stopping import Stopping
-from cellmap_migrations.comparing import sample
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
-from tests.harness import status
+from tests.harness import second_look, status
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside
 from tests.harness.status import FAILURE, SUCCESS, WARNING
@@ -137,7 +136,8 @@ def test_difference_that_is_gone_at_the_second_look_is_none(
 
     monkeypatch.setattr(Stopping, "wait", wait)
 
-    checked = status.check(cloud)
+    with second_look.in_earnest():
+        checked = status.check(cloud)
 
     assert cloud.mapped_uuids(cell) == {booting}
     assert checked.results["cell1"] == SUCCESS
@@ -191,62 +191,11 @@ def test_cell_that_has_to_be_corrected_fails(cloud: Cloud) -> None:
     assert "database_connection is NULL" in checked.details["cell1"]
 
 
-@pytest.fixture
-def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let twenty rows be a sample, and draw a few at a time."""
-    monkeypatch.setattr(sample, "ROWS", 20)
-    monkeypatch.setattr(sample, "PAGE", 5)
-
-
-@pytest.mark.usefixtures("small_sample")
-def test_sample_says_that_it_is_one_and_is_the_same_again(
-    make_cloud: MakeCloud,
-) -> None:
-    cloud = make_cloud()
+def test_every_row_is_compared(cloud: Cloud) -> None:
     cell = cloud.add_cell("cell1")
     cloud.map_to(cell.id, cell.add_instances(200), user_id="another")
-
-    sampled, again = status.check(cloud), status.check(cloud)
-
-    details = sampled.details["cell1"]
-    assert "only a sample of 20 instances, 20 mappings: " in details
-    assert "200" not in details
-    assert again == sampled
-
-
-@pytest.mark.usefixtures("small_sample")
-def test_cell_with_as_many_rows_as_a_sample_is_compared_as_a_whole(
-    cloud: Cloud,
-) -> None:
-    cell = cloud.add_cell("cell1")
-    cloud.map_to(cell.id, cell.add_instances(20), user_id="another")
 
     checked = status.check(cloud)
-
-    found = "compared all 20 instances, 20 mappings: 20 user_id"
-    assert found in checked.details["cell1"]
-
-
-@pytest.mark.usefixtures("small_sample")
-def test_full_compares_every_row(cloud: Cloud) -> None:
-    cell = cloud.add_cell("cell1")
-    cloud.map_to(cell.id, cell.add_instances(200), user_id="another")
-
-    checked = status.check(cloud, "--full")
 
     found = "compared all instances and mappings: 200 user_id"
     assert found in checked.details["cell1"]
-
-
-@pytest.mark.usefixtures("small_sample")
-def test_sample_is_drawn_from_ids_with_holes(cloud: Cloud) -> None:
-    cell = cloud.add_cell("cell1")
-    cell.add_instances(40)
-    with cell.engine.begin() as connection:
-        connection.execute(cell.instances.update().values(id=cell.instances.c.id * 50))
-
-    checked = status.check(cloud)
-
-    # The last ids that are drawn together may bring some more than were needed.
-    found = r"only a sample of (2[0-4]) instances, 0 mappings: \1 unmapped"
-    assert re.search(found, checked.details["cell1"])
