@@ -1,12 +1,21 @@
 """The API database of a test cloud, and what nova does to the rows in it."""
 
-from typing import Any
+from typing import Any, Protocol
+from uuid import uuid4
 
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, Mapped, known
 from cellmap_migrations.testing.schema import API_HEAD, api_tables
 from cellmap_migrations.testing.servers import plain_engine
+
+
+class HasId(Protocol):
+    """A cell, as far as a mapping names it."""
+
+    @property
+    def id(self) -> int:
+        """The key of the cell in ``cell_mappings``."""
 
 
 class Api:
@@ -48,6 +57,19 @@ class Api:
         with self.engine.begin() as connection:
             rows = [row | {"instance_uuid": uuid} for uuid in uuids]
             connection.execute(self.instance_mappings.insert(), rows)
+
+    def map(self, uuid: str, cell: HasId | None, **columns: object) -> None:
+        """Map an instance as nova does; no cell means that it is being built."""
+        self.map_to(None if cell is None else cell.id, [uuid], **columns)
+
+    def add_silent_cell(self, name: str) -> int:
+        """Add a cell without an address, and return its ``cell_mappings.id``."""
+        row = {"created_at": LONG_AGO, "uuid": str(uuid4()), "name": name}
+        table = self.tables["cell_mappings"]
+        self.insert("cell_mappings", transport_url="none:///", **row)
+        with self.engine.connect() as connection:
+            query = sa.select(table.c.id).filter_by(uuid=row["uuid"])
+            return int(connection.execute(query).scalar_one())
 
     def remap(self, uuid: str, **columns: object) -> None:
         """Change columns of a mapping."""

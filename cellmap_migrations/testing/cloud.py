@@ -99,10 +99,6 @@ class Cloud(Api):
             self.configure(database={"connection": text(url)})
         return cell
 
-    def map(self, uuid: str, cell: Cell | None, **columns: object) -> None:
-        """Map an instance as nova does; no cell means that it is being built."""
-        self.map_to(None if cell is None else cell.id, [uuid], **columns)
-
     def mapped_uuids(self, cell: Cell) -> set[str]:
         """Return the uuids that are mapped to *cell*."""
         rows = self.mappings().values()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cellmap_migrations.testing.cloud import Cloud
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -21,7 +23,10 @@ def assert_cell_mapped(cell: Cell) -> None:
     mapped them. The message has the rows that differ, up to ten of a kind.
     """
     __tracebackhide__ = True
-    finished = cell.api.cellmap("check", "--cell", cell.uuid, "--output", "json")
+    cloud = cell.api
+    if not isinstance(cloud, Cloud):
+        raise TypeError(f"cell {cell.uuid} belongs to no test cloud")
+    finished = cloud.cellmap("check", "--cell", cell.uuid, "--output", "json")
     if finished.code != 0:
         raise AssertionError("\n".join(explain(cell, finished.out) or [finished.err]))
 

@@ -129,7 +129,7 @@ def cloud_of(cell: Cell) -> Cloud:
 
 def other_spellings(cell: Cell, collation: str) -> Cloud:
     """Map two instances of *cell* in other spellings; return the cloud."""
-    collate(cell.api, collation)
+    collate(cloud_of(cell), collation)
     for uuid, mapped in ((UUID, UPPER), (OTHER, PADDED)):
         cell.add_instance(uuid=uuid)
         cell.api.map(mapped, cell)
