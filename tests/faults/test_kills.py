@@ -8,9 +8,9 @@ import pytest
 from tests.conftest import MakeCloud
 from tests.faults.struck import Struck
 from tests.faults.tally import Tally
+from tests.harness.moments import AT_THE_END, MOMENTS
 from tests.harness.traffic import Traffic
 from tests.harness.waiting import wait_for
-from tests.promises.test_resume import AT_THE_END, MOMENTS
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 

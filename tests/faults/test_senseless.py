@@ -9,7 +9,7 @@ from cellmap_migrations.testing.rows import CELL0, USER
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside
-from tests.unit.operations.test_repair import named, repair
+from tests.harness.results import named, repair
 
 
 def test_flag_of_a_deleted_copy_does_not_stay_on_the_live_one(

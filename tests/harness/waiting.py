@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from signal import SIGTERM, Signals
 from threading import Event, Thread
+
+from cellmap_migrations.testing.process import Finished, Running
 
 # Far more than the slowest machine needs.
 SECONDS = 600.0
@@ -33,3 +36,9 @@ def meanwhile(work: Callable[[], object], stop: Event) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def stop(running: Running, number: Signals = SIGTERM) -> Finished:
+    """Send the signal, and return when the run has ended."""
+    running.signal(number)
+    return running.wait()

@@ -15,7 +15,8 @@ from tests.conftest import MakeCloud
 from tests.harness import readme, status
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
-from tests.unit.comparing.test_addresses import COMMANDS, database, refused, state
+from tests.harness.refusals import COMMANDS, refused, state
+from tests.harness.twins import database
 
 PAGE = readme.DOCS / "cells-v1.rst"
 

@@ -15,9 +15,9 @@ from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.contrib import finish
+from tests.harness.silence import point_to, silent_port
 from tests.harness.waiting import wait_for
 from tests.harness.wheel import Installed
-from tests.unit.common.test_stopping import point_to, silent_port
 
 # Nobody has this number: in containers of nova, too, it has no line in /etc/passwd.
 NAMELESS = ("setpriv", "--reuid=42424", "--regid=42424", "--clear-groups")

@@ -1,7 +1,5 @@
 """The least privileges are enough, and nothing else is ever written."""
 
-from typing import Any
-
 import pytest
 import sqlalchemy as sa
 
@@ -10,6 +8,7 @@ from cellmap_migrations.testing.servers import plain_engine
 from tests.conftest import MakeCloud
 from tests.harness.books import HEAD
 from tests.harness.cloud import Cloud
+from tests.harness.results import content
 
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -27,17 +26,6 @@ POSTGRESQL = (
     "GRANT USAGE ON SEQUENCE instance_mappings_id_seq TO {user}",
     "GRANT SELECT ON cell_mappings, build_requests TO {user}",
 )
-
-
-def content(url: sa.URL) -> dict[str, list[Any]]:
-    """Return every row of every table there is."""
-    metadata = sa.MetaData()
-    with plain_engine(url).connect() as connection:
-        metadata.reflect(connection)
-        return {
-            table.name: sorted(connection.execute(sa.select(table)).all(), key=str)
-            for table in metadata.sorted_tables
-        }
 
 
 def least(cloud: Cloud, cell_url: sa.URL) -> sa.URL:

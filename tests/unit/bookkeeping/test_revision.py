@@ -11,8 +11,7 @@ from cellmap_migrations.testing.process import Finished
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside
-from tests.harness.waiting import wait_for
-from tests.unit.common.test_stopping import stop
+from tests.harness.waiting import stop, wait_for
 
 JSON = ("--output", "json")
 

@@ -5,7 +5,6 @@ long anything takes depends on what else the machine does.
 """
 
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,36 +20,23 @@ from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying.batches import Batches
 from cellmap_migrations.run import HASTE
 from cellmap_migrations.testing.cell import Cell
-from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.process import Finished, Running
 from cellmap_migrations.testing.servers import Server
-from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
 from tests.harness.books import assert_books_balance, total
 from tests.harness.cloud import HOUR, Cloud
 from tests.harness.inside import alembic_inside
-from tests.harness.waiting import SECONDS, wait_for
+from tests.harness.silence import point_to, silent_port
+from tests.harness.waiting import stop, wait_for
 
 EACH_ROW = {"batch_rows_min": "1", "batch_rows_max": "1"}
-
-# What a URL says of how long a driver waits for a server.
-PATIENT = {
-    "mysql": ("connect_timeout", "read_timeout"),
-    "postgresql": ("connect_timeout",),
-}
 
 # After so many seconds su and runuser kill.
 DEADLINE = 2.0
 
 # A reader, writers, the version's connection and the pool may each wait for a server.
 CLEANED_UP = 4
-
-
-def stop(running: Running, number: Signals = SIGTERM) -> Finished:
-    """Send the signal, and return when the run has ended."""
-    running.signal(number)
-    return running.wait()
 
 
 def stop_frozen(running: Running, server: Server) -> Finished:
@@ -85,26 +71,6 @@ def locked(cloud: Cloud, uuids: list[str]) -> Iterator[None]:
         )
         yield
         connection.rollback()
-
-
-@contextmanager
-def silent_port() -> Iterator[socket.socket]:
-    """Listen on a port, and never say a word to who connects."""
-    with socket.create_server((HOST, 0)) as listener:
-        listener.settimeout(SECONDS)
-        yield listener
-
-
-def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
-    """Let the URL of the cell name another port, and be patient with who is there."""
-    names = PATIENT[cell.url.get_backend_name()]
-    url = cell.url.set(port=port).update_query_dict(dict.fromkeys(names, HOUR))
-    table = cloud.tables["cell_mappings"]
-    cloud.execute(
-        table.update()
-        .where(table.c.id == cell.id)
-        .values(database_connection=text(url))
-    )
 
 
 def test_patience_with_a_silent_server_is_over_in_time() -> None:

@@ -2,45 +2,22 @@
 
 from datetime import timedelta
 from signal import SIGSTOP
-from typing import Any
 
 import pytest
 
 from cellmap_migrations.comparing import evidence
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import LONG_AGO
-from cellmap_migrations.testing.schema import cell_tables
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud, wait_frozen
-from tests.harness.inside import alembic_inside, cellmap_inside, last_line
-
-COMMANDS = ["upgrade", "upgrade --dry-run", "repair", "repair --dry-run"]
+from tests.harness.inside import alembic_inside, last_line
+from tests.harness.refusals import COMMANDS, refused, run
+from tests.harness.twins import database
 
 ROWS = 40
 
 each_command = pytest.mark.parametrize("command", COMMANDS)
-
-
-def run(cloud: Cloud, cell: Cell, command: str, *options: str) -> Finished:
-    return cellmap_inside(cloud, *command.split(), "--cell", cell.uuid, *options)
-
-
-def state(cloud: Cloud) -> tuple[Any, ...]:
-    """Return everything that a refused run must leave as it is."""
-    journal = [cloud.journal(cell) for cell in cloud.cells]
-    return cloud.mappings(), cloud.versions(), journal
-
-
-def refused(cloud: Cloud, cell: Cell, command: str) -> str:
-    """Return why a command ended with 65; it must have changed nothing."""
-    before = state(cloud)
-
-    finished = run(cloud, cell, command)
-
-    assert (finished.code, state(cloud)) == (65, before)
-    return last_line(finished)
 
 
 def half_done(cloud: Cloud) -> Cell:
@@ -61,13 +38,6 @@ def reset_cell(cloud: Cloud, name: str) -> Cell:
     assert run(cloud, cell, "upgrade").code == 0
     assert run(cloud, cell, "reset").code == 0
     return cell
-
-
-def database(cloud: Cloud, name: str) -> Cell:
-    """Return a database with nova's tables that no row of cell_mappings names."""
-    backend = cloud.url.get_backend_name()
-    url = cloud.create_database(name, backend, cell_tables("34"))
-    return Cell(cloud, "", name, url, "34")
 
 
 def copy(cell: Cell, target: Cell, uuids: list[str]) -> None:

@@ -15,8 +15,8 @@ from tests.harness.books import assert_books_balance
 from tests.harness.cloud import Cloud
 from tests.harness.converted import convert
 from tests.harness.inside import alembic_inside, cellmap_inside, opened
-from tests.unit.operations.test_check import differences
-from tests.unit.output.test_lines import plan_of
+from tests.harness.plans import plan_of
+from tests.harness.results import differences
 
 ORPHAN = "11111111-2222-4333-8444-555555555555"
 

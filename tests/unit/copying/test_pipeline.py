@@ -14,8 +14,8 @@ from tests.conftest import MakeCloud
 from tests.harness import poison
 from tests.harness.books import assert_books_balance
 from tests.harness.inside import opened
+from tests.harness.plans import plan_of
 from tests.harness.upgrading import complete, stopped, upgrade
-from tests.unit.output.test_lines import plan_of
 
 WRITERS = {"batch_rows_min": "5", "batch_rows_max": "5", "writers": "8"}
 

@@ -1,9 +1,7 @@
 """Two rows of ``cell_mappings`` for one database are found, however they spell it."""
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,8 +17,8 @@ from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
-from tests.harness.proxy import Proxy
 from tests.harness.replicas import Standby, folders_for, serving
+from tests.harness.twins import leading_to
 
 COMMANDS = ["upgrade", "upgrade --dry-run", "check", "repair", "repair --dry-run"]
 
@@ -33,21 +31,6 @@ def twins(make_cloud: MakeCloud) -> Iterator[tuple[Cell, Cell]]:
     cell.add_instances(3)
     with leading_to(cell) as url:
         yield cell, cloud.add_cell("twin", database=cell, connection=url)
-
-
-@contextmanager
-def leading_to(cell: Cell) -> Iterator[str]:
-    """Yield another address of a cell's database: a forwarded port, or a link."""
-    if cell.url.port is None:
-        link = f"{cell.url.database}.link"
-        os.link(str(cell.url.database), link)
-        yield text(cell.url.set(database=link))
-        return
-    proxy = Proxy(cell.url.port, lambda _: False)
-    try:
-        yield text(cell.url.set(port=proxy.port))
-    finally:
-        proxy.close()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

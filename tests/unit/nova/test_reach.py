@@ -15,7 +15,7 @@ from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside
-from tests.unit.common.test_stopping import point_to, silent_port
+from tests.harness.silence import point_to, silent_port
 
 
 def status(cloud: Cloud) -> dict[str, Any]:

@@ -14,14 +14,9 @@ from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
+from tests.harness.results import differences
 
 Mutation: TypeAlias = Callable[[Cloud, Cell, str], dict[str, set[str]]]
-
-
-def differences(finished: Finished) -> dict[str, set[str]]:
-    """Return the uuids that a run with output=json names, by kind."""
-    found = json.loads(finished.out)["differences"]
-    return {kind: set(listed["uuids"]) for kind, listed in found.items()}
 
 
 def check(cloud: Cloud, cell: Cell) -> Finished:

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
@@ -12,54 +10,27 @@ import pytest
 
 from cellmap_migrations.operations import merge_rows
 from cellmap_migrations.operations.merge_rows import numbers
-from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.process import Finished
-from cellmap_migrations.testing.rows import CELL0, LONG_AGO
+from cellmap_migrations.testing.rows import CELL0
 from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud, wait_frozen
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
+from tests.harness.merging import (
+    MERGE,
+    ROWS,
+    Pair,
+    created_twice,
+    filled,
+    mapped,
+    merge,
+)
 from tests.harness.replicas import Standby, folders_for, serving
-from tests.promises.test_least_rights import content
-from tests.unit.nova.test_identity import leading_to
+from tests.harness.results import content
 
-ROWS = 50
 PAGE = readme.DOCS / "troubleshooting.rst"
-
-MERGE = ("merge", "--cell", "cell1", "--from", "twin")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two rows for one database; *moving* are the instances mapped to the second."""
-
-    cloud: Cloud
-    cell: Cell
-    twin: Cell
-    moving: list[str]
-
-    def owners(self, table: str = "instance_mappings") -> set[int]:
-        """Return the cells that the rows of *table* have."""
-        return {row["cell_id"] for row in self.cloud.rows(table)}
-
-    def merges(self) -> list[dict[str, Any]]:
-        """Return the journal of the merge, and check that it has no hole."""
-        found = [
-            row for row in self.cloud.journal(self.cell) if row["revision"] == "merge"
-        ]
-        assert [row["batch"] for row in found] == [*range(1, len(found) + 1)]
-        return found
-
-
-def mapped(cloud: Cloud) -> list[list[dict[str, Any]]]:
-    """Return all mappings, of instances and of hosts, by their ids."""
-    return [
-        sorted(cloud.rows(name), key=lambda row: row["id"])
-        for name in ("instance_mappings", "host_mappings")
-    ]
 
 
 @pytest.fixture
@@ -67,34 +38,6 @@ def pair(make_cloud: MakeCloud) -> Iterator[Pair]:
     """A cell that was created twice, behind two addresses; batches of 10 rows."""
     with created_twice(make_cloud()) as made:
         yield made
-
-
-@contextmanager
-def created_twice(cloud: Cloud) -> Iterator[Pair]:
-    """Create a cell of *cloud* twice, and map its instances to both."""
-    cloud.configure(cellmap={"batch_rows_min": 10, "batch_rows_max": 10})
-    cell = cloud.add_cell("cell1")
-    with leading_to(cell) as url:
-        twin = cloud.add_cell("twin", database=cell, connection=url)
-        yield filled(cloud, cell, twin)
-
-
-def filled(cloud: Cloud, cell: Cell, twin: Cell) -> Pair:
-    """Map some of the instances of *cell* to it, most to *twin*, and a host each."""
-    uuids = cell.add_instances(ROWS + 5)
-    cloud.map_to(twin.id, uuids[:20], updated_at=LONG_AGO)
-    cloud.map_to(cell.id, uuids[20:25])
-    cloud.map_to(twin.id, uuids[25:])
-    for number, owner in enumerate((cell, twin, twin)):
-        cloud.insert("host_mappings", cell_id=owner.id, host=f"compute-{number}")
-    return Pair(cloud=cloud, cell=cell, twin=twin, moving=uuids[:20] + uuids[25:])
-
-
-def merge(cloud: Cloud, *options: str) -> tuple[Finished, dict[str, Any]]:
-    """Merge, and return how that ended and what its JSON says."""
-    finished = cellmap_inside(cloud, *MERGE, "--output", "json", *options)
-    found: dict[str, Any] = json.loads(finished.out)
-    return finished, found["moved_mappings"] if finished.code == 0 else found
 
 
 def test_everything_is_moved_and_nothing_else_changes(pair: Pair) -> None:

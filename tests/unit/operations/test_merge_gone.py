@@ -13,8 +13,8 @@ from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside, last_line
-from tests.unit.nova.test_identity import leading_to
-from tests.unit.operations.test_merge import MERGE, ROWS, Pair, filled, merge
+from tests.harness.merging import MERGE, ROWS, Pair, filled, merge
+from tests.harness.twins import leading_to
 
 GONE = "--database-is-gone"
 

@@ -12,7 +12,7 @@ from cellmap_migrations.testing.servers import Server
 from tests.harness import readme
 from tests.harness.asking import NEWEST, Nova
 from tests.harness.manage import NovaCloud
-from tests.unit.nova.test_identity import leading_to
+from tests.harness.twins import leading_to
 
 PAGE = readme.section(
     readme.DOCS / "troubleshooting.rst", "One database under two cells"

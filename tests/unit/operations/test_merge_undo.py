@@ -13,14 +13,7 @@ from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud, wait_frozen
 from tests.harness.inside import cellmap_inside, last_line
-from tests.unit.operations.test_merge import (
-    MERGE,
-    ROWS,
-    Pair,
-    created_twice,
-    mapped,
-    merge,
-)
+from tests.harness.merging import MERGE, ROWS, Pair, created_twice, mapped, merge
 
 
 @pytest.fixture

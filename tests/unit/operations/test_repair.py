@@ -5,22 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import LONG_AGO, now
 from tests.conftest import MakeCloud
-from tests.harness.cloud import Cloud
-from tests.unit.operations.test_check import differences
-
-
-def repair(cloud: Cloud, *arguments: str) -> Finished:
-    """Repair cell1, and answer in JSON."""
-    return cloud.cellmap("repair", "--cell", "cell1", "--output", "json", *arguments)
-
-
-def named(finished: Finished, what: str) -> dict[str, set[str]]:
-    """Return the uuids that were mended, or left, by kind."""
-    found = json.loads(finished.out)[f"{what}_differences"]
-    return {kind: set(listed["uuids"]) for kind, listed in found.items()}
+from tests.harness.results import differences, named, repair
 
 
 def test_everything_that_is_safe_is_mended_and_check_passes(

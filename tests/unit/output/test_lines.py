@@ -2,13 +2,12 @@
 
 import pytest
 
-from cellmap_migrations import Cell, deleted_or_soft_deleted
 from cellmap_migrations.copying import pages
-from cellmap_migrations.copying.plan import ColumnSource, Plan, make_plan
 from cellmap_migrations.databases import mysql_limits
 from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
 from tests.harness.inside import alembic_inside, opened
+from tests.harness.plans import plan_of
 from tests.harness.upgrading import complete, upgrade
 
 # Whatever SQL, a line, or a driver's formatting of one could take for something else.
@@ -31,17 +30,6 @@ ODD = [
     "",
     " spaces at the ends ",
 ]
-
-
-def plan_of(cell: Cell) -> Plan:
-    """Return the plan of 0001."""
-    columns: dict[str, ColumnSource] = {
-        "project_id": "project_id",
-        "user_id": "user_id",
-        "queued_for_delete": deleted_or_soft_deleted,
-        "created_at": "created_at",
-    }
-    return make_plan(columns, api=cell.api, cell=cell.database)
 
 
 def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:

@@ -1,0 +1,30 @@
+"""Run commands that must be refused and change nothing."""
+
+from typing import Any
+
+from cellmap_migrations.testing.cell import Cell
+from cellmap_migrations.testing.process import Finished
+from tests.harness.cloud import Cloud
+from tests.harness.inside import cellmap_inside, last_line
+
+COMMANDS = ["upgrade", "upgrade --dry-run", "repair", "repair --dry-run"]
+
+
+def run(cloud: Cloud, cell: Cell, command: str, *options: str) -> Finished:
+    return cellmap_inside(cloud, *command.split(), "--cell", cell.uuid, *options)
+
+
+def state(cloud: Cloud) -> tuple[Any, ...]:
+    """Return everything that a refused run must leave as it is."""
+    journal = [cloud.journal(cell) for cell in cloud.cells]
+    return cloud.mappings(), cloud.versions(), journal
+
+
+def refused(cloud: Cloud, cell: Cell, command: str) -> str:
+    """Return why a command ended with 65; it must have changed nothing."""
+    before = state(cloud)
+
+    finished = run(cloud, cell, command)
+
+    assert (finished.code, state(cloud)) == (65, before)
+    return last_line(finished)
