@@ -35,6 +35,13 @@ def cellmap_inside(cloud: Cloud, command: str, *arguments: str) -> Finished:
     return inside(cli_main.main, [*files, command, *arguments])
 
 
+def upgrade(
+    cloud: Cloud, revision: str = "head", *, cell: str = "cell1", **x: str
+) -> Finished:
+    """Upgrade a cell, in the process of the tests; *x* are further ``-x`` options."""
+    return alembic_inside(cloud, "upgrade", revision, cell=cell, x=x)
+
+
 def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Finished:
     """Call *main* with *arguments*, and return how it ended and what it printed."""
     # What was learned in another run would mask what leaks in this one.

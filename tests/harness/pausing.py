@@ -14,7 +14,7 @@ from tests.harness.waiting import wait_for
 Act = Callable[[], object]
 
 
-def upgrade(
+def upgrade_with_pauses(
     cloud: Cloud,
     *,
     mend: Act,

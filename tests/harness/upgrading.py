@@ -54,7 +54,7 @@ def stopped(code: int, **counts: int) -> Ended:
     return Ended(code=code, told=counts, journal=counts, stamped=False)
 
 
-def upgrade(cloud: Cloud, cell: Cell, **x: str) -> Ended:
+def map_cell(cloud: Cloud, cell: Cell, **x: str) -> Ended:
     """Map the instances of *cell*, with these further ``-x`` options."""
     options = {"output": "json", **x}
     finished = alembic_inside(cloud, "upgrade", MAPS, cell=cell.uuid, x=options)

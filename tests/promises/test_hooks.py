@@ -70,7 +70,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def upgrade(cloud: Cloud, installed: Installed) -> Sequence[str]:
+def hook(cloud: Cloud, installed: Installed) -> Sequence[str]:
     """Return the command of a hook; its nova.conf is one that all may read."""
     config = installed.share(cloud.config_file)
     return installed.cellmap(config, "upgrade", "--cell", "all")
@@ -85,7 +85,7 @@ def test_upgrade_works_in(
     cell = cloud.add_cell("Zürich")
     uuids = cell.add_instances(3)
 
-    command = [*PLACES[place], *upgrade(cloud, installed)]
+    command = [*PLACES[place], *hook(cloud, installed)]
     finished = finish(Running(command, cwd=folder))
 
     assert (finished.code, finished.err) == (0, "")
@@ -100,7 +100,7 @@ def test_upgrade_works_in_all_of_these_places_at_once(
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(3)
 
-    command = [*TOGETHER, *upgrade(cloud, installed)]
+    command = [*TOGETHER, *hook(cloud, installed)]
     finished = finish(Running(command, cwd=folder))
 
     assert (finished.code, finished.err) == (0, "")
@@ -188,7 +188,7 @@ def test_time_limit_of_timeout_inside_runuser_ends_it_with_75(
 
     with silent_port() as listener:
         point_to(cloud, cell, listener.getsockname()[1])
-        running = Running([*limited, *upgrade(cloud, installed)])
+        running = Running([*limited, *hook(cloud, installed)])
         connection, _ = listener.accept()
         # The signal by which timeout's own clock tells it that time is over.
         os.kill(child(running.pid), SIGALRM)
@@ -209,7 +209,7 @@ def test_runuser_that_is_stopped_leaves_nothing_running(
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(500)
     cloud.configure(cellmap={"batch_rows_min": 1, "batch_rows_max": 1})
-    command = upgrade(cloud, installed)
+    command = hook(cloud, installed)
 
     running = Running(["runuser", "-u", "nobody", "--", "timeout", "3600", *command])
     wait_for(lambda: bool(cloud.journal(cell)), "the first batch")

@@ -214,3 +214,15 @@ def test_module_and_its_functions_are_short(name: str) -> None:
 
     assert lines <= LONGEST_MODULE or name in LISTS
     assert [each for each in functions if each[1] > LONGEST_FUNCTION] == []
+
+
+def test_no_test_imports_from_another_test() -> None:
+    tests = Path(__file__).parents[1].rglob("test_*.py")
+    found = {
+        path.name: node.module
+        for path in tests
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and ".test_" in (node.module or "")
+    }
+
+    assert found == {}

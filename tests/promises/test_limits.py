@@ -2,11 +2,10 @@
 
 import pytest
 
-from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import USER
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside, cellmap_inside, last_line
+from tests.harness.inside import alembic_inside, cellmap_inside, last_line, upgrade
 
 WRONG = 25
 
@@ -27,11 +26,6 @@ def without_users(cloud: Cloud) -> None:
     assert upgrade(cloud, "0002").code == 0
     for uuid in uuids:
         cloud.remap(uuid, user_id=None)
-
-
-def upgrade(cloud: Cloud, revision: str = "head", **x: str) -> Finished:
-    """Upgrade cell1."""
-    return alembic_inside(cloud, "upgrade", revision, cell="cell1", x=x)
 
 
 def mended(cloud: Cloud) -> int:

@@ -13,7 +13,7 @@ from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.oracle import Row, World, died, exit_code, orphans, outcome, uuid_of
-from tests.harness.upgrading import upgrade
+from tests.harness.upgrading import map_cell
 
 EXAMPLES = {"sqlite": 40, "mysql": 8, "postgresql": 8}
 
@@ -116,10 +116,10 @@ def test_random_clouds_end_as_the_rules_say(
 
         x = {}
         if displaced := orphans(world, 0):
-            assert upgrade(cloud, cloud.cells[0]).code == 65
+            assert map_cell(cloud, cloud.cells[0]).code == 65
             assert cloud.mappings() == before
             x["accept_orphans"] = str(displaced)
-        ended = upgrade(cloud, cloud.cells[0], **x)
+        ended = map_cell(cloud, cloud.cells[0], **x)
 
         code = exit_code(counts, died=died(world, 0))
         assert (counts, code, code == 0) == (ended.told, ended.code, ended.stamped)

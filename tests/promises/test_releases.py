@@ -9,7 +9,7 @@ from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, Mapped, known
 from cellmap_migrations.testing.schema import RELEASES
 from tests.conftest import MakeCloud
-from tests.harness.upgrading import complete, stopped, upgrade
+from tests.harness.upgrading import complete, map_cell, stopped
 
 KINDS = ("sqlite", "mysql", "postgresql")
 
@@ -41,7 +41,7 @@ def test_mapping_has_the_columns_of_the_release(
     cell = cloud.add_cell("cell1")
     live, deleted = cell.add_instance(), cell.add_instance(deleted=True)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=2) == ended
     found = cloud.mappings()
@@ -58,7 +58,7 @@ def test_user_matters_only_where_mappings_have_one(
     cell = cloud.add_cell("cell1")
     cell.add_instance(user_id=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=1) == ended
 
@@ -74,7 +74,7 @@ def test_api_and_cell_may_be_of_different_releases(
     cell = cloud.add_cell("cell1", release=cell_release)
     uuid = cell.add_instance()
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=1) == ended
     assert expected(cell, cloud.mappings()[uuid]) == cloud.mappings()[uuid]
@@ -90,7 +90,7 @@ def test_other_cell_of_a_release_without_hidden_can_be_asked(
     cell.add_instance(uuid=uuid)
     cloud.map(uuid, other)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, conflict=1) == ended
 
@@ -105,7 +105,7 @@ def test_cell_may_be_on_another_database_system(
     cell.add_instance(hidden=True)
     cell.add_instance(created_at=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=3, hidden=1) == ended
     found = cloud.mappings()
@@ -123,6 +123,6 @@ def test_other_cell_may_be_on_another_database_system(
     cell.add_instance(uuid=stays, deleted=True)
     cloud.map_to(other.id, [moved, stays])
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(moved=1, elsewhere=1) == ended

@@ -7,7 +7,7 @@ import pytest
 from cellmap_migrations.testing.rows import CELL0, now
 from tests.conftest import MakeCloud
 from tests.harness import poison
-from tests.harness.upgrading import OUTCOMES, complete, stopped, upgrade
+from tests.harness.upgrading import OUTCOMES, complete, map_cell, stopped
 
 SMALL = {"batch_rows_min": "7", "batch_rows_max": "7"}
 
@@ -19,7 +19,7 @@ def test_batches_follow_one_another_without_a_gap(make_cloud: MakeCloud) -> None
     highest = cell.row(cell.uuids()[-1])
     assert highest is not None
 
-    upgrade(cloud, cell, **SMALL)
+    map_cell(cloud, cell, **SMALL)
 
     batches = cloud.journal(cell)
     assert [batch["batch"] for batch in batches] == [1, 2, 3, 4, 5]
@@ -45,7 +45,7 @@ def test_each_row_is_counted_once_also_where_a_batch_is_halved(
     cloud.map_to(None, cell.add_instances(7, created_at=now()))
     cloud.map_to(other.id, cell.add_instances(8))
 
-    ended = upgrade(cloud, cell, **SMALL)
+    ended = map_cell(cloud, cell, **SMALL)
 
     expected = {
         "mapped": 10,
@@ -68,10 +68,10 @@ def test_second_upgrade_of_a_finished_cell_records_nothing(
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     cell.add_instances(3)
-    upgrade(cloud, cell)
+    map_cell(cloud, cell)
     before = cloud.journal(cell)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.told) == (0, {})
     assert before == cloud.journal(cell)
@@ -83,7 +83,7 @@ def test_cells_have_journals_of_their_own(make_cloud: MakeCloud) -> None:
     cell.add_instances(3)
     other.add_instances(4)
 
-    ended = upgrade(cloud, cell), upgrade(cloud, other)
+    ended = map_cell(cloud, cell), map_cell(cloud, other)
 
     assert (complete(mapped=3), complete(mapped=4)) == ended
 
@@ -96,7 +96,7 @@ def test_cell_with_hardly_an_instance_is_complete(
     cell = cloud.add_cell("cell1")
     cell.add_instances(count)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.stamped) == (0, True)
     assert set(cell.uuids()) == cloud.mapped_uuids(cell)

@@ -12,7 +12,7 @@ from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.sessions import END
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 from tests.harness.waiting import SECONDS, wait_for
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
@@ -58,7 +58,7 @@ def test_connection_is_used_during_a_comparison(
     monkeypatch.setattr(versions.KeepAlive, "__call__", using)
     monkeypatch.setattr("cellmap_migrations.comparing.checksums.ranges", waiting)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=BATCH) == ended, ended.err
 
@@ -82,7 +82,7 @@ def test_what_was_committed_when_it_is_lost_is_counted(
 
     monkeypatch.setattr(versions.KeepAlive, "__call__", losing)
 
-    ended = upgrade(cloud, cell, batch_rows_min=str(BATCH), batch_rows_max=str(BATCH))
+    ended = map_cell(cloud, cell, batch_rows_min=str(BATCH), batch_rows_max=str(BATCH))
 
     assert times > 3
     assert complete(mapped=20 * BATCH) == ended, ended.err

@@ -39,7 +39,7 @@ def test_file_pauses_a_run_until_it_is_removed(cloud: Cloud, pause_file: Path) -
     cell.add_instances(30)
     pause_file.unlink()
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         cloud,
         cause=pause_file.touch,
         mend=pause_file.unlink,
@@ -85,7 +85,7 @@ def test_paused_run_has_no_transaction_and_survives_a_restart_of_the_server(
         server.start()
         pause_file.unlink()
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         cloud,
         cause=pause_file.touch,
         mend=restart,
@@ -106,7 +106,7 @@ def test_batch_that_is_refused_when_a_pause_begins_is_settled_once(
     cloud.map_to(None, uuids[:1])
     pause_file.unlink()
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         cloud,
         cause=pause_file.touch,
         mend=pause_file.unlink,
@@ -279,7 +279,7 @@ def test_busy_server_pauses_a_run(make_cloud: MakeCloud, backend: str) -> None:
         sleeper.start()
     wait_for(lambda: len(cloud.sessions(busy).all()) == 8, "eight sessions")
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         cloud,
         mend=lambda: cloud.sessions(busy).end_all(),
         x={"max_threads_running": "6"},

@@ -86,7 +86,7 @@ def test_receive_queue_of_the_node_is_waited_for(
                 one.execute(f"INSERT INTO {other} VALUES ({number})")
             wait_for(lambda: status(two, "wsrep_local_recv_queue") > 15, "a queue")
 
-        finished = pausing.upgrade(
+        finished = pausing.upgrade_with_pauses(
             cloud,
             cause=cause,
             mend=lambda: lock.exec_driver_sql("UNLOCK TABLES"),
@@ -111,7 +111,7 @@ def test_flow_control_is_waited_for(
         for number in range(5):
             two.execute(f"INSERT INTO {other} VALUES ({number})")
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         cloud, cause=cause, mend=lambda: None, x={"writers": "1"}
     )
     one.execute("SET GLOBAL wsrep_provider_options = 'gcs.fc_limit=16'")
@@ -141,7 +141,9 @@ def test_node_that_has_lost_its_cluster_is_waited_for(
             admin.exec_driver_sql(isolate.format(0))
             wait_for(lambda: ready("ON"), "a node in its cluster")
 
-        finished = pausing.upgrade(cloud, cause=leave, mend=join, x={"writers": "1"})
+        finished = pausing.upgrade_with_pauses(
+            cloud, cause=leave, mend=join, x={"writers": "1"}
+        )
 
     assert (finished.code, finished.err) == (0, "")
     assert cloud.versions() == {cloud.cells[0].uuid: HEAD}

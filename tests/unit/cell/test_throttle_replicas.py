@@ -107,7 +107,7 @@ def test_replica_that_is_behind_is_waited_for(replica: Replica, mariadb: Cloud) 
     mariadb.cells[0].add_instances(5)
     wait_for(lambda: behind(replica), "a replica that is behind")
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         mariadb,
         mend=lambda: delay(replica, 0),
         x={"max_lag": "0.5", "replicas": replica.name},
@@ -137,7 +137,7 @@ def test_binary_log_has_no_limits_that_a_replica_would_keep_to(
 def test_replica_that_stops_to_replicate_is_waited_for(
     replica: Replica, mariadb: Cloud
 ) -> None:
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         mariadb,
         cause=lambda: replica.execute("STOP SLAVE SQL_THREAD"),
         mend=lambda: replica.execute("START SLAVE SQL_THREAD"),
@@ -154,7 +154,7 @@ def test_replica_that_stops_to_replicate_is_waited_for(
 def test_replica_that_is_shut_down_is_waited_for(
     replica: Replica, mariadb: Cloud
 ) -> None:
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         mariadb,
         cause=replica.stop,
         mend=replica.start,
@@ -167,7 +167,7 @@ def test_replica_that_is_shut_down_is_waited_for(
 
 
 def test_replica_that_stays_away_ends_the_run(replica: Replica, mariadb: Cloud) -> None:
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         mariadb,
         cause=replica.stop,
         mend=lambda: None,
@@ -202,7 +202,7 @@ def test_standby_that_replays_nothing_is_waited_for(
     standby.execute("SELECT pg_wal_replay_pause()")
     postgresql.cells[0].add_instances(5)
 
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         postgresql,
         mend=lambda: standby.execute("SELECT pg_wal_replay_resume()"),
         # PostgreSQL shows the lag that was for longer than that.
@@ -215,7 +215,7 @@ def test_standby_that_replays_nothing_is_waited_for(
 
 
 def test_standby_that_leaves_is_waited_for(standby: Standby, postgresql: Cloud) -> None:
-    finished = pausing.upgrade(
+    finished = pausing.upgrade_with_pauses(
         postgresql,
         cause=standby.stop,
         mend=standby.start,

@@ -17,7 +17,7 @@ from tests.harness.inside import alembic_inside, cellmap_inside
 from tests.harness.status import FAILURE, SUCCESS, WARNING
 
 
-def upgrade(cloud: Cloud) -> None:
+def upgrade_all(cloud: Cloud) -> None:
     """Bring all cells to the last revision."""
     assert alembic_inside(cloud, "upgrade", "head", cell="all").code == 0
 
@@ -112,7 +112,7 @@ KINDS: dict[str, tuple[Callable[[Cell, Cell], object], int]] = {
 
 def test_differences_are_as_grave_as_what_they_do_to_servers(cloud: Cloud) -> None:
     cells = {name: cloud.add_cell(name) for name in ("another", *KINDS)}
-    upgrade(cloud)
+    upgrade_all(cloud)
     for name, (add, _) in KINDS.items():
         add(cells[name], cells["another"])
 
@@ -128,7 +128,7 @@ def test_difference_that_is_gone_at_the_second_look_is_none(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = cloud.add_cell("cell1")
-    upgrade(cloud)
+    upgrade_all(cloud)
     booting = cell.add_instance()
 
     def wait(_: Stopping, __: float) -> None:
@@ -148,7 +148,7 @@ def test_rejected_instance_is_a_warning_where_it_is_skipped(cloud: Cloud) -> Non
     cloud.configure(cellmap={"on_reject": "skip"})
     cell = cloud.add_cell("cell1")
     cell.add_kind("rejected", cell)
-    upgrade(cloud)
+    upgrade_all(cloud)
 
     checked = status.check(cloud)
 
@@ -159,7 +159,7 @@ def test_cell_that_is_down_is_a_warning_of_its_own(cloud: Cloud) -> None:
     cloud.configure(cellmap={"connect_timeout": 1})
     for name in ("down", "cell1"):
         cloud.add_cell(name).add_instance()
-    upgrade(cloud)
+    upgrade_all(cloud)
     close(cloud, "down")
 
     checked = status.check(cloud)
@@ -181,7 +181,7 @@ def test_cell_that_is_down_and_behind_fails(cloud: Cloud) -> None:
 
 def test_cell_that_has_to_be_corrected_fails(cloud: Cloud) -> None:
     cloud.add_cell("cell1")
-    upgrade(cloud)
+    upgrade_all(cloud)
     table = cloud.tables["cell_mappings"]
     cloud.execute(table.update().values(database_connection=None))
 

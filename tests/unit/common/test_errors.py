@@ -18,7 +18,7 @@ def cell(cloud: Cloud) -> Cell:
     return cell
 
 
-def upgrade(
+def upgrade_refused(
     cloud: Cloud, cell: str | None = None, x: Extra | None = None
 ) -> tuple[int, str]:
     """Return the exit code and the last line on stderr; stdout has to be empty."""
@@ -44,7 +44,7 @@ def untouched(cloud: Cloud) -> bool:
 def test_no_cell_is_answered_with_the_list(cloud: Cloud, cell: Cell) -> None:
     nameless = cloud.add_cell(None)
 
-    assert upgrade(cloud) == refused(
+    assert upgrade_refused(cloud) == refused(
         "error: no cell was given; add -x cell=, or --cell for cellmap, with a uuid, "
         "a name, local or all. "
         f"Cells: cell1 ({cell.uuid}); {nameless.uuid}",
@@ -56,14 +56,14 @@ def test_no_cell_is_answered_with_the_list(cloud: Cloud, cell: Cell) -> None:
 def test_unknown_cell_is_answered_with_the_list(
     cloud: Cloud, cell: Cell, selector: str
 ) -> None:
-    assert upgrade(cloud, selector) == refused(
+    assert upgrade_refused(cloud, selector) == refused(
         f"error: no cell {selector!r} in cell_mappings. Cells: cell1 ({cell.uuid})",
     )
     assert untouched(cloud)
 
 
 def test_cloud_without_cells_has_none_to_offer(cloud: Cloud) -> None:
-    assert upgrade(cloud, "cell1") == refused(
+    assert upgrade_refused(cloud, "cell1") == refused(
         "error: no cell 'cell1' in cell_mappings. Cells: none",
     )
 
@@ -71,7 +71,7 @@ def test_cloud_without_cells_has_none_to_offer(cloud: Cloud) -> None:
 def test_ambiguous_name_is_answered_with_the_uuids(cloud: Cloud, cell: Cell) -> None:
     twin = cloud.add_cell("cell1")
 
-    assert upgrade(cloud, "cell1") == refused(
+    assert upgrade_refused(cloud, "cell1") == refused(
         "error: 2 cells are called 'cell1'; give one of their uuids: "
         f"{cell.uuid}, {twin.uuid}",
     )
@@ -82,7 +82,7 @@ def test_two_local_cells_are_two_cells_in_one_database(
 ) -> None:
     twin = cloud.add_cell("twin", database=cell)
 
-    assert upgrade(cloud, "local") == refused(
+    assert upgrade_refused(cloud, "local") == refused(
         f"error: cell cell1 ({cell.uuid}) and cell twin ({twin.uuid}) resolve to one "
         f"database, sqlite {cell.url.database}. Correct database_connection of the "
         "wrong one; if the cell was created twice, cellmap merge gives the mappings "
@@ -96,7 +96,7 @@ def test_nova_conf_without_an_api_database_is_named(
 ) -> None:
     cloud.configure(api_database={"connection": value})
 
-    assert upgrade(cloud, cell.uuid) == refused(
+    assert upgrade_refused(cloud, cell.uuid) == refused(
         "error: [api_database] connection is not set (read: "
         f"{cloud.config_file}); name the right file with -x config_file=, or "
         "--config-file for cellmap",
@@ -105,7 +105,7 @@ def test_nova_conf_without_an_api_database_is_named(
 
 @pytest.mark.parametrize("name", ["batch_second", "cells", "Cell", "", "upgrade"])
 def test_unknown_option_is_an_error(cloud: Cloud, cell: Cell, name: str) -> None:
-    code, line = upgrade(cloud, cell.uuid, {name: "1"})
+    code, line = upgrade_refused(cloud, cell.uuid, {name: "1"})
 
     assert code == 78
     assert line.startswith(f"error: -x {name} is not known here; known are ")
@@ -135,7 +135,7 @@ CASES = [(name, value) for name, values in BAD_VALUES.items() for value in value
 def test_bad_value_is_an_error_that_names_the_option(
     cloud: Cloud, cell: Cell, name: str, value: str
 ) -> None:
-    code, line = upgrade(cloud, cell.uuid, {name: value})
+    code, line = upgrade_refused(cloud, cell.uuid, {name: value})
 
     assert code == 78
     assert name in line
@@ -154,7 +154,7 @@ def test_bad_value_is_an_error_that_names_the_option(
 def test_bad_value_is_told_the_limits(
     cloud: Cloud, cell: Cell, name: str, words: str
 ) -> None:
-    _, line = upgrade(cloud, cell.uuid, {name: "-1"})
+    _, line = upgrade_refused(cloud, cell.uuid, {name: "-1"})
 
     assert line.endswith(words)
 
@@ -164,7 +164,7 @@ def test_bad_value_in_nova_conf_is_an_error_that_names_the_option(
 ) -> None:
     cloud.configure(cellmap={"batch_seconds": "soon"})
 
-    code, line = upgrade(cloud, cell.uuid)
+    code, line = upgrade_refused(cloud, cell.uuid)
 
     assert code == 78
     assert "batch_seconds" in line
@@ -202,7 +202,7 @@ def test_null_connection_is_an_error(cloud: Cloud, cell: Cell) -> None:
     lost = cloud.add_cell("lost", connection=None)
 
     assert cell.uuid != lost.uuid
-    assert upgrade(cloud, "lost") == refused(
+    assert upgrade_refused(cloud, "lost") == refused(
         f"error: cell lost ({lost.uuid}): its database_connection is NULL; correct it "
         "with nova-manage cell_v2 update_cell",
     )

@@ -13,7 +13,7 @@ from tests.conftest import MakeCloud
 from tests.harness import readme, status
 from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside
-from tests.harness.upgrading import complete, stopped, upgrade
+from tests.harness.upgrading import complete, map_cell, stopped
 
 AN_HOUR, A_DAY = timedelta(hours=1), timedelta(days=1, minutes=1)
 
@@ -71,7 +71,7 @@ def test_instance_that_has_left_its_boot_gets_its_cell(
     young = add_boot(cell, timedelta(0), **columns)
 
     checked, found = look(cloud, "check")
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (checked.code, found) == (3, {uuid: "no_cell: "})
     assert complete(filled=1, in_flight=1) == ended
@@ -100,7 +100,7 @@ def test_boot_of_more_than_a_day_stops_the_stamp_and_nothing_else(
     first, last = cell.add_instance(), cell.add_instance()
     died = add_boot(cell, A_DAY, vm_state="building")
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, mapped=2, in_flight=1) == ended
     assert cloud.mapped_uuids(cell) == {first, last}
@@ -168,7 +168,7 @@ def test_commands_of_the_page_delete_a_boot_that_died(make_cloud: MakeCloud) -> 
     commands = readme.commands(PAGE)
     uuid = next(line.split()[-1] for line in commands if "server delete" in line)
     add_boot(cell, A_DAY, vm_state="building", uuid=uuid)
-    refused = upgrade(cloud, cell).code
+    refused = map_cell(cloud, cell).code
 
     codes = [perform(cloud, command) for command in commands]
 
@@ -183,10 +183,10 @@ def test_statement_of_the_page_lets_the_upgrade_end(make_cloud: MakeCloud) -> No
     [statement] = readme.sql("API database: build request of a boot that died")
     uuid = statement.split("'")[1]
     add_boot(cell, A_DAY, vm_state="building", uuid=uuid)
-    upgrade(cloud, cell)
+    map_cell(cloud, cell)
 
     cloud.sql(statement)
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.stamped) == (0, True)
     assert cloud.mapped_uuids(cell) == {uuid}

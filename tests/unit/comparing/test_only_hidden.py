@@ -11,7 +11,7 @@ from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 
 TITLE = "The only copy of a server is hidden"
 
@@ -76,8 +76,8 @@ def test_upgrade_of_either_cell_ends_well_and_keeps_the_mapping(cells: Cells) ->
     cloud, named, hiding = cells
     before = cloud.mappings()
 
-    assert complete(already=1) == upgrade(cloud, named)
-    assert complete(already=1, hidden=1) == upgrade(cloud, hiding)
+    assert complete(already=1) == map_cell(cloud, named)
+    assert complete(already=1, hidden=1) == map_cell(cloud, hiding)
     assert cloud.mappings() == before
 
 
@@ -86,13 +86,13 @@ def test_upgrade_keeps_a_mapping_of_ours_that_is_queued_for_deletion(
 ) -> None:
     cloud, named, hiding = cells
     uuid = named.add_instance()
-    upgrade(cloud, named)
+    map_cell(cloud, named)
     hiding.add_instance(uuid=uuid, hidden=True)
     named.move_to_shadow(uuid)
     cloud.remap(uuid, queued_for_delete=True)
     cellmap_inside(cloud, "reset", "--cell", "cell2")
 
-    ended = upgrade(cloud, named)
+    ended = map_cell(cloud, named)
 
     assert (ended.code, ended.result["removed"]) == (0, 0)
     assert uuid in cloud.mappings()

@@ -14,7 +14,7 @@ from cellmap_migrations.testing.rows import CELL0, LONG_AGO, now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 
 STRAY = "11111111-2222-4333-8444-555555555555"
 
@@ -83,7 +83,7 @@ def test_repair_of_any_cell_removes_a_stray_and_journals_it(cloud: Cloud) -> Non
 def test_stray_does_not_keep_a_cell_from_its_stamp(cloud: Cloud) -> None:
     cloud.map(STRAY, None)
 
-    ended = upgrade(cloud, cloud.cells[1])
+    ended = map_cell(cloud, cloud.cells[1])
 
     assert complete(already=1) == ended
     assert STRAY in cloud.mappings()

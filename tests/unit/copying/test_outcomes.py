@@ -7,7 +7,7 @@ import pytest
 
 from cellmap_migrations.testing.rows import CELL0, LONG_AGO, PROJECT, USER, now
 from tests.conftest import MakeCloud
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 
 # Columns of instances, and the queued_for_delete that follows from them.
 QUEUED: list[tuple[dict[str, Any], bool]] = [
@@ -26,7 +26,7 @@ def test_mapping_of_an_instance_has_every_column(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     uuid = cell.add_instance()
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=1) == ended
     [batch] = cloud.journal(cell)
@@ -46,7 +46,7 @@ def test_queued_for_delete_follows_the_state_of_each_instance(
     cell = cloud.add_cell("cell1")
     expected = {cell.add_instance(**columns): queued for columns, queued in QUEUED}
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=len(QUEUED)) == ended
     mapped = cloud.mappings()
@@ -59,7 +59,7 @@ def test_instance_without_created_at_is_mapped(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     uuid = cell.add_instance(created_at=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=1) == ended
     assert cloud.mappings()[uuid].created_at is None
@@ -72,7 +72,7 @@ def test_mapping_to_this_cell_is_left_as_it_is(make_cloud: MakeCloud) -> None:
     cloud.map(uuid, cell, user_id=None, project_id="another", created_at=None)
     before = cloud.mappings()
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(already=1) == ended
     assert before == cloud.mappings()
@@ -88,7 +88,7 @@ def test_old_mapping_without_a_cell_is_given_this_one(
     cloud.map(uuid, None, updated_at=LONG_AGO)
     before = cloud.mappings()[uuid]
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(filled=1) == ended
     after = cloud.mappings()[uuid]
@@ -111,7 +111,7 @@ def test_mapping_of_an_instance_in_its_boot_is_left_to_nova(
     for uuid in (asked, both):
         cloud.request_build(uuid)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(in_flight=3) == ended
     assert set() == cloud.mapped_uuids(cell)
@@ -125,7 +125,7 @@ def test_grace_seconds_decide_which_instance_is_old(make_cloud: MakeCloud) -> No
     for uuid in (older, younger):
         cloud.map(uuid, None)
 
-    ended = upgrade(cloud, cell, grace_seconds="90")
+    ended = map_cell(cloud, cell, grace_seconds="90")
 
     assert complete(filled=1, in_flight=1) == ended
     assert {older} == cloud.mapped_uuids(cell)
@@ -140,7 +140,7 @@ def test_hidden_copy_is_left_to_the_resize_that_hid_it(make_cloud: MakeCloud) ->
     cloud.map(source, other)
     shown = cell.add_instance(hidden=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(hidden=2, mapped=1) == ended
     assert {shown} == cloud.mapped_uuids(cell)
@@ -155,7 +155,7 @@ def test_placeholder_of_novas_virtual_interfaces_is_not_mapped(
     cell = cloud.add_cell("cell1")
     cell.add_instance(uuid=CELL0, project_id=CELL0, user_id=None, deleted=True)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(placeholder=1) == ended
     assert cloud.mappings() == {}

@@ -8,7 +8,7 @@ from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.upgrading import Ended, complete, stopped, upgrade
+from tests.harness.upgrading import Ended, complete, map_cell, stopped
 
 TwoCells = tuple[Cloud, Cell, Cell]
 
@@ -52,7 +52,7 @@ def test_deleted_copy_leaves_the_mapping_to_the_cell_that_has_it(
     cloud, cell, other = two_cells
     uuid = twin(cell, other, ours=True, theirs=theirs)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(elsewhere=1) == ended
     assert {uuid} == cloud.mapped_uuids(other)
@@ -67,7 +67,7 @@ def test_mapping_moves_from_a_cell_that_does_not_hold_the_instance(
     cloud.map(uuid, other)
     before = cloud.mappings()[uuid]
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(moved=1) == ended
     after = cloud.mappings()[uuid]
@@ -80,7 +80,7 @@ def test_mapping_moves_from_a_deleted_copy_to_the_live_one(
     cloud, cell, other = two_cells
     uuid = twin(cell, other, ours=False, theirs=True)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(moved=1) == ended
     assert {uuid} == cloud.mapped_uuids(cell)
@@ -98,7 +98,7 @@ def test_mapping_that_moves_has_the_flag_of_its_instance_unless_that_is_restored
     uuid = cell.add_instance(vm_state="soft-delete", task_state=task_state)
     cloud.map(uuid, other, queued_for_delete=False)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(moved=1) == ended
     after = cloud.mappings()[uuid]
@@ -110,7 +110,7 @@ def test_mapping_stays_with_a_hidden_copy(two_cells: TwoCells) -> None:
     uuid = twin(cell, other, ours=False, theirs=False)
     other.update(uuid, hidden=True)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(in_flight=1) == ended
     assert {uuid} == cloud.mapped_uuids(other)
@@ -126,7 +126,7 @@ def test_instance_live_in_both_cells_is_listed_and_the_others_are_mapped(
         cell.add_instance(),
     )
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, conflict=1, mapped=2) == ended
     assert {before, after} == cloud.mapped_uuids(cell)
@@ -171,6 +171,6 @@ def test_conflict_that_a_resize_dissolves_before_the_second_look_is_none(
     uuid = twin(cell, other, ours=False, theirs=False)
     at_second_look(lambda: step(uuid, cell, other))
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert DISSOLVED[step] == ended

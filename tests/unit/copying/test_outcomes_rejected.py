@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import MakeCloud
 from tests.harness import poison
-from tests.harness.upgrading import Ended, complete, stopped, upgrade
+from tests.harness.upgrading import Ended, complete, map_cell, stopped
 
 NO_PROJECT = "project_id is NULL, and a mapping must have one"
 
@@ -29,7 +29,7 @@ def test_live_instance_without_project_or_user_is_rejected(
     good = cell.add_instance()
     userless = cell.add_instance(user_id=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, rejected=2, mapped=1) == ended
     assert {good} == cloud.mapped_uuids(cell)
@@ -49,7 +49,7 @@ def test_deleted_instance_needs_a_project_and_no_user(make_cloud: MakeCloud) -> 
     good = cell.add_instance(deleted=True, user_id=None)
     bad = cell.add_instance(deleted=True, project_id=None, user_id=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, rejected=1, mapped=1) == ended
     assert {good} == cloud.mapped_uuids(cell)
@@ -64,7 +64,7 @@ def test_mapped_instance_without_project_or_user_is_no_concern(
     cloud.map(cell.add_instance(project_id=None, user_id=None), cell)
     cloud.map(cell.add_instance(project_id=None, user_id=None), None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(already=1, filled=1) == ended
 
@@ -74,7 +74,7 @@ def test_rejected_instances_can_be_skipped(make_cloud: MakeCloud) -> None:
     cell = cloud.add_cell("cell1")
     bad, good = cell.add_instance(project_id=None), cell.add_instance()
 
-    ended = upgrade(cloud, cell, on_reject="skip")
+    ended = map_cell(cloud, cell, on_reject="skip")
 
     assert complete(rejected=1, mapped=1) == ended
     assert {good} == cloud.mapped_uuids(cell)
@@ -88,7 +88,7 @@ def test_eleventh_rejected_instance_is_counted_and_not_listed(
     cell = cloud.add_cell("cell1")
     uuids = cell.add_instances(11, project_id=None)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, rejected=11) == ended
     lines = [line for line in ended.listing() if line.startswith("rejected")]
@@ -107,7 +107,7 @@ def test_row_that_the_database_refuses_is_alone_rejected(
     good += cell.add_instances(6 - place)
     poison.poison(cloud)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, rejected=1, mapped=6) == ended
     assert set(good) == cloud.mapped_uuids(cell)
@@ -121,10 +121,10 @@ def test_refused_row_is_mapped_once_the_database_takes_it(
     cell = cloud.add_cell("cell1")
     bad, good = cell.add_instance(project_id=poison.PROJECT), cell.add_instance()
     poison.poison(cloud)
-    upgrade(cloud, cell)
+    map_cell(cloud, cell)
     poison.cure(cloud)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.told, ended.stamped) == (0, {"mapped": 1}, True)
     assert {bad, good} == cloud.mapped_uuids(cell)
@@ -134,10 +134,10 @@ def test_rejected_row_is_mapped_once_it_has_a_project(make_cloud: MakeCloud) -> 
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     bad, good = cell.add_instance(project_id=None), cell.add_instance()
-    upgrade(cloud, cell)
+    map_cell(cloud, cell)
     cell.update(bad, project_id="mended")
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.told, ended.stamped) == (0, {"mapped": 1}, True)
     assert {bad, good} == cloud.mapped_uuids(cell)
@@ -159,7 +159,7 @@ def test_value_that_only_sqlite_holds_is_rejected(
     good = cell.add_instances(3)
     bad = cell.add_instance(**columns)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     if backend == "sqlite":
         assert complete(mapped=4) == ended

@@ -6,7 +6,7 @@ from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.upgrading import Ended, stopped, upgrade
+from tests.harness.upgrading import Ended, map_cell, stopped
 
 TwoCells = tuple[Cloud, Cell, Cell]
 
@@ -29,7 +29,7 @@ def unresolved(cloud: Cloud, cell: Cell, other: Cell) -> Ended:
     """Upgrade a cell with an instance that is mapped to *other*, and with another."""
     uuid, mine = cell.add_instance(), cell.add_instance()
     cloud.map(uuid, other)
-    ended = upgrade(cloud, cell, connect_timeout="1")
+    ended = map_cell(cloud, cell, connect_timeout="1")
     assert {uuid} == cloud.mapped_uuids(other)
     assert {mine} == cloud.mapped_uuids(cell)
     return ended
@@ -70,7 +70,7 @@ def test_unresolved_instance_is_settled_when_the_cell_is_back(
     unresolved(cloud, cell, other)
     disconnected(cloud, other, text(other.url))
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert (ended.code, ended.told, ended.stamped) == (0, {"moved": 1}, True)
     assert set() == cloud.mapped_uuids(other)

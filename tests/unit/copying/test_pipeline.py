@@ -15,7 +15,7 @@ from tests.harness import poison
 from tests.harness.books import assert_books_balance
 from tests.harness.inside import opened
 from tests.harness.plans import plan_of
-from tests.harness.upgrading import complete, stopped, upgrade
+from tests.harness.upgrading import complete, map_cell, stopped
 
 WRITERS = {"batch_rows_min": "5", "batch_rows_max": "5", "writers": "8"}
 
@@ -25,7 +25,7 @@ def test_batches_of_many_writers_are_committed_in_order(make_cloud: MakeCloud) -
     cell = cloud.add_cell("cell1")
     cell.add_instances(103)
 
-    ended = upgrade(cloud, cell, **WRITERS)
+    ended = map_cell(cloud, cell, **WRITERS)
 
     batches = cloud.journal(cell)
     assert complete(mapped=103) == ended
@@ -41,7 +41,7 @@ def test_row_that_is_refused_undoes_no_batch_for_good(make_cloud: MakeCloud) -> 
     bad = cell.add_instance(project_id=poison.PROJECT)
     good = cell.add_instances(61)
 
-    ended = upgrade(cloud, cell, **WRITERS)
+    ended = map_cell(cloud, cell, **WRITERS)
 
     assert stopped(65, mapped=103, rejected=1) == ended
     assert bad not in cloud.mappings()
@@ -56,7 +56,7 @@ def test_mappings_here_and_there_are_met(make_cloud: MakeCloud) -> None:
     cloud.map_to(other.id, uuids[21:60:3])
     cloud.map_to(None, uuids[80:90])
 
-    ended = upgrade(cloud, cell, **WRITERS)
+    ended = map_cell(cloud, cell, **WRITERS)
 
     assert complete(already=14, moved=13, filled=10, mapped=63) == ended
     assert {row.cell_id for row in cloud.mappings().values()} == {cell.id}
@@ -68,7 +68,7 @@ def test_max_rows_is_kept_by_many_writers(make_cloud: MakeCloud, rows: int) -> N
     cell = cloud.add_cell("cell1")
     cell.add_instances(30)
 
-    ended = upgrade(cloud, cell, max_rows=str(rows), **WRITERS)
+    ended = map_cell(cloud, cell, max_rows=str(rows), **WRITERS)
 
     assert stopped(75, mapped=rows) == ended
     assert len(cloud.mappings()) == rows
@@ -120,7 +120,7 @@ def test_page_that_was_archived_while_it_was_read_does_not_end_the_walk(
 
     monkeypatch.setattr(read, "nth_id", archiving)
 
-    ended = upgrade(cloud, cell, batch_rows_min="10", batch_rows_max="10")
+    ended = map_cell(cloud, cell, batch_rows_min="10", batch_rows_max="10")
 
     batches = cloud.journal(cell)
     assert complete(mapped=90) == ended

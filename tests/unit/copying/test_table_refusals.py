@@ -13,7 +13,7 @@ from tests.conftest import MakeCloud
 from tests.harness import poison, readme
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
-from tests.harness.upgrading import journaled, stopped, upgrade
+from tests.harness.upgrading import journaled, map_cell, stopped
 
 LARGEST = 2**31 - 1
 
@@ -210,7 +210,7 @@ def test_ids_that_end_within_a_batch_reject_no_row(
     cell.add_instances(20)
     cloud.sql(sql)
 
-    ended = upgrade(cloud, cell, on_reject="skip")
+    ended = map_cell(cloud, cell, on_reject="skip")
 
     assert stopped(78) == ended, ended.err
     assert "refuses every row" in ended.err
@@ -229,7 +229,7 @@ def test_constraint_that_refuses_every_row_is_the_table_s(
     usual = "ALTER TABLE instance_mappings ADD CONSTRAINT no_rows CHECK (cell_id < 0)"
     cloud.sql(refuse_all.get(backend, usual))
 
-    ended = upgrade(cloud, cell, on_reject="skip")
+    ended = map_cell(cloud, cell, on_reject="skip")
 
     assert stopped(78) == ended, ended.err
     assert "no_rows" in ended.err
@@ -250,7 +250,7 @@ def test_constraint_that_knows_all_projects_refuses_single_rows(
     check = f"CONSTRAINT known CHECK (project_id = '{PROJECT}')"
     cloud.sql(refuse_unknown.get(backend, f"ALTER TABLE instance_mappings ADD {check}"))
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, already=1, rejected=1, mapped=20) == ended
     assert bad in ended.err
@@ -284,7 +284,7 @@ def test_plain_row_leaves_nothing_behind(make_cloud: MakeCloud) -> None:
     )
     poison.poison(cloud)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, rejected=1, mapped=30) == ended
     assert mapped(cloud) == {*good}

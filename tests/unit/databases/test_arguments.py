@@ -7,10 +7,9 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.process import Finished
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside, cellmap_inside
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 
 REFUSED = {
     "mysql": [
@@ -57,10 +56,6 @@ TAKEN = {
     "&connect_timeout=3&keepalives=1&options=-csearch_path=public",
     "sqlite": "timeout=3",
 }
-
-
-def upgrade(cloud: Cloud) -> Finished:
-    return alembic_inside(cloud, "upgrade", "head", cell="cell1")
 
 
 def store(cloud: Cloud, cell: Cell, connection: str) -> None:

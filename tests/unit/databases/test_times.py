@@ -9,7 +9,7 @@ from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import opened
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
@@ -55,7 +55,7 @@ def test_time_that_is_none_stops_nothing(
     for uuid in uuids[:already]:
         cloud.map(uuid, cell)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     counts = {"mapped": 20 - already, **({"already": already} if already else {})}
     assert complete(**counts) == ended, ended.err
@@ -73,7 +73,7 @@ def test_day_is_not_taken_for_a_month(make_cloud: MakeCloud) -> None:
             f"ALTER DATABASE \"{cell.url.database}\" SET datestyle TO 'SQL, DMY'"
         )
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert complete(mapped=2) == ended
     found = cloud.mappings()

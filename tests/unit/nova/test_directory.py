@@ -12,13 +12,13 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside
 
 
-def upgrade(cloud: Cloud, cell: str, **x: str) -> Finished:
+def map_found(cloud: Cloud, cell: str, **x: str) -> Finished:
     return alembic_inside(cloud, "upgrade", "0001", cell=cell, x=x)
 
 
 def refused(cloud: Cloud, cell: str, code: int = 78) -> str:
     """Return the error of an upgrade that writes nothing."""
-    finished = upgrade(cloud, cell)
+    finished = map_found(cloud, cell)
     assert (finished.code, finished.out) == (code, "")
     assert cloud.our_tables() == set()
     return finished.err.splitlines()[-1]
@@ -36,7 +36,7 @@ def test_cell_is_found_by_uuid_by_name_and_as_the_local_one(
 ) -> None:
     selectors = [cells[1].uuid, cells[1].uuid.upper(), "cell1", "local"]
 
-    codes = [upgrade(cloud, selector).code for selector in selectors]
+    codes = [map_found(cloud, selector).code for selector in selectors]
 
     assert codes == [0, 0, 0, 0]
     assert cloud.versions() == {cells[1].uuid: "0001"}
@@ -45,7 +45,7 @@ def test_cell_is_found_by_uuid_by_name_and_as_the_local_one(
 def test_cell0_is_a_cell_like_others(cloud: Cloud, cells: list[Cell]) -> None:
     uuid = cells[0].add_instance()
 
-    finished = upgrade(cloud, CELL0)
+    finished = map_found(cloud, CELL0)
 
     assert finished.code == 0
     assert {uuid} == cloud.mapped_uuids(cells[0])
@@ -55,14 +55,14 @@ def test_disabled_cell_is_mapped(cloud: Cloud) -> None:
     cell = cloud.add_cell("cell1", disabled=True)
     uuid = cell.add_instance()
 
-    assert upgrade(cloud, "cell1").code == 0
+    assert map_found(cloud, "cell1").code == 0
     assert {uuid} == cloud.mapped_uuids(cell)
 
 
 def test_all_means_every_cell(cloud: Cloud, cells: list[Cell]) -> None:
     expected = {cell.uuid: cell.add_instances(2) for cell in cells}
 
-    finished = upgrade(cloud, "all")
+    finished = map_found(cloud, "all")
 
     assert finished.code == 0
     assert len(finished.out.splitlines()) == len(cells)
@@ -78,7 +78,7 @@ def test_cell_that_fails_does_not_stop_the_rest_and_the_gravest_code_wins(
     last = cloud.add_cell("cell4")
     uuid = last.add_instance()
 
-    finished = upgrade(cloud, "all")
+    finished = map_found(cloud, "all")
 
     assert finished.code == 78
     assert {uuid} == cloud.mapped_uuids(last)
@@ -87,7 +87,7 @@ def test_cell_that_fails_does_not_stop_the_rest_and_the_gravest_code_wins(
 
 
 def test_cell_that_is_not_there_yet_can_be_skipped(cloud: Cloud) -> None:
-    finished = upgrade(cloud, "cell9", missing="skip")
+    finished = map_found(cloud, "cell9", missing="skip")
 
     assert (finished.code, finished.out) == (0, "")
     assert finished.err.startswith("nothing to do: no cell 'cell9'")
@@ -180,8 +180,8 @@ def test_cell_that_was_emptied_into_this_one_is_no_original(cloud: Cloud) -> Non
     uuids = cell.add_instances(20)
     cloud.map_to(other.id, uuids)
 
-    refused_first = upgrade(cloud, "cell1").code
-    accepted = upgrade(cloud, "cell1", accept_orphans="20").code
+    refused_first = map_found(cloud, "cell1").code
+    accepted = map_found(cloud, "cell1", accept_orphans="20").code
 
     assert (refused_first, accepted) == (65, 0)
     assert set(uuids) == cloud.mapped_uuids(cell)

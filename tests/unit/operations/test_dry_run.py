@@ -19,7 +19,7 @@ LEFT = {Outcome.CONFLICT, Outcome.UNRESOLVED, Outcome.REJECTED}
 WELL = [outcome for outcome in Outcome if outcome not in LEFT]
 
 
-def upgrade(cloud: Cloud, *options: str) -> dict[str, Any]:
+def counted(cloud: Cloud, *options: str) -> dict[str, Any]:
     """Upgrade the first cell, and return what the JSON says of it."""
     arguments = ["--cell", cloud.cells[0].uuid, "--output", "json", *options]
     result: dict[str, Any] = json.loads(
@@ -32,7 +32,7 @@ def look(cloud: Cloud, *options: str) -> dict[str, Any]:
     """Do the same as a dry run, with a user who may only SELECT."""
     reader = cloud.server(cloud.url.get_backend_name()).readonly(cloud.url)
     cloud.configure(api_database={"connection": text(reader)})
-    result = upgrade(cloud, "--dry-run", *options)
+    result = counted(cloud, "--dry-run", *options)
     cloud.configure(api_database={"connection": text(cloud.url)})
     return result
 
@@ -61,7 +61,7 @@ def test_counts_are_those_of_the_upgrade_that_follows(make_cloud: MakeCloud) -> 
 
     expected = look(cloud)
     found = cloud.mappings(), cloud.our_tables()
-    upgraded = upgrade(cloud)
+    upgraded = counted(cloud)
 
     assert found == (before, set())
     assert (expected["dry_run"], "dry_run" in upgraded) == (True, False)
@@ -72,12 +72,12 @@ def test_counts_are_those_of_the_upgrade_that_follows(make_cloud: MakeCloud) -> 
 
 def test_later_revisions_alone_count_what_they_would_mend(cloud: Cloud) -> None:
     cell, other = cloud.add_cell("cell1"), cloud.add_cell("cell2")
-    upgrade(cloud, "0001")
+    counted(cloud, "0001")
     add_wrong_values(cloud, cell, other)
 
     expected = look(cloud)
 
-    assert told(expected) == told(upgrade(cloud))
+    assert told(expected) == told(counted(cloud))
     assert told(expected)["mended"] > 0
 
 

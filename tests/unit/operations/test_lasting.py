@@ -12,12 +12,11 @@ from cellmap_migrations.databases.database import Database
 from cellmap_migrations.nova.rules import Found
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
 from tests.harness.books import HEAD
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside, cellmap_inside
+from tests.harness.inside import cellmap_inside, upgrade
 
 ROWS = 5
 
@@ -36,11 +35,6 @@ def upgraded(cloud: Cloud) -> Cell:
     cell.add_instances(ROWS)
     assert upgrade(cloud).code == 0
     return cell
-
-
-def upgrade(cloud: Cloud, revision: str = "head") -> Finished:
-    """Upgrade cell1."""
-    return alembic_inside(cloud, "upgrade", revision, cell="cell1")
 
 
 def status(cloud: Cloud) -> dict[str, Any]:

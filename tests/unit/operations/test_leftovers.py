@@ -29,7 +29,9 @@ def leave(cloud: Cloud, cell: Cell, kind: str) -> None:
         cloud.lead(other, None)
 
 
-def upgrade(cloud: Cloud, revision: str, **x: str) -> tuple[int, dict[str, Any], str]:
+def upgrade_json(
+    cloud: Cloud, revision: str, **x: str
+) -> tuple[int, dict[str, Any], str]:
     """Upgrade cell1; return the exit code, the JSON and stderr."""
     options = {"output": "json", "connect_timeout": "1", **x}
     ended = alembic_inside(cloud, "upgrade", revision, cell="cell1", x=options)
@@ -46,8 +48,8 @@ def test_all_other_rows_are_mended_in_the_same_run(
     cell, gone, lost = half_wrong(cloud)
     leave(cloud, cell, kind)
 
-    ended, result, err = upgrade(cloud, "head")
-    again = upgrade(cloud, "head")[1]
+    ended, result, err = upgrade_json(cloud, "head")
+    again = upgrade_json(cloud, "head")[1]
 
     assert (ended, result["mended"], result[kind], result["revision"]) == (
         *(code, 2, 1, None),
@@ -67,7 +69,7 @@ def test_only_the_revisions_that_were_asked_for_are_done(
     cell, gone, lost = half_wrong(cloud)
     cell.add_instance(project_id=None)
 
-    ended = upgrade(cloud, revision)[0]
+    ended = upgrade_json(cloud, revision)[0]
 
     mappings = cloud.mappings()
     assert (ended, cloud.versions()) == (65, {})
@@ -81,7 +83,7 @@ def test_error_of_a_later_revision_ends_the_run(make_cloud: MakeCloud) -> None:
     cloud.map(gone, cell, queued_for_delete=False)
     cell.add_instance(project_id=None)
 
-    code, result, err = upgrade(cloud, "head")
+    code, result, err = upgrade_json(cloud, "head")
 
     assert (code, result["rejected"], cloud.versions()) == (78, 1, {})
     assert cloud.mappings()[gone].queued_for_delete

@@ -8,7 +8,7 @@ from cellmap_migrations.testing.rows import CELL0
 from tests.conftest import MakeCloud
 from tests.harness.inside import alembic_inside, opened
 from tests.harness.plans import plan_of
-from tests.harness.upgrading import complete, upgrade
+from tests.harness.upgrading import complete, map_cell
 
 # Whatever SQL, a line, or a driver's formatting of one could take for something else.
 ODD = [
@@ -42,7 +42,7 @@ def test_every_value_arrives_as_it_is(make_cloud: MakeCloud) -> None:
     plain = cell.add_instances(50, project_id="plain", user_id="plain")
     expected |= dict.fromkeys(plain, ("plain", "plain"))
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     found = {
         uuid: (row.project_id, row.user_id) for uuid, row in cloud.mappings().items()
@@ -88,7 +88,7 @@ def test_value_that_looks_like_the_end_of_a_line_and_another_one_is_a_value(
     # Counted with the lines, it would make up for the one too many.
     cell.add_instance(project_id=None)
 
-    ended = upgrade(cloud, cell, on_reject="skip")
+    ended = map_cell(cloud, cell, on_reject="skip")
 
     found = cloud.mappings()
     assert complete(mapped=4, rejected=1) == ended
@@ -103,7 +103,7 @@ def test_odd_value_in_each_batch_stops_nothing(make_cloud: MakeCloud) -> None:
         cell.add_instances(2)
         cell.add_instance(project_id=text, user_id=text)
 
-    ended = upgrade(cloud, cell, batch_rows_min="3", batch_rows_max="3")
+    ended = map_cell(cloud, cell, batch_rows_min="3", batch_rows_max="3")
 
     assert complete(mapped=3 * len(ODD)) == ended
 

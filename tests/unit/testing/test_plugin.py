@@ -10,7 +10,7 @@ from cellmap_migrations.testing.servers import NotInstalled
 from cellmap_migrations.testing.servers.daemon import find
 from tests.harness import readme
 from tests.harness.cloud import Cloud
-from tests.harness.upgrading import stopped, upgrade
+from tests.harness.upgrading import map_cell, stopped
 
 pytest_plugins = ["pytester"]
 
@@ -165,6 +165,6 @@ def test_every_kind_of_instance_ends_as_it_is_called(cloud: Cloud) -> None:
     for outcome in Outcome:
         cell.add_kind(outcome.value, other)
 
-    ended = upgrade(cloud, cell)
+    ended = map_cell(cloud, cell)
 
     assert stopped(65, **dict.fromkeys((o.value for o in Outcome), 1)) == ended
