@@ -11,7 +11,7 @@ from alembic import context
 
 from cellmap_migrations import run
 from cellmap_migrations.bookkeeping import tables, versions
-from cellmap_migrations.common.errors import OfflineRefused
+from cellmap_migrations.common.sentences import OfflineRefused
 from cellmap_migrations.config import settings
 from cellmap_migrations.nova import cells
 from cellmap_migrations.operations import lasting, steps
@@ -65,7 +65,7 @@ def apply(cell: Cell, unrecorded: Sequence[Any], *, purged: bool) -> None:
 def load(arguments: list[str], *, read_only: bool) -> Settings:
     """Return the settings that ``-x`` *arguments* and nova.conf give."""
     if context.is_offline_mode():
-        raise OfflineRefused
+        raise OfflineRefused(option="--sql")
     return replace(settings.load(arguments), read_only=read_only)
 
 

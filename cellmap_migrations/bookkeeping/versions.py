@@ -21,12 +21,8 @@ from alembic.util.exc import CommandError, DatabaseNotAtHead
 
 from cellmap_migrations.bookkeeping.tables import CELL_OPTION, NUMBER_OPTION, versions
 from cellmap_migrations.common import secrets
-from cellmap_migrations.common.errors import (
-    AlembicRefused,
-    BehindHead,
-    NotStamped,
-    OvertakenStamp,
-)
+from cellmap_migrations.common.errors import AlembicRefused
+from cellmap_migrations.common.sentences import BehindHead, NotStamped, OvertakenStamp
 from cellmap_migrations.databases.base import DATABASE_ERRORS
 
 if TYPE_CHECKING:
@@ -153,9 +149,10 @@ def proved(
         yield remember
     except (CommandError, *DATABASE_ERRORS) as error:
         if stamped(api, cell.uuid) not in (before, wanted):
-            raise OvertakenStamp(str(cell)) from error
+            raise OvertakenStamp(cell=cell) from error
         if isinstance(error, DatabaseNotAtHead):
-            raise BehindHead(str(cell), ", ".join(before)) from error
+            revision = ", ".join(before) or "no revision"
+            raise BehindHead(cell=cell, revision=revision) from error
         if isinstance(error, CommandError):
             raise AlembicRefused(secrets.mask(error)) from error
         raise
@@ -163,8 +160,8 @@ def proved(
     if wanted is None or found == wanted:
         return
     if found != before:
-        raise OvertakenStamp(str(cell))
-    raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
+        raise OvertakenStamp(cell=cell)
+    raise NotStamped(cell=cell, wanted=", ".join(wanted), found=", ".join(found))
 
 
 @contextmanager

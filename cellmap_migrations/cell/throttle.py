@@ -13,7 +13,8 @@ from cellmap_migrations.cell.signals import (
     ReplicaLag,
     RunningThreads,
 )
-from cellmap_migrations.common.errors import BadOption, PausedTooLong, PrivilegeMissing
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.sentences import PausedTooLong, PrivilegeMissing
 from cellmap_migrations.databases.status import RightMissing, Unmeasurable, Unmeasured
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Throttle:
         try:
             signal.reason()
         except RightMissing as error:
-            raise PrivilegeMissing(signal.option, str(error)) from error
+            raise PrivilegeMissing(what=signal.option, message=error) from error
         except Unmeasurable as error:
             value = getattr(self.settings, signal.option, "on")
             raise BadOption(signal.option, value, str(error)) from error
@@ -123,7 +124,7 @@ class Throttle:
                     drain()
                 reasons.append(why)
                 if self.clock() - started >= self.settings.max_pause:
-                    raise PausedTooLong(self.settings.max_pause, why)
+                    raise PausedTooLong(seconds=self.settings.max_pause, reason=why)
                 self.rest(EVERY, why)
             self.next_look = self.clock() + EVERY
         self.resumed = self.clock()

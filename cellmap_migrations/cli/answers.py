@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.common.errors import (
-    AccountUnusable,
     CellmapError,
     ConfigurationError,
-    HostRefused,
     LoginRefused,
     RightsError,
     TryAgain,
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 # How a person reads in a few words why a cell does not answer.
 WORDS = (
     (TryAgain, "no answer"),
-    ((LoginRefused, AccountUnusable, HostRefused), "login refused"),
+    (LoginRefused, "login refused"),
     (RightsError, "no right"),
     (ConfigurationError, "misconfigured"),
     (CellmapError, "error"),

@@ -90,7 +90,7 @@ def load(
 ) -> Settings:
     """Return what nova.conf and the command line say; a dry run is *read_only*.
 
-    Raises BadOption, NoApiDatabase or ConfigUnusable.
+    Raises BadOption, NoApiDatabase or ConfigurationError.
     """
     given = {name: getattr(conf.command, name, None) for name in LIMITS}
     chosen = {name: value for name, value in given.items() if value is not None}

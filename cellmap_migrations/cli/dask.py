@@ -28,12 +28,10 @@ from cellmap_migrations.common import background, secrets
 from cellmap_migrations.common.errors import (
     BadOption,
     CellmapError,
-    SchedulerLost,
     Stopped,
     Unreachable,
-    WorkerKilled,
-    WorkerUnfit,
 )
+from cellmap_migrations.common.sentences import SchedulerLost, WorkerKilled, WorkerUnfit
 from cellmap_migrations.common.stopping import PATIENCE, Stopping
 from cellmap_migrations.config.settings import load
 from cellmap_migrations.output.report import Report
@@ -154,11 +152,13 @@ class Tasks:
     def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
         """Return the error for a task that has no report."""
         if isinstance(error, CancelledError):
-            return SchedulerLost(self.scheduler)
+            return SchedulerLost(scheduler=secrets.mask_given(self.scheduler))
         if isinstance(error, KilledWorker):
             count = error.allowed_failures + 1
-            return WorkerKilled(str(cell), f"on {count} workers, one after another")
-        return WorkerUnfit(str(cell), f"{type(error).__name__}: {error}")
+            why = f"on {count} workers, one after another"
+            return WorkerKilled(cell=cell, signal=why)
+        why = secrets.mask(f"{type(error).__name__}: {error}")
+        return WorkerUnfit(cell=cell, message=why)
 
     def end(self, error: Stopped) -> list[Report]:
         """Stop all tasks, and return reports of those that need not be waited for."""
@@ -264,7 +264,7 @@ def run(
             tasks.begin(cell, order)
         return tasks.finish()
     except OSError as error:
-        raise SchedulerLost(scheduler) from error
+        raise SchedulerLost(scheduler=secrets.mask_given(scheduler)) from error
     finally:
         # After a signal there is no time for a farewell.
         if not stopping.signal:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.cli import common, fleet
-from cellmap_migrations.common.errors import BadOption, NoDask
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.sentences import NoDask
 from cellmap_migrations.config.settings import FILE_OPTIONS
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def dask() -> Any:
     try:
         return importlib.import_module("cellmap_migrations.cli.dask")
     except ModuleNotFoundError as error:
-        raise NoDask(error.name) from error
+        raise NoDask(missing=error.name or "distributed") from error
 
 
 def given(conf: cfg.ConfigOpts) -> list[str]:

@@ -9,7 +9,8 @@ from cellmap_migrations import run
 from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.cli import processes
 from cellmap_migrations.cli.processes import not_begun
-from cellmap_migrations.common.errors import BadOption, CanaryFailed
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.sentences import CanaryFailed
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.nova.cells import ALL, find, read
 from cellmap_migrations.operations import lasting
@@ -50,7 +51,7 @@ def in_turn(
     rest = [cell for cell in cells if cell not in first]
     ended = start(canary)
     if code := worst(ended):
-        error = CanaryFailed(str(canary[0]), code)
+        error = CanaryFailed(canary=canary[0], code=code)
         return ended + [not_begun(cell, error) for cell in rest]
     return ended + start(rest)
 

@@ -12,7 +12,8 @@ from contextlib import suppress
 from multiprocessing import connection
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.common.errors import Stopped, TryAgain, WorkerDied, WorkerKilled
+from cellmap_migrations.common.errors import CellmapError, Stopped, TryAgain
+from cellmap_migrations.common.sentences import WorkerDied, WorkerKilled
 from cellmap_migrations.common.stopping import held_back
 from cellmap_migrations.output.report import Report
 
@@ -133,11 +134,11 @@ def received(results: Connection, cell: CellMapping, process: ForkProcess) -> Re
     return report
 
 
-def died(cell: CellMapping, code: int) -> WorkerKilled | WorkerDied:
+def died(cell: CellMapping, code: int) -> CellmapError:
     """Return the error for a process that sent no report."""
     if code in (-signal.SIGKILL, -signal.SIGTERM):
-        return WorkerKilled(str(cell), signal.Signals(-code).name)
-    return WorkerDied(str(cell), code)
+        return WorkerKilled(cell=cell, signal=signal.Signals(-code).name)
+    return WorkerDied(cell=cell, code=code)
 
 
 def end_with_parent() -> None:

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.journal import inserted_by
-from cellmap_migrations.common.errors import InstancesMissing, Unsettled
+from cellmap_migrations.common.sentences import InstancesMissing, Unsettled
 from cellmap_migrations.comparing.checksums import (
     extreme_id,
     instances_side,
@@ -136,7 +136,7 @@ def refuse(cell: Cell, found: Sequence[Displaced]) -> None:
     orphans = sum(each.orphans for each in found)
     if not accepted(cell, orphans):
         warn_of_another_database(cell)
-        raise InstancesMissing(list(map(str, found)), orphans)
+        raise InstancesMissing(cells="; ".join(map(str, found)), orphans=orphans)
 
 
 def accepted(cell: Cell, orphans: int) -> bool:
@@ -281,7 +281,7 @@ class Losses:
         """Raise Unsettled before more orphans are removed than were counted."""
         self.removed += orphans
         if self.removed > self.orphans * (1 + TOLERANCE) + FEW:
-            raise Unsettled(str(self.cell.mapping), self.removed)
+            raise Unsettled(cell=self.cell.mapping, count=self.removed)
 
 
 def youngest(cell: Cell) -> datetime:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
-from cellmap_migrations.common.errors import Unsettled
+from cellmap_migrations.common.sentences import Unsettled
 from cellmap_migrations.comparing import orphans
 from cellmap_migrations.comparing.differences import (
     KINDS,
@@ -170,7 +170,7 @@ class Mending:
                 self.counting = False
             if not written and not (held and left.counts[Kind.ORPHAN]):
                 return left
-        raise Unsettled(str(self.cell.mapping), written)
+        raise Unsettled(cell=self.cell.mapping, count=written)
 
     def page(self, page: Sequence[Difference]) -> list[Difference]:
         """Mend what may be mended of a page, and return what is left of it."""

@@ -9,7 +9,7 @@ from typing import Any
 from oslo_config import cfg
 
 from cellmap_migrations.common import secrets
-from cellmap_migrations.common.errors import ConfigUnreadable, ConfigUnusable
+from cellmap_migrations.common.errors import ConfigurationError, RightsError
 from cellmap_migrations.config.options import GROUP, OPTIONS
 
 NOVA_MANAGE = "nova-manage"
@@ -42,8 +42,8 @@ def new_config() -> cfg.ConfigOpts:
 def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
     """Read the files that the command line *arguments* and nova's rules name.
 
-    *prog* is the program that a usage message names. Raises ConfigUnreadable or
-    ConfigUnusable.
+    *prog* is the program that a usage message names. Raises RightsError or
+    ConfigurationError.
     """
     try:
         conf(
@@ -57,21 +57,21 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
             default_config_dirs=cfg.find_config_dirs("nova", NOVA_MANAGE),
         )
     except cfg.ConfigFilesPermissionDeniedError as error:
-        raise ConfigUnreadable(
+        raise RightsError(
             f"{secrets.mask_given(', '.join(error.config_files))} may not be read by "
             "this user; run as nova, or as a member of its group"
         ) from None
     except cfg.ConfigFileParseError as error:
         # Its text shows the line, and the line may be the one with the password.
-        raise ConfigUnusable(
+        raise ConfigurationError(
             f"{secrets.mask_given(error.config_file)} is not in nova.conf's format (a "
             "line without = or a value before the first [group])"
         ) from None
     except cfg.Error as error:
-        raise ConfigUnusable(secrets.mask_given(error)) from None
+        raise ConfigurationError(secrets.mask_given(error)) from None
     # What open() raises, and of a file that is not text.
     except (OSError, ValueError) as error:
-        raise ConfigUnusable(
+        raise ConfigurationError(
             f"nova.conf, or a file named in its place, is not to be read as text: "
             f"{secrets.mask_given(error)}; correct it, or name another one"
         ) from None
@@ -89,7 +89,7 @@ def version() -> str:
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
     """Return the connections by name, and the ``[cellmap]`` options as one dict.
 
-    Raises ConfigUnusable.
+    Raises ConfigurationError.
     """
     try:
         return {
@@ -101,13 +101,13 @@ def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
         }
     except DOLLAR_ERRORS:
         # The name after the dollar may be a part of a password: it is not shown.
-        raise ConfigUnusable(
+        raise ConfigurationError(
             "a value in nova.conf refers with $ to an option that does not exist; "
             "write $$ for a dollar sign"
         ) from None
     except RecursionError:
-        raise ConfigUnusable(
+        raise ConfigurationError(
             "a value in nova.conf refers with $ to itself; write $$ for a dollar sign"
         ) from None
     except (cfg.ConfigFileValueError, ValueError) as error:
-        raise ConfigUnusable(secrets.mask(error)) from None
+        raise ConfigurationError(secrets.mask(error)) from None

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from oslo_config import cfg
 
-from cellmap_migrations.common.errors import BadOption, UnknownOption
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.secrets import mask_given
+from cellmap_migrations.common.sentences import UnknownOption
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -173,7 +175,8 @@ def override(
     known = {option.dest for option in OPTIONS}
     for name, value in chosen.items():
         if name not in known:
-            raise UnknownOption(name, {*known, *also})
+            names = ", ".join(sorted({*known, *also}))
+            raise UnknownOption(name=mask_given(name), known=names)
         if not value:
             raise BadOption(name, value, "it is empty")
         try:

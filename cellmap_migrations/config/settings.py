@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.common.errors import BadOption, NoApiDatabase
+from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.sentences import NoApiDatabase
 from cellmap_migrations.config import nova_conf
 from cellmap_migrations.config.options import GROUP, override, refuse
 
@@ -77,8 +78,8 @@ def load(arguments: Iterable[str]) -> Settings:
     Files are searched and read as nova-manage reads them: ``--config-file`` in order,
     else nova.conf and nova.conf.d in their usual places, then ``OS_*`` variables.
 
-    Raises UnknownOption, BadOption, NoApiDatabase, ConfigUnusable or
-    ConfigUnreadable.
+    Raises UnknownOption, BadOption, NoApiDatabase, ConfigurationError or
+    RightsError.
     """
     given = [pair.partition("=") for pair in arguments]
     files = [
@@ -107,11 +108,12 @@ def make(
 ) -> Settings:
     """Return the settings that *conf* holds, and the options of this run.
 
-    Raises NoApiDatabase, BadOption or ConfigUnusable.
+    Raises NoApiDatabase, BadOption or ConfigurationError.
     """
     values = nova_conf.values(conf)
     if not values["api_connection"]:
-        raise NoApiDatabase(conf.config_file or [])
+        files = ", ".join(conf.config_file or ()) or "no file at all"
+        raise NoApiDatabase(files=files)
     refuse(values[GROUP.name])
     return Settings(
         cell=cell,

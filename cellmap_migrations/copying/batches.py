@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.journal import BatchSlot
 from cellmap_migrations.bookkeeping.tables import COUNTS, MENDED, REMOVED
-from cellmap_migrations.common.errors import AnotherRun, Stopped
+from cellmap_migrations.common.errors import Stopped
+from cellmap_migrations.common.sentences import AnotherRun
 from cellmap_migrations.nova.rules import WRITTEN
 from cellmap_migrations.nova.tables import instance_mappings, utcnow
 
@@ -245,5 +246,7 @@ class Batches:
         if last.runner != journal.runner() or place != BatchSlot(
             number=last.batch, after_id=last.after_id, upto_id=last.upto_id
         ):
-            raise AnotherRun(str(self.cell.mapping), last.batch, last.runner)
+            raise AnotherRun(
+                cell=self.cell.mapping, batch=last.batch, runner=last.runner
+            )
         return Counter({name: getattr(last, name) for name in COUNTS})

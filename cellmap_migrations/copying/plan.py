@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import (
-    NotACellDatabase,
-    NotAnApiDatabase,
-)
+from cellmap_migrations.common.sentences import NotACellDatabase, NotAnApiDatabase
 from cellmap_migrations.nova import tables
 from cellmap_migrations.nova.tables import instances
 
@@ -43,13 +40,12 @@ def make_plan(
     """
     mappings_have = api.columns(tables.instance_mappings)
     if lacking := ALWAYS - mappings_have:
-        raise NotAnApiDatabase(
-            api.what, [f"instance_mappings.{name}" for name in sorted(lacking)]
-        )
+        missing = ", ".join(f"instance_mappings.{name}" for name in sorted(lacking))
+        raise NotAnApiDatabase(database=api.what, missing=missing)
     instances_have = cell.columns(instances)
     if lacking := tables.INSTANCES_ALWAYS - instances_have:
-        missing = [f"instances.{name}" for name in sorted(lacking)]
-        raise NotACellDatabase(cell.what, missing)
+        missing = ", ".join(f"instances.{name}" for name in sorted(lacking))
+        raise NotACellDatabase(database=cell.what, missing=missing)
     return Plan(
         columns={
             name: instances.c[source] if isinstance(source, str) else source(instances)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.common.errors import (
+from cellmap_migrations.common.errors import TopLevelCell
+from cellmap_migrations.common.sentences import (
     CopiedCell,
     MappedToTopLevel,
-    TopLevelCell,
     TopLevelDoubt,
 )
 from cellmap_migrations.common.stderr import say
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Live instances to look at from each end of the table. The oldest alone may be
 # instances that no child cell accepted, which have no cell_name.
 SAMPLE, ENOUGH = 100, 10
+
+# Cells that a message names, the others are counted.
+EXAMPLES = 3
 
 
 def refuse_top_level(cell: Cell) -> None:
@@ -57,11 +60,23 @@ def refuse_top_level(cell: Cell) -> None:
         theirs = [uuid for uuid in names if found[uuid] is Copy.LIVE]
         owners[str(other)] += len(theirs)
         copied |= set(theirs)
-    name, counts = str(cell.mapping), (len(names), len(sample))
+    counts = (len(names), len(sample))
     if most(len(copied), *counts):
-        raise TopLevelCell(name, len(copied), *counts, +owners)
+        raise TopLevelCell(str(cell.mapping), len(copied), *counts, listed(+owners))
     if (silent := cell.others.silent()) and most(len(names), *counts):
-        raise TopLevelDoubt(name, *counts, silent)
+        raise TopLevelDoubt(
+            cell=cell.mapping,
+            names=len(names),
+            sample=len(sample),
+            others=", ".join(silent),
+        )
+
+
+def listed(owners: Counter[str]) -> str:
+    """Return the cells with the most copies, and how many cells there are besides."""
+    first = [f"{other} has {each}" for other, each in owners.most_common(EXAMPLES)]
+    more = [f"{len(owners) - EXAMPLES} more cells"] * (len(owners) > EXAMPLES)
+    return ", ".join(first + more)
 
 
 def most(copies: int, names: int, sample: int) -> bool:
@@ -76,7 +91,9 @@ def refuse_mapped_to_top_level(cell: Cell, owner: int, uuids: Sequence[str]) -> 
     """Raise MappedToTopLevel if *uuids* mostly have a ``cell_name`` in cell *owner*."""
     database = cell.others.open(owner)
     if database and len(named(database, uuids)) * 2 > len(uuids):
-        raise MappedToTopLevel(str(cell.mapping), str(cell.cells[owner]), len(uuids))
+        raise MappedToTopLevel(
+            cell=cell.mapping, top=cell.cells[owner], count=len(uuids)
+        )
 
 
 def live(database: Database) -> list[str]:
@@ -130,8 +147,12 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     copies = Counter(cell.others.copies(owner, theirs).values())[Copy.LIVE]
     if copies * 2 > len(sample):
         refuse_mapped_to_top_level(cell, owner, theirs)
-        other = str(cell.cells.get(owner, owner))
-        raise CopiedCell(str(cell.mapping), other, copies, len(sample))
+        raise CopiedCell(
+            cell=cell.mapping,
+            other=cell.cells.get(owner, owner),
+            copies=copies,
+            sample=len(sample),
+        )
 
 
 def warn_of_another_database(cell: Cell) -> None:

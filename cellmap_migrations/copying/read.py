@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import NotACellDatabase
+from cellmap_migrations.common.sentences import NotACellDatabase
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.nova.rules import Instance
 from cellmap_migrations.nova.tables import instances
@@ -37,7 +37,9 @@ def highest_id_now(cell: Database) -> int:
         return int(cell.read_once(HIGHEST_ID)[0][0])
     except cell.errors as error:
         if cell.backend.fault(error) is Fault.OTHER and not cell.columns_now(instances):
-            raise NotACellDatabase(cell.what, [f"table {instances.name}"]) from error
+            raise NotACellDatabase(
+                database=cell.what, missing=f"table {instances.name}"
+            ) from error
         raise
 
 

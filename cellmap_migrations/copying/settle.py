@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import TableRefuses
+from cellmap_migrations.common.sentences import TableRefuses
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.decide import decide_rows
 from cellmap_migrations.databases.base import DATABASE_ERRORS, driver_error
@@ -43,7 +43,12 @@ def refuse_table(cell: Cell, plan: Plan, error: Exception) -> None:
     # Deleted between the look and the plain row.
     cells.refuse_gone(api, cell.mapping)
     name = instance_mappings.name
-    raise TableRefuses(api.what, name, message(refused), remedy(api, plan, refused))
+    raise TableRefuses(
+        what=api.what,
+        table=name,
+        message=message(refused),
+        remedy=remedy(api, plan, refused),
+    )
 
 
 def no_free_id(api: Database, error: Exception) -> bool:

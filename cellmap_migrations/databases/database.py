@@ -11,15 +11,15 @@ import sqlalchemy as sa
 import tenacity
 
 from cellmap_migrations.common import background, secrets
-from cellmap_migrations.common.errors import (
+from cellmap_migrations.common.errors import DatabaseMissing
+from cellmap_migrations.common.sentences import (
     AccountUnusable,
     ArgumentRefused,
     DatabaseHidden,
-    DatabaseMissing,
     DatabaseRefused,
     HostRefused,
     LoginMethodMissing,
-    LoginRefused,
+    PasswordRefused,
     PrivilegeMissing,
     StatementPooling,
     StillFailing,
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.status import Identity
 
 
-FAULTS = {
-    codes.Fault.LOGIN: LoginRefused,
+FAULTS: dict[codes.Fault, Callable[..., CellmapError]] = {
+    codes.Fault.LOGIN: PasswordRefused,
     codes.Fault.ACCOUNT: AccountUnusable,
     codes.Fault.HOST: HostRefused,
     codes.Fault.METHOD: LoginMethodMissing,
@@ -70,12 +70,12 @@ def understand(error: BaseException, database: Database) -> CellmapError:
     """Return *error* of *database* in an operator's terms."""
     fault = database.backend.fault(error)
     if fault is codes.Fault.AGAIN:
-        return StillFailing(database.what, 1, message(error))
+        return StillFailing(what=database.what, attempts=1, message=message(error))
     what = database.what
     if fault in AS_USER:
         user = secrets.one_line(secrets.mask(database.engine.url.username or "nobody"))
         what = f"{what}, user {user}"
-    return FAULTS.get(fault, DatabaseRefused)(what, message(error))
+    return FAULTS.get(fault, DatabaseRefused)(what=what, message=message(error))
 
 
 T = TypeVar("T")
@@ -195,7 +195,9 @@ class Database:
             return retrying(work)
         except tenacity.RetryError as error:
             cause = error.last_attempt.exception()
-            raise StillFailing(self.what, self.attempts, message(cause)) from None
+            raise StillFailing(
+                what=self.what, attempts=self.attempts, message=message(cause)
+            ) from None
         except self.errors as error:
             if self.backend.fault(error) is codes.Fault.DATA:
                 raise

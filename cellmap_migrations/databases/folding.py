@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import UuidsConfused
+from cellmap_migrations.common.sentences import UuidsConfused
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,5 +62,6 @@ def ask(connection: sa.Connection, what: str) -> Folding:
     ).one()
     case, trailing_spaces, *confused = map(bool, equal)
     if True in confused:
-        raise UuidsConfused(what, UUID, CONFUSED[confused.index(True)])
+        other = CONFUSED[confused.index(True)]
+        raise UuidsConfused(what=what, uuid=UUID, other=other)
     return Folding(ignores_case=case, ignores_trailing_spaces=trailing_spaces)

@@ -12,19 +12,21 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common import background
 from cellmap_migrations.common.errors import (
-    AmbiguousCell,
-    CellGone,
     CellmapError,
-    CellNotGiven,
     CellUrlUnusable,
-    NoLocalCell,
-    NotAnApiDatabase,
-    SameDatabase,
     UnknownCell,
     Unreachable,
     UrlUnusable,
 )
 from cellmap_migrations.common.secrets import one_line
+from cellmap_migrations.common.sentences import (
+    AmbiguousCell,
+    CellGone,
+    CellNotGiven,
+    NoLocalCell,
+    NotAnApiDatabase,
+    SameDatabase,
+)
 from cellmap_migrations.databases import connect, urls
 from cellmap_migrations.databases.connect import try_for, unopened
 from cellmap_migrations.nova import templates
@@ -89,7 +91,7 @@ def read(api: Database) -> list[CellMapping]:
     """Return every cell, in the order of their ids; cell0 and disabled ones too."""
     # MariaDB describes a table only to those who may read it.
     if not api.has_table(cell_mappings.name):
-        raise NotAnApiDatabase(api.what, [f"table {cell_mappings.name}"])
+        raise NotAnApiDatabase(database=api.what, missing=f"table {cell_mappings.name}")
     statement = sa.select(
         cell_mappings.c.id,
         cell_mappings.c.uuid,
@@ -111,7 +113,7 @@ def as_text(value: Any) -> Any:
 def refuse_gone(api: Database, cell: CellMapping) -> None:
     """Raise CellGone if somebody deleted the cell while its rows were copied."""
     if cell.uuid not in {other.uuid for other in read(api) if other.id == cell.id}:
-        raise CellGone(str(cell))
+        raise CellGone(cell=cell)
 
 
 def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
@@ -123,7 +125,7 @@ def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMappi
     names = [str(cell) for cell in cells]
     selector = settings.cell
     if not selector:
-        raise CellNotGiven(names)
+        raise CellNotGiven(cells="; ".join(names) or "none")
     if selector == ALL:
         return cells
     if selector == LOCAL:
@@ -134,7 +136,8 @@ def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMappi
     if not found:
         raise UnknownCell(selector, names)
     if len(found) > 1:
-        raise AmbiguousCell(selector, [cell.uuid for cell in found])
+        uuids = ", ".join(cell.uuid for cell in found)
+        raise AmbiguousCell(count=len(found), selector=selector, uuids=uuids)
     return found
 
 
@@ -151,9 +154,10 @@ def at_base(cells: Sequence[CellMapping], settings: Settings) -> list[CellMappin
     ]
     reasons = [] if found else [why_unusable(cell, settings) for cell in cells]
     if unusable := list(filter(None, reasons)):
-        raise NoLocalCell(unusable)
+        raise NoLocalCell(unusable="; ".join(unusable))
     if len(found) > 1:
-        raise SameDatabase(str(found[0]), str(found[1]), urls.show(base))
+        cell, other = found[:2]
+        raise SameDatabase(cell=cell, other=other, database=urls.show(base))
     return found
 
 

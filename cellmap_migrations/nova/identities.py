@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import ApiDatabaseAsCell, SameDatabase, TryAgain
+from cellmap_migrations.common.errors import TryAgain
+from cellmap_migrations.common.sentences import ApiDatabaseAsCell, SameDatabase
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.databases import codes, dialects, urls
 from cellmap_migrations.databases.status import Identity
@@ -86,7 +87,7 @@ class Identities:
                     f"database of cell {cell} is not known"
                 )
             elif isinstance(theirs, Identity) and theirs.same(mine):
-                raise SameDatabase(str(cell), str(other), mine.name)
+                raise SameDatabase(cell=cell, other=other, database=mine.name)
         return mine
 
     def identify(self, cell: CellMapping, database: Database) -> Identity:
@@ -94,7 +95,7 @@ class Identities:
         mine = database.again(partial(identify, database))
         alike = type(self.api.backend) is type(database.backend)
         if alike and mine.key == self.api.again(self.api.identity).key:
-            raise ApiDatabaseAsCell(str(cell), mine.name)
+            raise ApiDatabaseAsCell(cell=cell, database=mine.name)
         return mine
 
     def ask(self, cell: CellMapping) -> list[CellMapping]:
@@ -126,11 +127,11 @@ def refuse_shared(
     """Raise SameDatabase or ApiDatabaseAsCell if *cell*'s URL says so."""
     api, _ = urls.parse(settings.api_connection, "[api_database] connection")
     if urls.identity(url) == urls.identity(api):
-        raise ApiDatabaseAsCell(str(cell), urls.show(url))
+        raise ApiDatabaseAsCell(cell=cell, database=urls.show(url))
     for other in [other for other in cells if other.id != cell.id]:
         theirs = resolve_or_none(other, settings)
         if theirs and urls.identity(theirs) == urls.identity(url):
-            raise SameDatabase(str(cell), str(other), urls.show(url))
+            raise SameDatabase(cell=cell, other=other, database=urls.show(url))
 
 
 def identify(database: Database) -> Identity:

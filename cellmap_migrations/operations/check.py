@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.common.errors import DifferencesFound, Unasked
+from cellmap_migrations.common.errors import Unasked
+from cellmap_migrations.common.sentences import DifferencesDoubted, DifferencesFound
 from cellmap_migrations.comparing.checksums import CREATED_AT
 from cellmap_migrations.comparing.differences import (
     COMPARED,
@@ -56,6 +57,8 @@ def check(cell: Cell) -> None:
     cell.report.details["differences"] = tally.as_dict()
     cell.report.details["doubts"] = list(map(str, doubts))
     if tally.total(*INFORMATION, Kind.UNRESOLVED):
-        raise DifferencesFound(str(cell.mapping), str(tally), doubtful=bool(doubts))
+        raise (DifferencesDoubted if doubts else DifferencesFound)(
+            cell=cell.mapping, counts=tally
+        )
     if count := tally.counts[Kind.UNRESOLVED]:
         raise Unasked(str(cell.mapping), count, ", ".join(cell.others.silent()))

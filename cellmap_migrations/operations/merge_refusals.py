@@ -10,15 +10,18 @@ from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.common.errors import (
     CellUrlUnusable,
     DatabaseMissing,
+    Unreachable,
+    UrlUnusable,
+)
+from cellmap_migrations.common.sentences import (
     DifferentDatabases,
     DuplicateAnswers,
+    DuplicateIsKept,
     DuplicateSilent,
     MappingsLeft,
     MostlyElsewhere,
     NotADuplicate,
     OpposedMerge,
-    Unreachable,
-    UrlUnusable,
 )
 from cellmap_migrations.comparing.differences import Difference, Kind
 from cellmap_migrations.comparing.evidence import absent, elsewhere
@@ -52,13 +55,11 @@ def find(cell: Cell, selector: str) -> CellMapping:
     settings = replace(cell.settings, cell=selector)
     [found] = cells.find(list(cell.cells.values()), settings)
     if found.id == cell.mapping.id:
-        raise NotADuplicate(
-            str(found), "it is the one to keep; name another one with --from"
-        )
+        why = "it is the one to keep; name another one with --from"
+        raise NotADuplicate(cell=found, why=why)
     if found.uuid == CELL0:
-        raise NotADuplicate(
-            str(found), "nova finds cell0 by this uuid; name it with --cell"
-        )
+        why = "nova finds cell0 by this uuid; name it with --cell"
+        raise NotADuplicate(cell=found, why=why)
     return found
 
 
@@ -89,10 +90,15 @@ def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
     try:
         theirs = ask(cell, duplicate)
     except Unreachable as error:
-        raise DuplicateSilent(str(error)) from error
+        raise DuplicateSilent(message=error) from error
     if not theirs.same(mine):
+        copy = ", a copy of it with the same name" if mine.name == theirs.name else ""
         raise DifferentDatabases(
-            str(cell.mapping), mine.name, str(duplicate), theirs.name
+            kept=cell.mapping,
+            mine=mine.name,
+            other=duplicate,
+            theirs=theirs.name,
+            copy=copy,
         )
 
 
@@ -106,7 +112,9 @@ def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
         theirs = ask(cell, duplicate)
     except (Unreachable, DatabaseMissing, CellUrlUnusable, UrlUnusable):
         return
-    raise DuplicateAnswers(str(duplicate), theirs.name, same=theirs.same(mine))
+    raise (DuplicateIsKept if theirs.same(mine) else DuplicateAnswers)(
+        cell=duplicate, database=theirs.name
+    )
 
 
 def ask(cell: Cell, duplicate: CellMapping) -> Identity:
@@ -132,9 +140,9 @@ def refuse_most(cell: Cell, duplicate: CellMapping, left: Tally, here: int) -> N
         url, _ = cells.resolve(cell.mapping, cell.settings)
         examples = [each.uuid for each in left.examples[Kind.ORPHAN]]
         raise MostlyElsewhere(
-            str(cell.mapping),
-            urls.show(url),
-            str(duplicate),
+            kept=cell.mapping,
+            database=urls.show(url),
+            other=duplicate,
             missing=missing,
             mappings=missing + here,
             owner=elsewhere(cell, duplicate.id, examples),
@@ -149,7 +157,7 @@ def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
     cell.report.listing += [f"left       {line}" for line in left.listing()]
     cell.report.details |= {"left_differences": left.as_dict()}
     if count := left.total():
-        raise MappingsLeft(str(cell.mapping), str(duplicate), count)
+        raise MappingsLeft(kept=cell.mapping, other=duplicate, count=count)
 
 
 def last_opposed(cell: Cell, duplicate: CellMapping) -> int:
@@ -165,4 +173,4 @@ def refuse_opposed(cell: Cell, duplicate: CellMapping, before: int) -> None:
     """
     last = journal.last(cell.api, duplicate.uuid, MERGE)
     if last and last.batch > before:
-        raise OpposedMerge(str(cell.mapping), str(duplicate), last.runner)
+        raise OpposedMerge(kept=cell.mapping, other=duplicate, runner=last.runner)

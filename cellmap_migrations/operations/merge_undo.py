@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import MergeIsFinal, UnknownCell
+from cellmap_migrations.common.errors import UnknownCell
+from cellmap_migrations.common.sentences import MergeIsFinal
 from cellmap_migrations.copying.batches import Batches, room
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
@@ -55,7 +56,7 @@ def find(cell: Cell, selector: str, merged: Mapping[int, Moved]) -> CellMapping:
         gone = {moved.duplicate for moved in merged.values()} - uuids
         if not gone:
             raise
-        raise MergeIsFinal(str(cell.mapping), sorted(gone)) from error
+        raise MergeIsFinal(kept=cell.mapping, gone=", ".join(sorted(gone))) from error
 
 
 def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counter[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.common.errors import RowsLeft, Unasked, Unsettled
+from cellmap_migrations.common.errors import RowsLeft, Unasked
+from cellmap_migrations.common.sentences import Unsettled
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.comparing.checksums import sides, totals
 from cellmap_migrations.comparing.differences import COMPARED, Kind, Tally
@@ -64,7 +65,7 @@ def prove_column(batches: Batches, plan: Plan, kind: Kind) -> None:
     only = frozenset({kind})
     left = Mending(batches, plan, kinds=only, compared=[kind.value]).run()
     if kind is Kind.QUEUED_FOR_DELETE and left.counts[kind]:
-        raise Unsettled(str(cell.mapping), left.counts[kind])
+        raise Unsettled(cell=cell.mapping, count=left.counts[kind])
 
 
 def conclude(cell: Cell, left: Tally) -> None:

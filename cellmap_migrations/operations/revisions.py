@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping import journal, tables, versions
-from cellmap_migrations.common.errors import MappingsInUse, SchemaTooOld
+from cellmap_migrations.common.sentences import MappingsInUse, SchemaTooOld
 from cellmap_migrations.comparing import evidence
 from cellmap_migrations.comparing.differences import COMPARED, Kind
 from cellmap_migrations.copying import plan as plans
@@ -60,7 +60,9 @@ def reconcile(
     columns = {**COMPARED, column: source}
     plan = plans.make_plan(columns, api=cell.api, cell=cell.database)
     if column not in plan.columns:
-        raise SchemaTooOld([f"instance_mappings.{column}"], revision, before)
+        raise SchemaTooOld(
+            revision=revision, missing=f"instance_mappings.{column}", before=before
+        )
     refuse_wrong_database(cell, plan)
     if cell.settings.read_only:
         preview.count_wrong_values(cell, plan, column)
@@ -76,7 +78,7 @@ def unmap_instances(cell: Cell, revision: str) -> None:
     MappingsInUse without ``remove_mappings=yes``.
     """
     if not cell.settings.remove_mappings:
-        raise MappingsInUse(str(cell.mapping))
+        raise MappingsInUse(cell=cell.mapping)
     prepare(cell)
     unmap(cell, Batches(cell, revision))
 

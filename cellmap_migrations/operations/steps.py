@@ -9,12 +9,8 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.journal import inserted_by
 from cellmap_migrations.bookkeeping.versions import stamped, understood
-from cellmap_migrations.common.errors import (
-    AlembicRefused,
-    MappingsInUse,
-    RowsLeft,
-    Unasked,
-)
+from cellmap_migrations.common.errors import AlembicRefused, RowsLeft, Unasked
+from cellmap_migrations.common.sentences import MappingsInUse
 from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
@@ -81,7 +77,7 @@ def refuse_removal(context: Any, cell: Cell, more: Iterable[Any]) -> None:
     heads = stamped(cell.api, cell.mapping.uuid)
     steps = downgrades(context, context.config.cmd_opts.revision, heads)
     if any(removes(step) for step in (*steps, *more)):
-        raise MappingsInUse(str(cell.mapping))
+        raise MappingsInUse(cell=cell.mapping)
 
 
 def run(context: Any, cell: Cell) -> None:

@@ -46,8 +46,8 @@ ONLY_TESTS_NEED = {"mirakuru", "pytest", "pytest_postgresql"}
 
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 45
 
-# Lists of sentences and of options.
-LISTS = {"common/errors.py"}
+# A table of sentences.
+LISTS = {"common/sentences.py"}
 MOST_ROOMS = 15
 each_module = pytest.mark.parametrize("name", NAMES)
 

@@ -5,8 +5,8 @@ import pytest
 from cellmap_migrations.common.errors import (
     SEVERITY,
     CellmapError,
+    CheckFailed,
     ConfigurationError,
-    DifferencesFound,
     RightsError,
     RowsInTheWay,
     TryAgain,
@@ -14,7 +14,7 @@ from cellmap_migrations.common.errors import (
 from cellmap_migrations.output.report import Report, worst
 
 ERRORS = [
-    DifferencesFound("cell1", "1 orphan"),
+    CheckFailed(),
     TryAgain(),
     RowsInTheWay(),
     RightsError(),

@@ -1,0 +1,312 @@
+"""The errors that no caller catches by name: a sentence each, and its exit code.
+
+Raise one with a value for each pair of braces: ``raise CellGone(cell=cell)``.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cellmap_migrations.common.errors import (
+    CellmapError,
+    CheckFailed,
+    ConfigurationError,
+    LoginRefused,
+    RightsError,
+    RowsInTheWay,
+    TryAgain,
+)
+
+# Exit code 3.
+
+BehindHead = partial(
+    CheckFailed,
+    "cell {cell} is at {revision} and not at the last one; run upgrade head",
+)
+DifferencesFound = partial(
+    CheckFailed,
+    "cell {cell} differs from its mappings: {counts}; upgrade it, or run cellmap "
+    "repair if it is at the last revision",
+)
+DifferencesDoubted = partial(
+    CheckFailed,
+    "cell {cell} differs from its mappings: {counts}; see first that "
+    "database_connection leads to the right database",
+)
+
+# Exit code 65.
+
+InstancesMissing = partial(
+    RowsInTheWay,
+    "{cells}. None of these mappings was removed or moved, and no revision was "
+    "recorded. Correct database_connection if it leads to the wrong database; if these "
+    "instances are really gone, repeat their number: -x accept_orphans={orphans}, or "
+    "--accept-orphans {orphans} for cellmap (docs/troubleshooting.rst)",
+)
+CopiedCell = partial(
+    RowsInTheWay,
+    "cell {cell} looks like a copy of {other}: of {sample} live instances looked at, "
+    "{copies} are mapped to {other} and live there too. Nothing was written; correct "
+    "database_connection of the wrong one",
+)
+MappedToTopLevel = partial(
+    RowsInTheWay,
+    "cell {cell}: {count} live instances looked at are mapped to cell {top}, which "
+    "looks like the top-level database of cells v1: it has copies of them, with "
+    "cell_name set. Nothing was written; remove the mappings of cell {top} "
+    "(docs/cells-v1.rst), then run again",
+)
+MostlyElsewhere = partial(
+    RowsInTheWay,
+    "cell {kept} ({database}) does not have {missing:,} of {mappings:,} instances that "
+    "are mapped to cell {other}{owner}. Nothing was moved; name the cell that has them "
+    "with --cell, or correct database_connection. If the instances are really gone, "
+    "repeat their number: --accept-orphans {missing}",
+)
+MappingsLeft = partial(
+    RowsInTheWay,
+    "cell {other}: {count:,} mappings are left, listed above, because cell {kept} does "
+    "not have their instances; all others were moved. If these instances are really "
+    "gone, move their mappings too: --accept-orphans {count}",
+)
+
+# Exit code 70.
+
+DatabaseRefused = partial(CellmapError, "{what}: {message}; please report this")
+NotStamped = partial(
+    CellmapError,
+    "cell {cell}: the version should now be {wanted}, but a fresh connection reads "
+    "{found}; please report this",
+)
+WorkerDied = partial(
+    CellmapError, "cell {cell}: its process died (status {code}); please report this"
+)
+
+# Exit code 75.
+
+StillFailing = partial(
+    TryAgain,
+    "{what} failed {attempts} times, last with: {message}; what was committed stays, "
+    "so run again",
+)
+AnotherRun = partial(
+    TryAgain,
+    "another run ({runner}) is working on cell {cell}: it committed batch {batch} "
+    "first. Nothing was written twice; run again when it has ended",
+)
+OvertakenStamp = partial(
+    TryAgain,
+    "another run recorded a revision of cell {cell} while this one worked; run again",
+)
+Unsettled = partial(
+    TryAgain,
+    "cell {cell}: {count} mappings still changed while they were compared; run again",
+)
+PausedTooLong = partial(
+    TryAgain,
+    "paused for {seconds:g} s (max_pause): {reason}; what was committed stays, so run "
+    "again when that is over",
+)
+DuplicateSilent = partial(
+    TryAgain,
+    "{message}. If that database is gone for good, add --database-is-gone",
+)
+TopLevelDoubt = partial(
+    TryAgain,
+    "cell {cell} may be the top-level database of cells v1: cell_name is set in "
+    "{names} of {sample} live instances looked at, and cells that may have them cannot "
+    "be asked now ({others}); run again when they can (docs/cells-v1.rst)",
+)
+CanaryFailed = partial(
+    TryAgain,
+    "the other cells were not started, because the canary, cell {canary}, ended with "
+    "{code}; see to that one, then run again",
+)
+WorkerKilled = partial(
+    TryAgain,
+    "cell {cell}: its process was killed ({signal}); what was committed stays, so run "
+    "again",
+)
+SchedulerLost = partial(
+    TryAgain,
+    "the connection to Dask scheduler {scheduler} was lost; its workers may be at work "
+    "still, and what they committed stays, so run again",
+)
+
+# Exit code 77. The driver's words, and what to do.
+
+PasswordRefused = partial(
+    LoginRefused,
+    # MariaDB and MySQL say 1130 only where no account at all may log in from the host.
+    "{what}: {message}; correct user or password, in [api_database] connection or in "
+    "the cell's database_connection, or allow this user to log in from this host",
+)
+AccountUnusable = partial(
+    LoginRefused,
+    "{what}: {message}; let an administrator of the server unlock this user, let it "
+    "log in, or give it a new password",
+)
+HostRefused = partial(
+    LoginRefused,
+    "{what}: {message}; allow this user to log in from this host (an account for the "
+    "host, or a line of pg_hba.conf, which may ask for TLS)",
+)
+PrivilegeMissing = partial(
+    RightsError, "{what}: {message}; grant what is missing (docs/privileges.rst)"
+)
+# Without a right to a database, a server also says that there is none.
+DatabaseHidden = partial(
+    RightsError,
+    "{what}: {message}; grant what is missing (docs/privileges.rst), or correct the "
+    "database's name",
+)
+
+# Exit code 78. How to connect: the driver's words, and what to do.
+
+OpposedMerge = partial(
+    ConfigurationError,
+    "another run ({runner}) has given mappings to cell {other} while this one moved "
+    "them to cell {kept}. Decide which row of cell_mappings to keep; when the other "
+    "run has ended, run the merge with it as --cell",
+)
+UuidsConfused = partial(
+    ConfigurationError,
+    "{what}: the collation of instance_mappings.instance_uuid takes {other!r} for "
+    "{uuid!r}; give the column a collation that ignores nothing but case and trailing "
+    "spaces (see docs/troubleshooting.rst)",
+)
+LoginMethodMissing = partial(
+    ConfigurationError,
+    "{what}: {message}; give this user an authentication method that both the driver "
+    "and the server have",
+)
+TlsRefused = partial(
+    ConfigurationError,
+    "{what}: {message}; correct the arguments of its URL that begin with ssl, or the "
+    "server's TLS",
+)
+ArgumentRefused = partial(
+    ConfigurationError,
+    "{what}: {message}; correct that argument, or take it out, in its URL or in "
+    "connection_parameters",
+)
+StatementPooling = partial(
+    ConfigurationError,
+    "{what}: {message}; a pooler in statement mode is in between, through which nova "
+    "cannot work either; set its pool_mode to transaction or session, or use the "
+    "server's own address",
+)
+
+# Exit code 78. The command and the options.
+
+UnknownOption = partial(
+    ConfigurationError, "-x {name} is not known here; known are {known}"
+)
+NoApiDatabase = partial(
+    ConfigurationError,
+    "[api_database] connection is not set (read: {files}); name the right file with "
+    "-x config_file=, or --config-file for cellmap",
+)
+CellNotGiven = partial(
+    ConfigurationError,
+    "no cell was given; add -x cell=, or --cell for cellmap, with a uuid, a name, "
+    "local or all. Cells: {cells}",
+)
+AmbiguousCell = partial(
+    ConfigurationError,
+    "{count} cells are called {selector!r}; give one of their uuids: {uuids}",
+)
+OfflineRefused = partial(
+    ConfigurationError,
+    "{option} is refused: which rows are written depends on rows in two databases at "
+    "the time of writing, and a script cannot read them",
+)
+MappingsInUse = partial(
+    ConfigurationError,
+    "a downgrade of cell {cell} removes mappings, and on a live cloud their instances "
+    "answer 404 from then on; add -x remove_mappings=yes, or --remove-mappings to "
+    "cellmap, to do it",
+)
+NoDask = partial(
+    ConfigurationError,
+    "--executor dask needs the Python package {missing}; install "
+    "cellmap-migrations[dask] here and on the workers",
+)
+WorkerUnfit = partial(
+    ConfigurationError,
+    "cell {cell}: a Dask worker could not begin: {message}; install the same version "
+    "of this package there",
+)
+
+# Exit code 78. The databases and cell_mappings.
+
+NoLocalCell = partial(
+    ConfigurationError,
+    "cell=local: no cell is known to have the database of [database] connection, and "
+    "these could not be looked at: {unusable}. Correct them with nova-manage cell_v2 "
+    "update_cell, or name the cell",
+)
+CellGone = partial(
+    ConfigurationError,
+    "cell {cell} was deleted from cell_mappings while its instances were mapped; "
+    "create it again with nova-manage cell_v2 create_cell, or leave it",
+)
+SameDatabase = partial(
+    ConfigurationError,
+    "cell {cell} and cell {other} resolve to one database, {database}. Correct "
+    "database_connection of the wrong one; if the cell was created twice, cellmap "
+    "merge gives the mappings of one row to the other (docs/troubleshooting.rst)",
+)
+ApiDatabaseAsCell = partial(
+    ConfigurationError,
+    "cell {cell} and the API database resolve to one database, {database}; correct the "
+    "cell's database_connection, or [api_database] connection",
+)
+NotAnApiDatabase = partial(
+    ConfigurationError,
+    "{database} lacks {missing}, so it is no nova API database; correct [api_database] "
+    "connection, or run nova-manage api_db sync",
+)
+NotACellDatabase = partial(
+    ConfigurationError,
+    "{database} lacks {missing}, so it is no nova cell database of Liberty or later; "
+    "correct database_connection, or run nova-manage db sync for it",
+)
+SchemaTooOld = partial(
+    ConfigurationError,
+    "revision {revision} needs {missing} in the API database: run nova-manage api_db "
+    "sync first, or upgrade to {before} only",
+)
+TableRefuses = partial(
+    ConfigurationError,
+    "{what}: table {table} refuses every row: {message}; {remedy} (see "
+    "docs/troubleshooting.rst). Then run again; what was committed stays",
+)
+
+# Exit code 78. cellmap merge.
+
+NotADuplicate = partial(
+    ConfigurationError, "cell {cell} cannot be the duplicate: {why}"
+)
+DifferentDatabases = partial(
+    ConfigurationError,
+    "cell {kept} has {mine}, and cell {other} has {theirs}{copy}: nothing was moved, "
+    "because instances of one database are not found in the other. Correct "
+    "database_connection if one of the two is wrong",
+)
+DuplicateAnswers = partial(
+    ConfigurationError,
+    "cell {cell} is not gone: {database} answers there. Nothing was moved, because its "
+    "instances may be there",
+)
+DuplicateIsKept = partial(
+    ConfigurationError,
+    "cell {cell} is not gone: {database} answers there. That is the database of the "
+    "cell to keep: leave out --database-is-gone",
+)
+MergeIsFinal = partial(
+    ConfigurationError,
+    "cell {kept} got mappings from {gone}, which is not in cell_mappings any more, so "
+    "they cannot be given back. If their instances are in another database, create "
+    "that cell again with nova-manage cell_v2 create_cell: its upgrade moves them",
+)
