@@ -124,7 +124,7 @@ def run_one(
 ) -> Report:
     """Do *work* for the one cell that *cell* names, and return how it ended."""
     reports, error = collect(load, work, stopping)
-    [report] = reports or [Report(cell=secrets.mask_given(cell) if cell else None)]
+    [report] = reports or [Report(cell=secrets.shown(cell) if cell else None)]
     if error and not report.error:
         report.end(error)
     return report
@@ -166,7 +166,7 @@ def each(
             api=api, cells=cells, settings=config, stopping=stopping
         )
         if not chosen and config.cell != ALL:
-            reports.append(Report(cell=config.cell))
+            reports.append(Report(cell=secrets.shown(config.cell)))
         for mapping in chosen:
             cell = make_cell(mapping, identities)
             reports.append(cell.report)
@@ -193,6 +193,7 @@ def find_cells(cells: Sequence[CellMapping], config: Settings) -> Sequence[CellM
 def opened_api(config: Settings, stopping: Stopping) -> Iterator[Database]:
     """Yield nova's API database, and close it."""
     what = "[api_database] connection"
+    urls.learn(config.base_connection)
     url, warning = urls.parse(config.api_connection, what)
     if warning:
         say(f"warning: {what}: {warning}")

@@ -152,7 +152,7 @@ class Tasks:
     def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
         """Return the error for a task that has no report."""
         if isinstance(error, CancelledError):
-            return SchedulerLost(scheduler=secrets.mask_given(self.scheduler))
+            return SchedulerLost(scheduler=self.scheduler)
         if isinstance(error, KilledWorker):
             count = error.allowed_failures + 1
             why = f"on {count} workers, one after another"
@@ -199,9 +199,6 @@ def refuse(scheduler: str) -> None:
     Before there is a client: one that could not begin waits when it is thrown away, and
     prints a traceback after the last line.
     """
-    # It may hold what was meant as a password, also where it is no URL.
-    _, at, address = scheduler.rpartition("@")
-    shown = f"{secrets.MASKED}{at}{address}" if at else address
     try:
         scheme, place = parse_address(scheduler)
         host, port = parse_host_port(place)
@@ -210,23 +207,24 @@ def refuse(scheduler: str) -> None:
         scheme, host, port = "", "", 0
     usable = HOST.fullmatch(host) and 0 < port <= HIGHEST_PORT
     if scheme not in (TCP, TLS) or not usable:
-        raise BadOption("scheduler", shown, "write tcp://host:port or tls://host:port")
+        wanted = "write tcp://host:port or tls://host:port"
+        raise BadOption("scheduler", scheduler, wanted)
     try:
         given = Security().get_connection_args("client")
     # Whatever a file or a value of Dask's configuration leads to.
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         why = f"Dask's configuration has a wrong distributed.comm.tls: {error}"
-        raise BadOption("scheduler", shown, secrets.mask(why)) from error
+        raise BadOption("scheduler", scheduler, secrets.mask(why)) from error
     if scheme == TLS and given["ssl_context"] is None:
         raise BadOption(
             "scheduler",
-            shown,
+            scheduler,
             "Dask's configuration has no certificates; set ca-file, client.cert and "
             "client.key of distributed.comm.tls",
         )
     if scheme == TCP and given["require_encryption"]:
         why = "Dask's configuration requires encryption; write tls://host:port"
-        raise BadOption("scheduler", shown, why)
+        raise BadOption("scheduler", scheduler, why)
 
 
 def run(
@@ -264,7 +262,7 @@ def run(
             tasks.begin(cell, order)
         return tasks.finish()
     except OSError as error:
-        raise SchedulerLost(scheduler=secrets.mask_given(scheduler)) from error
+        raise SchedulerLost(scheduler=scheduler) from error
     finally:
         # After a signal there is no time for a farewell.
         if not stopping.signal:

@@ -92,6 +92,6 @@ def refused(error: CellmapError, given: Sequence[str]) -> int:
     as_json = known.output == "json"
     if upgrade.together(known):
         return emit([], as_json=as_json, together=True, error=error)
-    report = Report(cell=next(map(secrets.mask_given, known.cell), None))
+    report = Report(cell=next(map(secrets.shown, known.cell), None))
     report.end(error)
     return emit([report], as_json=as_json, together=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cellmap_migrations.common.secrets import mask_given
+from cellmap_migrations.common.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -77,7 +77,7 @@ class BadOption(ConfigurationError):
     """An option whose value cannot be used."""
 
     def __init__(self, name: str, found: object, wanted: str) -> None:
-        super().__init__(mask_given(f"{name}={found}") + f" cannot be used: {wanted}")
+        super().__init__(f"{name}={shown(found)} cannot be used: {wanted}")
 
 
 class AlembicRefused(ConfigurationError):
@@ -106,7 +106,7 @@ class UnknownCell(ConfigurationError):
 
     def __init__(self, selector: str, cells: Sequence[str]) -> None:
         super().__init__(
-            f"no cell {mask_given(selector)!r} in cell_mappings. "
+            f"no cell {shown(selector)!r} in cell_mappings. "
             f"Cells: {'; '.join(cells) or 'none'}"
         )
 

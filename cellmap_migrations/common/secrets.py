@@ -1,7 +1,7 @@
 """Keep passwords out of everything that is printed.
 
-Own sentences never contain a URL's password. Foreign text (a driver's message, an
-oslo message, a traceback) goes through ``mask`` before it is shown.
+Own sentences never contain a URL. A value that somebody gave goes through ``shown``,
+and foreign text (a driver's message, a traceback) through ``mask``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ MASKED = "***"
 
 SHORT = 4
 
-# Also where a slip of the hand made no URL of it, as long as it begins like one.
-USERINFO = re.compile(
-    r"((?::(?=//)|//[^\s/?#:@]*:|\b(?:mysql|mariadb|postgres)[\w+]*\s*:)"
-    r"\s*(?://[^\s/?#:@]*:)?).*",
-    re.DOTALL,
-)
+# A password is in front of the first, or behind the second. The third is what a path
+# made absolute leaves of a URL.
+MARKS_OF_A_URL = ("@", "?", ":/")
 
 # Arguments of a URL that hold a secret.
 ARGUMENTS = {
@@ -44,12 +41,12 @@ def remember(password: str | None) -> None:
             KNOWN.update((spelling, repr(spelling)[1:-1]))
 
 
-def mask(text: object, head: str = "://") -> str:
-    """Return *text* without passwords, on one line; a URL in it begins with *head*."""
-    return " ".join(mask_line(str(text), head).split())
+def mask(text: object) -> str:
+    """Return *text* without passwords, on one line."""
+    return " ".join(mask_line(str(text)).split())
 
 
-def mask_line(line: str, head: str = "://") -> str:
+def mask_line(line: str) -> str:
     """Return *line* without passwords, its spaces as they are."""
     for password in sorted(KNOWN, key=len, reverse=True):
         # A short one would be found in any word, and the gaps would tell it.
@@ -57,38 +54,23 @@ def mask_line(line: str, head: str = "://") -> str:
             line = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", MASKED, line)
         else:
             line = line.replace(password, MASKED)
-    # Whole passwords come first, and what is one argument only comes last: either may
-    # have a question mark in it, or the @ that ends a login.
-    line = without_arguments(line, head)
-    line = ARGUMENT.sub(rf"\g<1>={MASKED}", line)
-    # Cut before it is searched, so that a text full of such heads takes no longer.
-    before, at, after = line.rpartition("@")
-    return USERINFO.sub(rf"\g<1>{MASKED}", before, count=1) + at + after
+    # A URL that this package never read: its login may end at any @.
+    head, slashes, rest = line.partition("://")
+    if "@" in rest:
+        return f"{head}{slashes}{MASKED}"
+    return ARGUMENT.sub(rf"\g<1>={MASKED}", line)
 
 
-def without_arguments(text: str, head: str) -> str:
-    """Mask the arguments of a URL: what is behind the first ``?`` after *head*.
-
-    In a name with a slip of the hand, ``pass word``, nothing says that it is a secret,
-    and a password with a ``&`` that is not escaped looks like several arguments.
-    """
-    before, _, after = text.partition(head)
-    shown, mark, arguments = after.partition("?")
-    if "=" not in arguments:
-        return text
-    if "@" in arguments:
-        # Those may be the password of a login.
-        shown = mark = ""
-    return f"{before}{head}{shown}{mark}{MASKED}"
+def shown(value: object) -> str:
+    """Return what somebody gave as it is, or ``***`` if it may be a URL."""
+    text = str(value)
+    return MASKED if any(mark in text for mark in MARKS_OF_A_URL) else mask(text)
 
 
-def mask_given(text: object) -> str:
-    """Return *text*, which shows what somebody gave, without what may be a password.
-
-    A URL given for something else may be one no more: with a letter too many, or with
-    a slash less since it was taken for a path and made absolute.
-    """
-    return re.sub(r":.*@", f":{MASKED}@", mask(text, ":"))
+def without_value(error: object, colon: str = ": ") -> str:
+    """Return the text of *error*, with what follows the first *colon* as ``shown``."""
+    words, colon, value = str(error).partition(colon)
+    return f"{mask(words)}{colon}{shown(value)}"
 
 
 def one_line(text: str) -> str:

@@ -58,22 +58,22 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
         )
     except cfg.ConfigFilesPermissionDeniedError as error:
         raise RightsError(
-            f"{secrets.mask_given(', '.join(error.config_files))} may not be read by "
+            f"{', '.join(map(secrets.shown, error.config_files))} may not be read by "
             "this user; run as nova, or as a member of its group"
         ) from None
     except cfg.ConfigFileParseError as error:
         # Its text shows the line, and the line may be the one with the password.
         raise ConfigurationError(
-            f"{secrets.mask_given(error.config_file)} is not in nova.conf's format (a "
+            f"{secrets.shown(error.config_file)} is not in nova.conf's format (a "
             "line without = or a value before the first [group])"
         ) from None
     except cfg.Error as error:
-        raise ConfigurationError(secrets.mask_given(error)) from None
+        raise ConfigurationError(secrets.without_value(error)) from None
     # What open() raises, and of a file that is not text.
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"nova.conf, or a file named in its place, is not to be read as text: "
-            f"{secrets.mask_given(error)}; correct it, or name another one"
+            f"{secrets.without_value(error)}; correct it, or name another one"
         ) from None
 
 
@@ -110,4 +110,5 @@ def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
             "a value in nova.conf refers with $ to itself; write $$ for a dollar sign"
         ) from None
     except (cfg.ConfigFileValueError, ValueError) as error:
-        raise ConfigurationError(secrets.mask(error)) from None
+        why = secrets.without_value(error, " is not valid: ")
+        raise ConfigurationError(why) from None

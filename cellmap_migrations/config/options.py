@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_config import cfg
 
 from cellmap_migrations.common.errors import BadOption
-from cellmap_migrations.common.secrets import mask_given
+from cellmap_migrations.common.secrets import shown
 from cellmap_migrations.common.sentences import UnknownOption
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def override(
     for name, value in chosen.items():
         if name not in known:
             names = ", ".join(sorted({*known, *also}))
-            raise UnknownOption(name=mask_given(name), known=names)
+            raise UnknownOption(name=shown(name), known=names)
         if not value:
             raise BadOption(name, value, "it is empty")
         try:

@@ -47,7 +47,7 @@ def refusing(
 def reason(error: Exception) -> str:
     """Return what *error* says, without the line of a file that it may show."""
     first, *_ = str(getattr(error, "reason", None) or error).splitlines() or [""]
-    return f"{type(error).__name__}: {secrets.mask(first)}"
+    return f"{type(error).__name__}: {secrets.without_value(first)}"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from ipaddress import IPv6Address
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,7 +14,25 @@ from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import UrlUnusable
 from cellmap_migrations.databases import base, dialects
 
-SECRET = re.compile(rf"\b({'|'.join(secrets.ARGUMENTS)})=")
+# The start of a secret argument where no argument can be.
+SLIPPED = re.compile(rf"\b({'|'.join(secrets.ARGUMENTS)})=")
+
+# A host of hexadecimal digits and colons only, as in a login's ``@::1/``.
+IPV6 = re.compile(r"(?:@|//)[\da-fA-F]*:[\da-fA-F]*:[\da-fA-F:.]*(?:[/?]|$)")
+
+
+def learn(text: str | None) -> sa.URL | None:
+    """Mask the passwords in a URL from now on; return it, or None if it is no URL."""
+    try:
+        url = sa.make_url(text or "")
+    # ValueError for a port that is no number.
+    except (sa.exc.ArgumentError, ValueError):
+        return None
+    for name in secrets.ARGUMENTS & url.query.keys():
+        for value in url.normalized_query[name]:
+            secrets.remember(value)
+    secrets.remember(url.password)
+    return url
 
 
 def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
@@ -22,38 +40,25 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
 
     Raises UrlUnusable, which never shows *text*: it may hold a password.
     """
+    url = learn(text)
+    if url is None:
+        raise UrlUnusable(
+            what,
+            "its host is an IPv6 address without brackets; write [address], and "
+            "[{hostname}] in a template"
+            if IPV6.search(text)
+            else "its text is not a database URL (driver://user:password@host/name)",
+        )
+    # SQLAlchemy hides a password from everything it prints, but not an argument.
+    for name in ("password", "passwd"):
+        if name in url.query:
+            url = url.set(password=url.normalized_query[name][-1])
+            url = url.difference_update_query([name])
+    refuse_misread(url, what)
     try:
-        url = sa.make_url(text)
-        values = url.normalized_query
-        for name in secrets.ARGUMENTS & values.keys():
-            for value in values[name]:
-                secrets.remember(value)
-        # Where it belongs, SQLAlchemy hides it from everything it prints.
-        for name in ("password", "passwd"):
-            if name in values:
-                url = url.set(password=values[name][-1])
-                url = url.difference_update_query([name])
-        secrets.remember(url.password)
-        refuse_misread(url, what)
         return dialects.with_driver(url)
-    # make_url raises ValueError for a port that is no number.
-    except (sa.exc.ArgumentError, ValueError):
-        raise UrlUnusable(what, misspelled(text)) from None
     except base.DriverMissing as missing:
         raise UrlUnusable(what, str(missing)) from None
-
-
-def misspelled(text: str) -> str:
-    """Return why *text* is no URL, without showing any of it."""
-    place = re.split(r"[/?]", text.rpartition("@")[2], maxsplit=1)[0]
-    for host in (place, place.rpartition(":")[0]):
-        with suppress(ValueError):
-            IPv6Address(host)
-            return (
-                "its host is an IPv6 address without brackets; write [address], and "
-                "[{hostname}] in a template"
-            )
-    return "its text is not a database URL (driver://user:password@host/name)"
 
 
 def refuse_misread(url: sa.URL, what: str) -> None:
@@ -62,15 +67,13 @@ def refuse_misread(url: sa.URL, what: str) -> None:
     The first ``@`` ends a login, even one in the arguments, and what follows would be
     shown as host or as database.
     """
-    words = [url.username, url.host, file_path(url), *url.query]
-    words += [value for found in url.normalized_query.values() for value in found]
-    if not "".join(filter(None, words)).isprintable():
-        raise UrlUnusable(what, "it has a control character or a line break in it")
     shown = "".join([*place(url), file_path(url), *url.query])
+    values = chain.from_iterable(url.normalized_query.values())
+    if not "".join([url.username or "", shown, *values]).isprintable():
+        raise UrlUnusable(what, "it has a control character or a line break in it")
     in_a_path = url.get_backend_name() == dialects.FILE_BASED and ":" not in shown
-    login = re.search(r"[?&].*", f"{url.username}:{url.password}", re.DOTALL)
-    slipped = SECRET.search(f"{login and login[0]} {shown}")
-    if ("@" in shown and not in_a_path) or slipped:
+    _, _, arguments = f"{url.username}:{url.password}".replace("&", "?").partition("?")
+    if ("@" in shown and not in_a_path) or SLIPPED.search(f"{arguments} {shown}"):
         raise UrlUnusable(
             what,
             "it has an @ or a secret in the wrong place; write @ in a password as %40",
@@ -84,10 +87,8 @@ def refused(url: sa.URL, *ours: str) -> list[str]:
     *url* has only arguments that are known to be harmless, or that are in *ours* too,
     which are the connections of nova.conf.
     """
-    given = set()
-    for text in ours:
-        with suppress(sa.exc.ArgumentError, ValueError):
-            given |= set(sa.make_url(text).query.items())
+    known = filter(None, map(learn, ours))
+    given = set(chain.from_iterable(url.query.items() for url in known))
     allowed = dialects.of(url).arguments
     return [
         name

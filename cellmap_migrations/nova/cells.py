@@ -98,11 +98,14 @@ def read(api: Database) -> list[CellMapping]:
         cell_mappings.c.name,
         cell_mappings.c.database_connection.label("connection"),
     ).order_by(cell_mappings.c.id)
-    return [
+    cells = [
         CellMapping(id=row.id, uuid=uuid, name=name, connection=connection)
         for row in api.read(statement)
         for uuid, name, connection in [map(as_text, row[1:])]
     ]
+    for cell in cells:
+        urls.learn(cell.connection)
+    return cells
 
 
 def as_text(value: Any) -> Any:

@@ -9,8 +9,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from oslo_utils import netutils
 
+# The name behind an opening brace; two braces are a brace of the text.
 VARIABLE = re.compile(
-    r"(username|password|hostname|port)\d*$|(scheme|query|fragment|path)$"
+    r"(?<!{)(?:{{)*{"
+    r"((?:username|password|hostname|port)\d*|scheme|query|fragment|path)\b"
 )
 
 # Elsewhere it would be shown, as a part of what is no secret.
@@ -35,8 +37,9 @@ def expand(stored: str, base: str | None) -> str:
     """
     if any(map(WIDE.search, widths(stored))):
         raise ValueError("it is a template that asks for more than a URL can be")
+    variables = VARIABLE.findall(stored)
     if base is None:
-        if variables(stored):
+        if variables:
             raise ValueError(
                 "it is a template, but [database] connection is not set in nova.conf"
             )
@@ -46,12 +49,12 @@ def expand(stored: str, base: str | None) -> str:
         expanded = stored.format(**values)
     # Whatever format() raises on a password with braces in it, nova uses it raw.
     except (ValueError, LookupError, AttributeError, TypeError):
-        if variables(stored):
+        if variables:
             raise ValueError(
                 "it is a template that [database] connection cannot fill"
             ) from None
         return stored
-    if empty := [name for name in variables(stored) if values.get(name) is None]:
+    if empty := [name for name in variables if values.get(name) is None]:
         raise ValueError(
             f"it asks for {{{empty[0]}}}, which [database] connection does not have"
         )
@@ -75,16 +78,6 @@ def widths(stored: str) -> list[str]:
         for _, _, spec, _ in Formatter().parse(stored):
             specs.append(spec or "")
     return specs
-
-
-def variables(stored: str) -> list[str]:
-    """Return the names of nova's template variables that *stored* refers to."""
-    try:
-        fields = [name or "" for _, name, _, _ in Formatter().parse(stored)]
-    except ValueError:
-        fields = re.findall(r"{(\w+)", stored)
-    names = [re.split(r"[.\[!:]", field)[0] for field in fields]
-    return [name for name in names if VARIABLE.match(name)]
 
 
 def parts(base: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from cellmap_migrations.common import secrets
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from tests.conftest import MakeCloud
@@ -200,6 +201,16 @@ def test_password_of_nova_conf_is_for_the_login_only(cloud: Cloud, url: str) -> 
     finished = cellmap_inside(cloud, "cells")
 
     assert (finished.code, "in the wrong place" in finished.out) == (0, True)
+
+
+def test_passwords_of_all_cells_and_of_nova_conf_are_known(cloud: Cloud) -> None:
+    cloud.add_cell("cell1")
+    store(cloud, cloud.add_cell("cell2"), "mysql://nova:xyzzy@127.0.0.1:1/nova")
+    cloud.configure(database={"connection": "mysql://nova:plugh@127.0.0.1:1/nova"})
+
+    alembic_inside(cloud, "current", cell="cell1")
+
+    assert secrets.mask("refused: xyzzy, plugh") == "refused: ***, ***"
 
 
 @pytest.mark.parametrize("what", ["#", "?x", "%23", ""])
