@@ -33,8 +33,9 @@ reliability: servers $(VENV)/.test
 	WRITE_TABLES=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --thorough \
 		tests/faults
 
-# The pages of docs/ as a web site in docs/_build.
+# The figure of the rooms, and the pages of docs/ as a web site in docs/_build.
 docs: $(VENV)/.test
+	$(BIN)/python -m tools.architecture docs/architecture.svg
 	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --quiet docs docs/_build
 
 lint: $(VENV)/.test

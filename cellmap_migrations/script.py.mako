@@ -9,7 +9,7 @@ down_revision = ${repr(down_revision)}
 def upgrade(cell: Cell) -> None:
     """Say what is true of the cell's mappings afterwards.
 
-    It may be killed and run again: every verb of the cell resumes by itself.
+    A run may be killed and repeated: the operations resume by themselves.
     """
 
 

@@ -7,6 +7,8 @@ ROOT = Path(__file__).parents[2]
 
 README = ROOT / "README.rst"
 
+CONTRIBUTING = ROOT / "CONTRIBUTING.rst"
+
 DOCS = ROOT / "docs"
 
 # As the index has them.

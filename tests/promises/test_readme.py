@@ -73,13 +73,25 @@ def test_commands_run_in_the_order_of_the_pages(cloud: Cloud, checkout: Path) ->
     assert set(cloud.cells[0].uuids()) == cloud.mapped_uuids(cloud.cells[0])
 
 
-def test_new_revision_can_be_applied(cloud: Cloud, checkout: Path) -> None:
-    create = next(c for c in readme.commands() if c.startswith("alembic revision"))
+def test_example_of_a_revision_can_be_applied(cloud: Cloud, checkout: Path) -> None:
+    page = readme.section(readme.CONTRIBUTING, "Add a revision")
+    [create], [example] = readme.commands(page), readme.blocks("python", page)
+    upgrade = "alembic -x cell=cell1 upgrade"
+    gone = cloud.cells[0].add_instance(deleted=True)
+    shell(cloud, f"{upgrade} head", checkout)
+    wrong = cloud.instance_mappings.update().filter_by(instance_uuid=gone)
+    cloud.execute(wrong.values(queued_for_delete=False))
     shell(cloud, create, checkout)
+    [script] = checkout.glob("cellmap_migrations/versions/0004_*.py")
 
-    code = shell(cloud, "alembic -x cell=cell1 upgrade head", checkout)
+    empty = shell(cloud, f"{upgrade} head", checkout)
+    shell(cloud, "alembic -x cell=cell1 downgrade 0003", checkout)
+    script.write_text(example)
+    code = shell(cloud, f"{upgrade} head", checkout)
 
-    assert (code, cloud.versions()) == (0, {cloud.cells[0].uuid: "0004"})
+    assert (empty, code) == (0, 0)
+    assert cloud.versions() == {cloud.cells[0].uuid: "0004"}
+    assert cloud.mappings()[gone].queued_for_delete
 
 
 def test_progress_can_be_read_from_the_journal(cloud: Cloud) -> None:
