@@ -1,1 +1,1 @@
-"""Remember, in the API database, what was done to each cell."""
+"""Record in the API database which batches and revisions each cell has."""

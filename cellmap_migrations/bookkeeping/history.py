@@ -1,4 +1,4 @@
-"""What the journal tells of past runs and of those at work."""
+"""Read from the journal what past and present runs did to each cell."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-# A batch takes half a second, so a run that is silent for longer than this has ended,
-# or compares, or waits.
-LATELY = timedelta(seconds=60)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one process did for one revision of a cell; times are UTC."""
+    """The batches that one process committed for one revision of a cell.
+
+    Times are UTC. *busy* is the sum of the seconds of all batches.
+    """
 
     revision: str
     runner: str
@@ -35,28 +33,39 @@ class Run:
     began: datetime
     last_batch: datetime
     busy: float
-    # Whether it ended by letting the next run walk from the start, as after a reset.
+    # True if the last batch lets the next run walk from the start, as a reset does.
     rewound: bool
 
     @property
     def seconds(self) -> float:
-        """How long it took to its last batch; stamps have no fractions of seconds."""
+        """The seconds from the first to the last batch, and at least *busy*.
+
+        The times of two batches are whole seconds, so their difference may be 0.
+        """
         return max((self.last_batch - self.began).total_seconds(), self.busy)
 
     @property
     def rows_per_second(self) -> int:
-        """The rows that it looked at in a second."""
+        """The rows that the run read per second."""
         return round(self.rows / self.seconds) if self.seconds else 0
 
     def seconds_left(self, highest_id: int) -> float | None:
-        """Return how long the walk to *highest_id* takes at this pace, if it moves."""
+        """Estimate the seconds of the walk from here to *highest_id*.
+
+        Returns None if the walk has not advanced, or has reached that id.
+        """
         done, left = self.upto_id - self.after_id, highest_id - self.upto_id
         return self.seconds * left / done if done > 0 and left > 0 else None
 
 
+# A batch takes half a second. A run that committed none for this long has ended, or it
+# compares or pauses.
+LATELY = timedelta(seconds=60)
+
+
 @dataclass(kw_only=True)
 class History:
-    """Everything that was done to a cell, its runs in their order."""
+    """The runs of a cell, in the order of their last batches."""
 
     runs: list[Run] = field(default_factory=list)
 
@@ -67,33 +76,34 @@ class History:
 
     @property
     def batches(self) -> int:
-        """The batches of all runs."""
+        """The number of batches of all runs."""
         return sum(run.batches for run in self.runs)
 
     @property
     def rows(self) -> int:
-        """The rows that all runs looked at."""
+        """The number of rows that all runs read."""
         return sum(run.rows for run in self.runs)
 
     @property
     def counts(self) -> Counter[str]:
-        """The outcomes of all runs."""
+        """The counts of all runs, by outcome."""
         return sum((run.counts for run in self.runs), Counter())
 
     def active(self, now: datetime) -> bool:
-        """Say whether a batch was committed in the last minute before *now*.
+        """Guess whether a run is at work: True if it committed a batch lately.
 
-        A downgrade or a reset is over with its last entry.
+        That is in the 60 seconds before *now*. A downgrade or a reset ends with its
+        last batch.
         """
         last = self.last
         return last is not None and not last.rewound and now - last.last_batch < LATELY
 
 
 def of_cells(api: Database) -> dict[str, History]:
-    """Return the history of each cell that has one, by the uuid of the cell."""
-    found: dict[str, History] = {}
+    """Return the history of each cell that has batches, by the uuid of the cell."""
+    histories: dict[str, History] = {}
     if not exists(api):
-        return found
+        return histories
     group = (journal.c.cell_uuid, journal.c.revision, journal.c.runner)
     last_batch = sa.func.max(journal.c.started_at).label("last_batch")
     last_number = sa.func.max(journal.c.batch)
@@ -116,12 +126,15 @@ def of_cells(api: Database) -> dict[str, History]:
         .order_by(last_batch, last_number)
     )
     for row in rows:
-        found.setdefault(row.cell_uuid, History()).runs.append(run(row))
-    return found
+        histories.setdefault(row.cell_uuid, History()).runs.append(as_run(row))
+    return histories
 
 
-def run(row: Any) -> Run:
-    """Return one row of the totals; MariaDB and PostgreSQL add up to decimals."""
+def as_run(row: Any) -> Run:
+    """Convert a row of totals to a Run.
+
+    MariaDB and PostgreSQL return sums of integers as decimals.
+    """
     values = row._mapping  # noqa: SLF001 - SQLAlchemy's name for a public thing
     return Run(
         revision=row.revision,
@@ -139,7 +152,7 @@ def run(row: Any) -> Run:
 
 
 def batches(api: Database, cell_uuid: str) -> list[dict[str, Any]]:
-    """Return every batch of a cell, revision by revision."""
+    """Return every batch of a cell, ordered by revision and number."""
     if not exists(api):
         return []
     rows = api.read(
@@ -147,4 +160,4 @@ def batches(api: Database, cell_uuid: str) -> list[dict[str, Any]]:
         .where(journal.c.cell_uuid == cell_uuid)
         .order_by(journal.c.revision, journal.c.batch)
     )
-    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - see run()
+    return [dict(row._mapping) for row in rows]  # noqa: SLF001 - see as_run()

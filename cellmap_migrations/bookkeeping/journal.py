@@ -1,7 +1,7 @@
-"""Record each committed batch in ``cellmap_journal``, in the batch's transaction.
+"""Record each batch in ``cellmap_journal``, in the batch's own transaction.
 
-The table is checkpoint, audit trail, progress and fence: of two runs that work on one
-cell, only one can insert a batch's number.
+The table is checkpoint, audit trail, progress and fence: if two runs work on one cell,
+only one of them can insert the number of the next batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping.tables import COUNTS, journal, lacking
+from cellmap_migrations.bookkeeping.tables import COUNTS, journal, lacking_columns
 from cellmap_migrations.common.errors import TablesTooOld
 from cellmap_migrations.nova.tables import instance_mappings
 
@@ -26,13 +26,9 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.cells import CellMapping
 
 
-# Characters of a text in the journal.
-WIDTH = 255
-
-
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Seconds of pause before a batch, and the last reason for it."""
+    """The seconds of pause before a batch, and the last reason for the pause."""
 
     seconds: float = 0.0
     reason: str = ""
@@ -40,9 +36,9 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSlot:
-    """Where a batch stands in the journal: its number, and the ids that it covers.
+    """A batch's entry in the journal: its number, and the ``instances.id`` it covers.
 
-    There may have been a *pause* before it.
+    *pause* is the pause before the batch.
     """
 
     number: int
@@ -51,7 +47,7 @@ class BatchSlot:
     pause: Pause = field(default_factory=Pause, compare=False)
 
     def next(self, upto_id: int, pause: Pause) -> BatchSlot:
-        """Return the place behind this one, after a *pause*."""
+        """Return the slot of the next batch, which ends at *upto_id*."""
         number = self.number + 1
         return BatchSlot(
             number=number, after_id=self.upto_id, upto_id=upto_id, pause=pause
@@ -59,20 +55,23 @@ class BatchSlot:
 
 
 def runner() -> str:
-    """Return who this process is, as it stands in the journal: host:pid."""
+    """Return the name of this process in the journal: host:pid."""
     return f"{socket.gethostname()[:240]}:{os.getpid()}"
 
 
 def exists(api: Database) -> bool:
-    """Return True if anything was ever recorded; raise TablesTooOld if that is old."""
-    have = api.columns(journal)
-    missing = lacking(journal, have)
-    if have and missing:
-        raise TablesTooOld(journal.name, [column.name for column in missing])
-    return bool(have)
+    """Return True if the journal's table exists.
+
+    Raises TablesTooOld if an older version of this package created it.
+    """
+    existing = api.columns(journal)
+    lacking = lacking_columns(journal, existing)
+    if existing and lacking:
+        raise TablesTooOld(journal.name, [column.name for column in lacking])
+    return bool(existing)
 
 
-def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
+def last_batch(api: Database, cell_uuid: str, revision: str) -> Any | None:
     """Return the last batch of *revision* in the cell, or None before the first."""
     rows = api.read(
         sa.select(journal)
@@ -81,6 +80,10 @@ def last(api: Database, cell_uuid: str, revision: str) -> Any | None:
         .limit(1)
     )
     return rows[0] if rows else None
+
+
+# Characters of a text in the journal.
+WIDTH = 255
 
 
 def append(
@@ -101,8 +104,8 @@ def append(
 ) -> None:
     """Insert a batch's entry in the transaction of *connection*.
 
-    A second run that is at the same batch gets a duplicate key here, and that undoes
-    its whole batch.
+    If another run has committed the same number, this raises a duplicate key, and the
+    whole batch is rolled back.
     """
     connection.execute(
         sa.insert(journal).values(
@@ -127,7 +130,10 @@ def append(
 
 
 def last_database(api: Database, cell_uuid: str) -> str | None:
-    """Return the cell's database at its last batch that opened it, or None."""
+    """Return the database name that the cell's newest batch recorded, or None.
+
+    Batches that did not open the cell's database are left out.
+    """
     if not exists(api):
         return None
     rows = api.read(
@@ -140,7 +146,7 @@ def last_database(api: Database, cell_uuid: str) -> str | None:
 
 
 def revisions(api: Database, cell_uuid: str) -> list[str]:
-    """Return the revisions that have batches in the cell."""
+    """Return the revisions of which the cell has batches."""
     if not exists(api):
         return []
     select = sa.select(journal.c.revision).distinct()
@@ -148,9 +154,9 @@ def revisions(api: Database, cell_uuid: str) -> list[str]:
 
 
 def reached(api: Database, cell_uuids: Sequence[str]) -> dict[str, int]:
-    """Return the highest ``instances.id`` of a batch with mappings, by the cell.
+    """Return the highest ``instances.id`` of a batch with mappings, by the cell's uuid.
 
-    A cell has none if its batches found no instance that has or gets a mapping to it.
+    A cell is left out if no batch found or inserted a mapping to it.
     """
     if not exists(api):
         return {}
@@ -163,16 +169,16 @@ def reached(api: Database, cell_uuids: Sequence[str]) -> dict[str, int]:
 
 
 def inserted_by(
-    cell: CellMapping, revision: str | None = None
+    mapping: CellMapping, revision: str | None = None
 ) -> sa.ColumnElement[bool]:
-    """Return SQL that is true of the mappings that *revision* inserted in *cell*.
+    """Return SQL that is true of the mappings to *cell* that *revision* inserted.
 
-    Without a *revision*: of all that this package inserted there. Their ``updated_at``
-    is a stamp of the journal: no other write of this package touches that column, and
-    every write of nova's does. Mappings that nova saved in the second of a stamp were
-    there, as their ids tell, before the first batch of that second.
+    Without a *revision* it is true of all mappings that this package inserted there.
+    Their ``updated_at`` is a stamp of the journal: no other write of this package
+    changes that column, and every write of nova does. A mapping that nova saved in the
+    second of a stamp has a lower id than the mappings that were inserted then.
     """
-    ours = [journal.c.cell_uuid == cell.uuid, journal.c.mapped > 0]
+    ours = [journal.c.cell_uuid == mapping.uuid, journal.c.mapped > 0]
     if revision:
         ours.append(journal.c.revision == revision)
     above_id = sa.func.min(journal.c.above_id).label("above_id")
@@ -180,7 +186,7 @@ def inserted_by(
         sa.select(journal.c.stamp, above_id).where(*ours).group_by(journal.c.stamp)
     ).subquery()
     return sa.and_(
-        instance_mappings.c.cell_id == cell.id,
+        instance_mappings.c.cell_id == mapping.id,
         sa.exists().where(
             seconds.c.stamp == instance_mappings.c.updated_at,
             seconds.c.above_id < instance_mappings.c.id,

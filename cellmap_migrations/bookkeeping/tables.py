@@ -1,7 +1,8 @@
-"""The two tables of this package, both in the API database.
+"""Define and create the two tables of this package, both in the API database.
 
-Never in a cell's: nova's ``db archive_deleted_rows`` reflects every table of a cell
-and dies with a KeyError on one that it does not know (nova 34.0.0).
+No table is created in a cell's database: nova's ``db archive_deleted_rows`` reflects
+all tables there, and ends with a KeyError on a table that it does not know (nova
+34.0.0).
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ CELL_OPTION, NUMBER_OPTION = "cellmap_cell_uuid", "cellmap_cell_id"
 
 
 def cell_of(context: Any) -> str:
-    """Return the uuid of the cell that a connection is for."""
+    """Return the uuid of the cell that the connection is for."""
     return str(context.execution_options[CELL_OPTION])
 
 
 def number_of(context: Any) -> int:
-    """Return the ``cell_mappings.id`` of the cell that a connection is for."""
+    """Return the ``cell_mappings.id`` of the cell that the connection is for."""
     return int(context.execution_options[NUMBER_OPTION])
 
 
-# Each outcome, and what is done to mappings that were there before.
+# Counts of existing mappings that a batch corrected or deleted.
 MENDED, REMOVED = "mended", "removed"
 
 COUNTS = (*(outcome.value for outcome in Outcome), MENDED, REMOVED)
@@ -45,7 +46,7 @@ journal = sa.Table(
     sa.Column("cell_uuid", sa.String(36), primary_key=True),
     sa.Column("revision", sa.String(64), primary_key=True),
     sa.Column("batch", sa.Integer, primary_key=True, autoincrement=False),
-    # instances.id: the batch read the rows after the one, up to and with the other.
+    # The batch read the instances with after_id < id <= upto_id.
     sa.Column("after_id", sa.BigInteger, nullable=False),
     sa.Column("upto_id", sa.BigInteger, nullable=False),
     sa.Column("rows_read", sa.Integer, nullable=False),
@@ -54,15 +55,15 @@ journal = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
     # The updated_at of every mapping that the batch inserted, whole seconds UTC.
     sa.Column("stamp", sa.DateTime, nullable=False),
-    # instance_mappings.id: what the batch inserted has higher ids than this.
+    # instance_mappings.id: the mappings that the batch inserted have higher ids.
     sa.Column("above_id", sa.BigInteger, nullable=False),
-    # The pause before the batch, in seconds, and what it waited for.
+    # The seconds of pause before the batch, and the reason for the pause.
     sa.Column("paused", sa.Float, nullable=False),
     sa.Column("pause_reason", sa.String(255), nullable=False),
     sa.Column("runner", sa.String(255), nullable=False),
-    # The cell's database in its server's words; empty where the batch did not open it.
+    # The name that the cell's server gives the database; empty if it was not opened.
     sa.Column("cell_database", sa.String(255), nullable=False),
-    # How a merge of two cells can be undone; NULL for every other batch.
+    # JSON with which a batch of a merge is undone; NULL in every other batch.
     sa.Column("undo", sa.Text),
     mysql_engine="InnoDB",
     mysql_charset="utf8",
@@ -71,14 +72,14 @@ journal = sa.Table(
 versions = sa.Table(
     "cellmap_version",
     METADATA,
-    # Alembic inserts only the version_num; the connection says which cell it is for.
+    # Alembic inserts only version_num; the connection's options supply the cell.
     sa.Column("cell_uuid", sa.String(36), primary_key=True, default=cell_of),
     sa.Column("version_num", sa.String(64), primary_key=True),
-    # cell_mappings.id when the revision was recorded: a row of that table that was
-    # deleted and created again has another one, and no mapping.
+    # cell_mappings.id when the revision was recorded. If that row was deleted and
+    # created again, it has another id, and no mapping names this id.
     sa.Column("cell_id", sa.BigInteger, default=number_of, onupdate=number_of),
-    # A run that was frozen before its first stamp must not add a second one to that
-    # of another run, which may be at a later revision by now.
+    # A run that was frozen before its first stamp must not add a second stamp:
+    # another run may have recorded a later revision meanwhile.
     sa.UniqueConstraint("cell_uuid", name="uniq_cellmap_version0cell_uuid"),
     mysql_engine="InnoDB",
     mysql_charset="utf8",
@@ -86,26 +87,26 @@ versions = sa.Table(
 
 
 def create_tables(api: Database) -> None:
-    """Create this package's two tables, and columns that older versions did not have.
+    """Create this package's two tables, and add columns that older versions lack.
 
     Two first runs may do so at the same moment.
     """
     for table in METADATA.sorted_tables:
-        have = api.columns(table)
-        if not have:
-            api.again(partial(create, api, table))
+        existing = api.columns(table)
+        if not existing:
+            api.again(partial(create_table, api, table))
             continue
-        for column in lacking(table, have):
-            api.again(partial(add, api, column))
+        for column in lacking_columns(table, existing):
+            api.again(partial(add_column, api, column))
 
 
-def lacking(table: sa.Table, have: Collection[str]) -> list[sa.Column[Any]]:
-    """Return the columns of *table* of which the names are not among *have*."""
-    return [column for column in table.c if column.name not in have]
+def lacking_columns(table: sa.Table, existing: Collection[str]) -> list[sa.Column[Any]]:
+    """Return the columns of *table* whose names are not in *existing*."""
+    return [column for column in table.c if column.name not in existing]
 
 
-def create(api: Database, table: sa.Table) -> None:
-    """Create *table*, or find that somebody else just did."""
+def create_table(api: Database, table: sa.Table) -> None:
+    """Create *table*, unless another run does so at the same moment."""
     try:
         with api.engine.begin() as connection:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
@@ -115,10 +116,10 @@ def create(api: Database, table: sa.Table) -> None:
             raise
 
 
-def add(api: Database, column: sa.Column[Any]) -> None:
-    """Add *column* to its table, or find that somebody else just did.
+def add_column(api: Database, column: sa.Column[Any]) -> None:
+    """Add *column* to its table, unless another run does so at the same moment.
 
-    Rows that are there get a value as if nothing had been counted.
+    Existing rows get 0 or an empty text, or NULL in a nullable column.
     """
     empty = "''" if isinstance(column.type, sa.String) else "0"
     new = sa.Column(
@@ -128,11 +129,11 @@ def add(api: Database, column: sa.Column[Any]) -> None:
         server_default=None if column.nullable else sa.text(empty),
     )
     name = sa.Table(column.table.name, sa.MetaData(), new).name
-    what = sa.schema.CreateColumn(new).compile(dialect=api.engine.dialect)
+    definition = sa.schema.CreateColumn(new).compile(dialect=api.engine.dialect)
     try:
         with api.engine.begin() as connection:
-            connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {what}")
-    # Each database has its own error for a column that is there already.
+            connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
+    # Each database has its own error for a column that exists already.
     except Exception:
         if column.name not in api.columns(column.table):
             raise

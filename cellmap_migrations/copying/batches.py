@@ -138,7 +138,7 @@ class Batches:
 
     def last(self) -> Any | None:
         """Return the last entry of the revision in the journal."""
-        return journal.last(self.cell.api, self.cell.mapping.uuid, self.revision)
+        return journal.last_batch(self.cell.api, self.cell.mapping.uuid, self.revision)
 
     def next(self, upto_id: int, pause: Pause) -> BatchSlot:
         """Return the place of the batch after the last one, and after a *pause*."""
