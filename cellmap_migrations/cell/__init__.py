@@ -1,1 +1,1 @@
-"""Hold what the work on one cell needs. Imports output."""
+"""Give the work on one cell its context: databases, settings, throttle, report."""

@@ -1,4 +1,4 @@
-"""Hold what the work on one cell needs."""
+"""Define Cell, the context that every operation on a cell is given."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell, as version scripts, comparisons and batches are handed it.
+    """A cell, the API database, and the settings and the report of this run.
 
-    *cells* has every row of ``cell_mappings`` by its id. *connect* opens the cell's
-    database and returns its identity. *closing* closes what was opened for this cell.
+    *cells* has every row of ``cell_mappings`` by its id. *connect* opens a cell's
+    database and returns its identity. *closing* closes the databases that were opened
+    for this cell.
     """
 
     mapping: CellMapping
@@ -46,8 +47,8 @@ class Cell:
     equal_columns: set[str] = field(default_factory=set)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     closing: ExitStack = field(default_factory=ExitStack)
-    # Empty until ``opened`` is read.
-    found: list[Opened] = field(default_factory=list)
+    # Empty until ``opened`` is read; then its value.
+    opened_once: list[Opened] = field(default_factory=list)
 
     @property
     def opened(self) -> Opened:
@@ -57,25 +58,25 @@ class Cell:
         """
         # Not a cached_property: up to Python 3.11 all objects share its lock, and
         # threads open several cells at once.
-        if not self.found:
+        if not self.opened_once:
             database, identity = self.connect(self.mapping)
             self.closing.callback(database.close)
-            self.found.append((database, identity))
-        return self.found[0]
+            self.opened_once.append((database, identity))
+        return self.opened_once[0]
 
     @property
     def database(self) -> Database:
-        """The cell's database; raises the errors of ``opened``."""
+        """The cell's database. Raises the errors of ``opened``."""
         return self.opened[0]
 
     @property
     def database_name(self) -> str:
-        """The name that the cell's server gives its database; empty if not open."""
-        return self.found[0][1].name if self.found else ""
+        """The name that the cell's server gives the database; empty if not open."""
+        return self.opened_once[0][1].name if self.opened_once else ""
 
     @cached_property
     def others(self) -> OtherCells:
-        """The databases of the other cells, opened when first asked."""
+        """The databases of the other cells, each opened when first used."""
         others = OtherCells(
             cells=self.cells,
             api=self.api,
@@ -92,7 +93,7 @@ class Cell:
 
     @cached_property
     def throttle(self) -> Throttle:
-        """The pauses between two batches."""
+        """The throttle, which pauses between two batches."""
         throttle = Throttle(
             settings=self.settings,
             api=self.api,
@@ -104,7 +105,7 @@ class Cell:
 
 
 def make_cell(mapping: CellMapping, identities: Identities) -> Cell:
-    """Return the cell of *mapping*; nothing of it is opened yet."""
+    """Return the Cell of *mapping*; its database is opened when first used."""
     return Cell(
         mapping=mapping,
         api=identities.api,

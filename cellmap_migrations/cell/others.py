@@ -1,4 +1,4 @@
-"""Ask the other cells which of some instances they have."""
+"""Ask other cells whether they have an instance as well."""
 
 from __future__ import annotations
 
@@ -23,26 +23,30 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.cells import CellMapping
 
 
-# Seconds to try to reach a cell that is only asked; once for each in a run.
+# Seconds to wait for the database of another cell, once per cell and run.
 PATIENCE = 5.0
 
 
 @dataclass(kw_only=True)
 class OtherCells:
-    """The other cells, opened when first asked; one that cannot be is not retried."""
+    """The databases of the other cells, each opened when first used.
+
+    A database that fails once is not tried again in this run.
+    """
 
     cells: Mapping[int, CellMapping]
     api: Database
     settings: Settings
     stopping: Stopping
     opened: dict[int, Database | None] = field(default_factory=dict)
-    # Batches that are written at the same time may ask for the same cell.
+    # Two threads that write batches may ask for the same cell at once.
     opening: Lock = field(default_factory=Lock)
 
     def copies(self, cell_id: int, uuids: Sequence[str]) -> dict[str, Copy]:
-        """Return what the cell with ``cell_mappings.id`` *cell_id* has of each uuid.
+        """Return the copy that the cell with id *cell_id* has of each of *uuids*.
 
-        The uuids are compared as the API's index compares them.
+        The uuids are compared as the API's index compares them. Copy.UNKNOWN stands for
+        a cell whose database cannot be read.
         """
         if cell_id not in self.cells:
             # Only possible where foreign keys are not enforced, as in SQLite.
@@ -53,12 +57,12 @@ class OtherCells:
         if database is None:
             return dict.fromkeys(uuids, Copy.UNKNOWN)
         try:
-            rows = database.read(self.select(database, fold.spellings(uuids)))
+            rows = database.read(select_copies(database, fold.spellings(uuids)))
         except (CellmapError, *DATABASE_ERRORS):
             self.stopping.check()
             self.opened[cell_id] = None
             return dict.fromkeys(uuids, Copy.UNKNOWN)
-        theirs = {fold(row[0]): state(deleted=row[1], hidden=row[2]) for row in rows}
+        theirs = {fold(row[0]): as_copy(deleted=row[1], hidden=row[2]) for row in rows}
         return {uuid: theirs.get(fold(uuid), Copy.ABSENT) for uuid in uuids}
 
     def close(self) -> None:
@@ -67,7 +71,7 @@ class OtherCells:
             database.close()
 
     def silent(self) -> list[str]:
-        """Return the cells that could not be asked."""
+        """Return the names of the cells whose database could not be read."""
         return sorted(
             str(self.cells[cell_id])
             for cell_id, database in self.opened.items()
@@ -75,7 +79,7 @@ class OtherCells:
         )
 
     def open(self, cell_id: int) -> Database | None:
-        """Return the cell's database, or None if it cannot be reached."""
+        """Return the cell's database, or None if it cannot be opened."""
         if cell_id not in self.opened:
             try:
                 self.opened[cell_id] = cells.connect_cell(
@@ -89,21 +93,21 @@ class OtherCells:
                 self.opened[cell_id] = None
         return self.opened[cell_id]
 
-    @staticmethod
-    def select(
-        database: Database, uuids: Sequence[str]
-    ) -> sa.Select[tuple[str, int, bool]]:
-        """Return the SELECT of the states of *uuids* in a cell of any release."""
-        has_hidden = "hidden" in database.columns(instances)
-        return sa.select(
-            instances.c.uuid,
-            sa.func.coalesce(instances.c.deleted, 0),
-            instances.c.hidden if has_hidden else sa.false(),
-        ).where(instances.c.uuid.in_(uuids))
+
+def select_copies(
+    database: Database, uuids: Sequence[str]
+) -> sa.Select[tuple[str, int, bool]]:
+    """Return the SELECT of uuid, deleted and hidden of *uuids*, for any release."""
+    has_hidden = "hidden" in database.columns(instances)
+    return sa.select(
+        instances.c.uuid,
+        sa.func.coalesce(instances.c.deleted, 0),
+        instances.c.hidden if has_hidden else sa.false(),
+    ).where(instances.c.uuid.in_(uuids))
 
 
-def state(*, deleted: int, hidden: bool | None) -> Copy:
-    """Return the state of a row that is there."""
+def as_copy(*, deleted: int, hidden: bool | None) -> Copy:
+    """Return the state of an existing instance as a Copy."""
     if hidden:
         return Copy.HIDDEN
     return Copy.DELETED if deleted else Copy.LIVE

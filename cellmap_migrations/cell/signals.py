@@ -1,4 +1,4 @@
-"""Ask a server, a replica or a file whether a run must pause."""
+"""Ask the server, a replica or a file whether the run must pause."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 
 class Signal(ABC):
-    """May ask for a pause; *option* is what an operator knows it by."""
+    """A source of reasons to pause; *option* is the name of its setting."""
 
     option: ClassVar[str]
 
     @abstractmethod
-    def reason(self) -> str | None:
-        """Return why there has to be a pause, or None. Raises Unmeasured."""
+    def pause_reason(self) -> str | None:
+        """Return why the run must pause now, or None. Raises Unmeasured."""
 
     def close(self) -> None:  # noqa: B027 - most signals open nothing
-        """Close what was opened for this signal."""
+        """Close the connections of this signal."""
 
 
 T = TypeVar("T")
 
 
 def ask(database: Database, question: Callable[[sa.Connection], T]) -> T:
-    """Return the answer, once; raise Unmeasured also where there is none."""
+    """Return the answer to *question*, asked once; raise Unmeasured if it fails."""
     try:
         with database.reading(status=True) as connection:
             return question(connection)
@@ -55,68 +55,73 @@ def ask(database: Database, question: Callable[[sa.Connection], T]) -> T:
 
 
 class PauseFile(Signal):
-    """Asks for a pause as long as a file is there."""
+    """Asks for a pause while a file exists."""
 
     option = "pause_file"
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
-    def reason(self) -> str | None:
-        """Say that the file is there; raise Unmeasurable if that cannot be seen."""
+    def pause_reason(self) -> str | None:
+        """Name the file if it exists; raise Unmeasurable if that cannot be checked."""
         if not self.path.is_absolute():
             raise Unmeasurable("write an absolute path")
         try:
-            # Not exists(), to which a folder that may not be entered is empty.
+            # Not exists(), which returns False in a folder that may not be entered.
             self.path.stat()
         except FileNotFoundError:
             if self.path.parent.is_dir():
                 return None
             raise Unmeasurable(f"there is no folder {self.path.parent}") from None
         except OSError as error:
-            raise Unmeasurable(f"{error.strerror}, so nobody could see it") from None
+            raise Unmeasurable(f"{error.strerror}, so the file could not be seen") from None
         return f"{self.path} exists"
 
 
 class RunningThreads(Signal):
-    """Asks for a pause while too many sessions of the server are at work."""
+    """Asks for a pause while the server runs too many statements at once."""
 
     option = "max_threads_running"
 
     def __init__(self, api: Database, most: int) -> None:
         self.api, self.most = api, most
 
-    def reason(self) -> str | None:
-        """Say how many are running, the one that asks included, if it is too many."""
+    def pause_reason(self) -> str | None:
+        """Name the number of running threads if it is above the limit.
+
+        The thread of this query is one of them.
+        """
         running = ask(self.api, self.api.backend.status.running)
         if running <= self.most:
             return None
         return f"{running} threads are running on the API server (max {self.most})"
 
 
-# Write sets that the node has received and not applied. At 16, by default, it would
-# ask the whole cluster to wait: gcs.fc_limit.
+# Write sets that the node has received and not applied yet. At 16, the default of
+# gcs.fc_limit, flow control stops the whole cluster.
 QUEUE = 10
 
-# The share of the time for which flow control may hold the cluster.
+# The largest share of the time for which flow control may stop the cluster.
 HELD = 0.1
 
 
 class GaleraNode(Signal):
-    """Asks for a pause while the cluster, or this node of it, does not keep up."""
+    """Asks for a pause while the cluster or its node cannot apply writes in time."""
 
     option = "Galera"
 
     def __init__(self, api: Database) -> None:
         self.api, self.clock = api, api.stopping.clock
-        # By node: a proxy may lead each connection to another one.
+        # The time and the seconds of flow control of the last query, by node: a proxy
+        # may lead each connection to another node.
         self.seen: dict[str, tuple[float, float]] = {}
 
     @staticmethod
-    def found(api: Database) -> bool:
-        """Say whether the API database's server may be a node that tells its state.
+    def is_possible(api: Database) -> bool:
+        """Return True if the API server may be a Galera node that shows its status.
 
-        One that does not answer now may be one; then there is a pause until it does.
+        A server that does not answer now may be a node: the run pauses until it
+        answers.
         """
         try:
             return ask(api, api.backend.status.node) is not None
@@ -126,8 +131,8 @@ class GaleraNode(Signal):
         except Unmeasured:
             return True
 
-    def reason(self) -> str | None:
-        """Say what the cluster suffers from."""
+    def pause_reason(self) -> str | None:
+        """Name the trouble of the node or of the cluster, if there is any."""
         node = ask(self.api, self.api.backend.status.node)
         if node is None:
             return None
@@ -145,51 +150,55 @@ class GaleraNode(Signal):
 
 
 class ReplicaLag(Signal):
-    """Asks for a pause while a replica is too far behind."""
+    """Asks for a pause while a replica is more than ``max_lag`` seconds behind."""
 
     option = "replicas"
 
     def __init__(self, settings: Settings, api: Database, name: str) -> None:
-        """Open the replica; raise BadOption or Unreachable, among others."""
+        """Open the replica *name*; raise BadOption or Unreachable, among others."""
         assert settings.max_lag is not None
         self.most, self.name, self.api = settings.max_lag, name, api
-        self.database = place(settings, api, name)
+        self.database = replica_database(settings, api, name)
         self.clock = api.stopping.clock
         self.ends: deque[tuple[float, int]] = deque()
 
-    def reason(self) -> str | None:
-        """Say how many seconds the replica is behind."""
+    def pause_reason(self) -> str | None:
+        """Name the seconds by which the replica is behind, if they are too many."""
         if (seconds := self.lag()) > self.most:
             return f"replica {self.name} is {seconds:.0f} s behind"
         return None
 
     def lag(self) -> float:
-        """Return the seconds by which it is behind; raise Unmeasured."""
+        """Return the seconds by which the replica is behind; raise Unmeasured."""
         status = self.database.backend.status
-        found = ask(
+        replication = ask(
             self.database, lambda connection: status.replication(connection, self.name)
         )
-        return max(found.seconds, self.waiting(found))
+        return max(replication.seconds, self.unreplayed_seconds(replication))
 
-    def waiting(self, found: Replication) -> float:
-        """Return for how long it has not replayed what was written before.
+    def unreplayed_seconds(self, replication: Replication) -> float:
+        """Return for how many seconds the replica has not replayed the oldest write.
 
-        The end of the log is remembered at each look.
+        Each call remembers the end of the server's log, and forgets the ends that the
+        replica has reached.
         """
         now = self.clock()
-        self.ends.append((now, found.written))
-        while self.ends and self.ends[0][1] <= found.replayed:
+        self.ends.append((now, replication.written))
+        while self.ends and self.ends[0][1] <= replication.replayed:
             self.ends.popleft()
         return now - self.ends[0][0] if self.ends else 0.0
 
     def close(self) -> None:
-        """Close the replica's own database."""
+        """Close the replica's database, unless it is the API database."""
         if self.database is not self.api:
             self.database.close()
 
 
-def place(settings: Settings, api: Database, name: str) -> Database:
-    """Return where to ask: the replica, or the API database if that knows of it."""
+def replica_database(settings: Settings, api: Database, name: str) -> Database:
+    """Return the database to ask for the lag of the replica *name*.
+
+    On PostgreSQL the API database knows it; else the replica is opened.
+    """
     url = api.engine.url
     try:
         where = api.backend.status.where(url, name)

@@ -25,31 +25,16 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-def choose_signals(settings: Settings, api: Database) -> list[Signal]:
-    """Return the signals that the settings, or the server, ask for."""
-    chosen: list[Signal] = []
-    if settings.pause_file:
-        chosen.append(PauseFile(settings.pause_file))
-    if settings.max_threads_running is not None:
-        chosen.append(RunningThreads(api, settings.max_threads_running))
-    if settings.max_lag is not None:
-        # Each by itself: one that is behind must not hide another that is none.
-        chosen.extend(ReplicaLag(settings, api, name) for name in settings.replicas)
-    if GaleraNode.found(api):
-        chosen.append(GaleraNode(api))
-    return chosen
-
-
-# Seconds between two looks: what is asked of a server must not be a load itself.
+# Seconds between two queries of the signals, so that they are no load themselves.
 EVERY = 1.0
 
 
 @dataclass(kw_only=True)
 class Throttle:
-    """Asks the signals that the settings name, and waits while one says so.
+    """Pauses the run while one of its signals names a reason.
 
-    *keep_alive* uses a connection that would be cut if it were idle for long, and
-    *show* tells a person why nothing happens, or nothing when it goes on.
+    *keep_alive* uses a connection that a proxy would cut if it were idle for long.
+    *show* displays the reason of the pause, and with an empty text its end.
     """
 
     settings: Settings
@@ -66,40 +51,40 @@ class Throttle:
 
     @cached_property
     def signals(self) -> Sequence[Signal]:
-        """What may ask for a pause; each has been asked once.
+        """The signals, each asked once.
 
-        Raises BadOption for what cannot be measured here at all, PrivilegeMissing, or
-        Unreachable for a replica.
+        Raises BadOption for a signal that this server can never measure,
+        PrivilegeMissing, or Unreachable for a replica.
         """
         signals = choose_signals(self.settings, self.api)
         for signal in signals:
-            self.check(signal)
+            self.ask_first(signal)
         return signals
 
-    def listen(self) -> None:
-        """Open and ask the signals now, before anything is written, if not done yet.
+    def open_signals(self) -> None:
+        """Open and ask the signals once, before the first write.
 
-        Raises what ``signals`` raises.
+        Raises the errors of ``signals``.
         """
         _ = self.signals
 
-    def check(self, signal: Signal) -> None:
-        """Ask *signal* for the first time."""
+    def ask_first(self, signal: Signal) -> None:
+        """Ask *signal* once; raise PrivilegeMissing or BadOption if it cannot work."""
         try:
-            signal.reason()
+            signal.pause_reason()
         except RightMissing as error:
             raise PrivilegeMissing(what=signal.option, message=error) from error
         except Unmeasurable as error:
             value = getattr(self.settings, signal.option, "on")
             raise BadOption(signal.option, value, str(error)) from error
         except Unmeasured:
-            # It may pass; until then there is a pause.
+            # The cause may pass; until then the run pauses.
             return
 
     def pause_or_stop(self, drain: Callable[[], object] = lambda: None) -> None:
-        """Pause between two batches if a signal asks for it, else go on.
+        """Stop at a limit or a signal of the operating system; else pause if needed.
 
-        *drain* ends the batches under way, before a pause. Raises Stopped or
+        *drain* is called before a pause to end the batches under way. Raises Stopped or
         PausedTooLong.
         """
         self.stopping.check_limits()
@@ -107,11 +92,11 @@ class Throttle:
         self.keep_alive()
 
     def pause(self, drain: Callable[[], object] = lambda: None) -> None:
-        """Return when nothing speaks against the next batch.
+        """Return when no signal names a reason to pause.
 
-        If something does, *drain* is called first, to end the transactions under way.
-        Raises PausedTooLong after ``max_pause`` seconds, and Stopped at a signal or at
-        the time limit.
+        *drain* is called before the pause, to end the transactions under way. Raises
+        PausedTooLong after ``max_pause`` seconds, and Stopped at a signal of the
+        operating system or at the time limit.
         """
         started, reasons = self.clock(), []
         busy = 0.0 if self.resumed is None else started - self.resumed
@@ -119,7 +104,7 @@ class Throttle:
             reasons.append("sleep_ratio")
             self.rest(asleep, "sleep_ratio")
         if self.clock() >= self.next_look:
-            while why := self.reason():
+            while why := self.first_reason():
                 if why not in reasons:
                     drain()
                 reasons.append(why)
@@ -136,15 +121,15 @@ class Throttle:
             lost, self.lost = self.lost, None
             raise lost
 
-    def reason(self) -> str | None:
-        """Return the first reason for a pause, or None."""
-        return next(filter(None, map(reason, self.signals)), None)
+    def first_reason(self) -> str | None:
+        """Return the first signal's reason to pause, or None."""
+        return next(filter(None, map(reason_of, self.signals)), None)
 
     def rest(self, seconds: float, why: str) -> None:
-        """Wait, and keep the version's connection from being cut meanwhile.
+        """Wait for *seconds*, and use the version's connection meanwhile.
 
-        One that is lost all the same stops nothing until the pause is over: the
-        server may be away for longer than ``attempts`` last.
+        If that connection is lost, its error is raised only when the pause is over:
+        the server may be down for longer than all ``attempts`` take.
         """
         self.show(why)
         until = self.clock() + seconds
@@ -157,12 +142,12 @@ class Throttle:
                     self.lost = error
 
     def take(self) -> Pause:
-        """Return the pause since the last batch, for the journal entry of the next."""
+        """Return the pause since the last batch, for the next batch's journal entry."""
         owed, self.owed = self.owed, Pause()
         return owed
 
     def give_back(self, pauses: Sequence[Pause]) -> None:
-        """Owe the *pauses* before batches that were not committed to the next one."""
+        """Add the *pauses* of batches that were not committed to the next batch's."""
         pauses = [*pauses, self.owed]
         self.owed = Pause(
             seconds=sum(pause.seconds for pause in pauses),
@@ -170,14 +155,33 @@ class Throttle:
         )
 
     def close(self) -> None:
-        """Close every connection to a replica."""
+        """Close the connections of all signals."""
         for signal in self.__dict__.get("signals", ()):
             signal.close()
 
 
-def reason(signal: Signal) -> str | None:
-    """Return what *signal* says; what cannot be measured is a reason as well."""
+def reason_of(signal: Signal) -> str | None:
+    """Return the signal's reason to pause, or None.
+
+    A signal that cannot be measured now is a reason as well.
+    """
     try:
-        return signal.reason()
+        return signal.pause_reason()
     except Unmeasured as error:
         return f"{signal.option} cannot be measured: {error}"
+
+
+def choose_signals(settings: Settings, api: Database) -> list[Signal]:
+    """Return the signals that the settings name, and Galera's if there is a node."""
+    chosen: list[Signal] = []
+    if settings.pause_file:
+        chosen.append(PauseFile(settings.pause_file))
+    if settings.max_threads_running is not None:
+        chosen.append(RunningThreads(api, settings.max_threads_running))
+    if settings.max_lag is not None:
+        # One signal per replica: a replica that is behind must not keep the run from
+        # seeing that another name is no replica.
+        chosen.extend(ReplicaLag(settings, api, name) for name in settings.replicas)
+    if GaleraNode.is_possible(api):
+        chosen.append(GaleraNode(api))
+    return chosen

@@ -179,7 +179,7 @@ def merge(cell: Cell, *, selector: str, gone: bool, dry_run: bool) -> None:
     OpposedMerge, MappingsLeft or Stopped, among others.
     """
     connect = partial(merge_refusals.connect_kept, cell.identities)
-    cell = replace(cell, connect=connect, found=[])
+    cell = replace(cell, connect=connect, opened_once=[])
     duplicate = merge_refusals.find(cell, selector)
     (merge_refusals.refuse_alive if gone else merge_refusals.refuse_different)(
         cell, duplicate

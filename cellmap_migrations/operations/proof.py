@@ -71,7 +71,7 @@ def prove_column(batches: Batches, plan: Plan, kind: Kind) -> None:
 def conclude(cell: Cell, left: Tally) -> None:
     """Tell the report what is left; raise what stops the stamp."""
     kinds = (Kind.CONFLICT, Kind.UNRESOLVED, Kind.REJECTED)
-    cell.report.leave(
+    cell.report.set_leftovers(
         {kind.value: left.counts[kind] for kind in kinds},
         left.listing((*kinds, Kind.IN_FLIGHT)),
     )

@@ -104,6 +104,6 @@ def refuse_wrong_database(cell: Cell, plan: Plan) -> None:
 
 def prepare(cell: Cell) -> None:
     """Refuse what the throttle cannot measure; then create this package's tables."""
-    cell.throttle.listen()
+    cell.throttle.open_signals()
     tables.create_tables(cell.api)
     preflight.warn_of_another_database(cell)

@@ -1,1 +1,1 @@
-"""Print reports, tables and progress. Imports bookkeeping."""
+"""Print reports, tables and progress."""

@@ -1,4 +1,8 @@
-"""A bar on a terminal."""
+"""Draw a progress bar on a terminal.
+
+A module of its own, because importing ``rich`` takes as long as connecting to a
+database, and most runs have no terminal.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,19 @@ if TYPE_CHECKING:
 
 
 def possible() -> bool:
-    """Say whether stderr, a terminal, can move its cursor: else rich draws nothing."""
+    """Return True if the terminal at stderr can move its cursor.
+
+    On any other terminal rich draws nothing.
+    """
     return not Console(file=sys.stderr).is_dumb_terminal
 
 
 @contextmanager
 def drawn(doing: str, length: int) -> Iterator[Callable[..., None]]:
-    """Draw a bar; yield a function for what changes.
+    """Draw a bar, and yield a function that updates it.
 
-    It takes ``completed``, up to *length*, ``rows``, a text, and ``description``, which
-    is *doing* at first.
+    The function takes ``completed`` (up to *length*), ``rows`` (a text) and
+    ``description`` (*doing* at first).
     """
     with Progress(
         # A name may look like rich's markup.

@@ -1,4 +1,4 @@
-"""Show how far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Show how far a run is: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# Seconds between two lines where stderr is no terminal: some deployment tools log
-# every line of it as a warning.
+# Seconds between two lines if stderr is not a terminal: some deployment tools log every
+# line of stderr as a warning.
 QUIET = 30.0
 
-# How much of a cell's name leaves room for a bar on a terminal of 80 columns.
+# Characters of a cell's name beside a bar on a terminal of 80 columns.
 NAME = 24
 
-# Called with the rows of a batch and the id that it reached.
+# Called with the number of rows of a batch and the id that the batch reached.
 Reached = Callable[[int, int], None]
 
 
 class Display:
-    """Writes progress to stderr; it may be closed, and nothing is lost with it."""
+    """Writes progress to stderr; a closed stderr does not stop the run."""
 
     def __init__(
         self, cell: str, *, clock: Callable[[], float] = time.monotonic
@@ -41,14 +41,14 @@ class Display:
         self.show_pause: Callable[[str], None] | None = None
 
     def paused(self, reason: str) -> None:
-        """Show why nothing happens; no *reason* means that it goes on."""
+        """Show the *reason* of a pause; an empty one ends the pause."""
         if self.show_pause:
             self.show_pause(reason)
         elif reason:
             self.line(f"{self.cell}: paused: {reason}")
 
     def line(self, text: str) -> None:
-        """Print a line if the last one is old."""
+        """Print *text*, unless a line was printed in the last QUIET seconds."""
         if self.clock() - self.printed >= QUIET:
             self.printed = self.clock()
             say(text)
@@ -57,7 +57,10 @@ class Display:
     def walking(
         self, start: int, bound: int, verb: str = "mapping"
     ) -> Iterator[Reached]:
-        """Yield a function to call with the rows of a batch and the id it reached."""
+        """Show a walk over the ids from *start* to *bound* while the block runs.
+
+        Yields a function to call after each batch with its rows and the id it reached.
+        """
         if self.terminal:
             with self.bar(start, bound, verb) as reached:
                 yield reached
@@ -66,7 +69,7 @@ class Display:
 
     @contextmanager
     def bar(self, start: int, bound: int, verb: str) -> Iterator[Reached]:
-        """Draw a bar; its length is the walk's distance in ids."""
+        """Draw a bar whose length is the distance of the walk in ids."""
         total = Rate(self.clock)
         doing = f"{verb} {self.cell[:NAME]}"
         with bars().drawn(doing, max(bound - start, 1)) as update:
@@ -86,7 +89,7 @@ class Display:
                 self.show_pause = None
 
     def lines(self, start: int, bound: int, verb: str) -> Reached:
-        """Return a function that prints a line when the last one is old."""
+        """Return a function that prints at most one line in QUIET seconds."""
         total = Rate(self.clock)
         self.printed = self.clock()
 
@@ -102,26 +105,23 @@ class Display:
 
 
 def bars() -> Any:
-    """Return the module that draws bars.
-
-    What it imports takes as long as connecting, and most runs have no terminal.
-    """
+    """Import the module that draws bars, for a run that has a terminal."""
     return importlib.import_module("cellmap_migrations.output.bar")
 
 
 class Rate:
-    """Rows so far, and how many a second."""
+    """The number of rows so far, and the rows per second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.started, self.rows = clock, clock(), 0
 
     def add(self, rows: int) -> None:
-        """Count *rows* more."""
+        """Add the *rows* of a batch."""
         self.rows += rows
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """The seconds since the start."""
         return max(self.clock() - self.started, 1e-6)
 
     def __str__(self) -> str:

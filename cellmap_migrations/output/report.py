@@ -1,4 +1,4 @@
-"""Collect what a run did to a cell, and print it: text or one JSON object."""
+"""Record the result of a run on a cell, and print it as text or as JSON."""
 
 from __future__ import annotations
 
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
-# From how many rows on a rate says something.
+# The rate of fewer rows than these is mostly that of starting and waiting.
 MANY = 20_000
 
 
 @dataclass
 class Report:
-    """What this run did to one cell."""
+    """The result of this run on one cell.
+
+    *results* are lines for stdout, *listing* lines for stderr, and *details* more
+    members of the JSON object.
+    """
 
     cell: str | None = None
     name: str | None = None
@@ -36,7 +40,8 @@ class Report:
     listing: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    # Rows that count for max_rows: instances walked, and mappings changed otherwise.
+    # Rows that count against max_rows: the instances of the walk, and the mappings
+    # that were corrected or removed.
     spent: int = 0
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
@@ -45,7 +50,7 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """How many rows of the cell were looked at."""
+        """The number of instances that have an outcome."""
         return sum(self.counts[outcome.value] for outcome in Outcome)
 
     @property
@@ -59,34 +64,35 @@ class Report:
         return f"{self.name} ({self.cell})" if self.name else str(self.cell)
 
     def names_itself(self) -> bool:
-        """Say whether the results begin with the name of the cell."""
+        """Return True if the results begin with the name of the cell."""
         return one_line(self.results[0]).startswith(one_line(f"cell {self.label}:"))
 
     @property
     def outcomes(self) -> str:
-        """The counts that are not 0, for a person."""
-        told = spell(self.counts)
-        return f"dry run: {told}" if told and "dry_run" in self.details else told
+        """The counts that are not 0, as text."""
+        text = spell(self.counts)
+        return f"dry run: {text}" if text and "dry_run" in self.details else text
 
-    def count(self, counts: Counter[str]) -> None:
-        """Add a committed batch."""
+    def count(self, counts: Counter[str], spent: int = 0) -> None:
+        """Add the counts of a batch, and the rows *spent* of ``max_rows``."""
         self.counts.update(counts)
+        self.spent += spent
 
-    def leave(self, counts: Mapping[str, int], listing: Iterable[str]) -> None:
-        """Record what is left in the end; it counts for more than the walk."""
+    def set_leftovers(self, counts: Mapping[str, int], listing: Iterable[str]) -> None:
+        """Record the remaining differences; their counts replace those of the walk."""
         for name, count in counts.items():
             self.counts[name] = count
-        # A run that lost its connection comes here a second time.
+        # A run that lost its connection records them a second time.
         self.listing += [line for line in listing if line not in self.listing]
 
     def end(self, error: CellmapError | None = None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and record the *error* that ended the run."""
         self.seconds = time.monotonic() - self.started
         self.ended = True
         self.error = error
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``output=json`` shows of the cell."""
+        """Return the cell's JSON object for ``output=json``."""
         return {
             "cell": self.cell,
             "name": self.name,
@@ -101,18 +107,17 @@ class Report:
         }
 
     def summary(self) -> str:
-        """Return the line that tells a person what was done, or nothing."""
+        """Return the line of the counts, or an empty text without any."""
         if not self.outcomes:
             return ""
         took = f"{self.label}: {self.outcomes} in {self.seconds:.1f} s"
-        # The rate of a few rows is that of start-up and of waiting.
         if self.rows < MANY:
             return took
         return f"{took} ({self.rows / self.seconds:,.0f} rows/s)"
 
 
 def spell(counts: Mapping[str, Any]) -> str:
-    """Return the counts that are not 0, for a person."""
+    """Return the counts that are not 0, as text."""
     return ", ".join(f"{counts[name]:,} {name}" for name in COUNTS if counts[name])
 
 
@@ -132,18 +137,14 @@ def worst(reports: Sequence[Report]) -> int:
 
 
 def lines(reports: Sequence[Report]) -> list[str]:
-    """Return what a person is told of each cell."""
-    found = []
+    """Return the results of each cell as lines of text."""
+    text: list[str] = []
     for report in reports:
-        # What a check finds does not say where, and of one cell need not.
+        # The differences of a check do not name the cell; among several it is needed.
         if len(reports) > 1 and report.results and not report.names_itself():
-            found.append(f"cell {report.label}:")
-        found += filter(None, (report.summary(), *report.results))
-    return found
-
-
-# The caller closed stdout, or nobody reads it any more.
-CLOSED = (errno.EBADF, errno.EPIPE)
+            text.append(f"cell {report.label}:")
+        text += filter(None, (report.summary(), *report.results))
+    return text
 
 
 def emit(
@@ -154,13 +155,13 @@ def emit(
     error: CellmapError | None = None,
     text: Callable[[Sequence[Report]], Sequence[str]] = lines,
 ) -> int:
-    """Print the result on stdout, and problems on stderr with the gravest last.
+    """Print the results on stdout and the errors on stderr; return the exit code.
 
-    *together* is for several cells: their JSON is one object with a list of cells.
-    *error* is what ended such a run outside of any cell. Returns the exit code.
+    The gravest error is the last line. With *together*, the JSON of all cells is one
+    object. *error* is an error that ended the run outside of any cell.
     """
     for report in reports:
-        # What is listed does not say where, and of one cell need not.
+        # The listed rows do not name the cell; among several it is needed.
         if len(reports) > 1 and report.listing:
             say(f"cell {report.label}:")
         for line in report.listing:
@@ -174,10 +175,10 @@ def emit(
             for line in text(reports):
                 write(line)
     except OutputLost as lost:
-        # A person is told by the exit code what was done, a program by the JSON only.
+        # Without output=json the exit code is still that of the work.
         if as_json:
             errors.append(lost)
-    # A signal or a limit ends many cells with the same words.
+    # A signal or a limit ends many cells with the same message.
     for message in dict.fromkeys(map(str, ranked(errors))):
         say(f"error: {message}")
     return gravest(errors)
@@ -186,7 +187,7 @@ def emit(
 def summary(
     reports: Sequence[Report], errors: Sequence[CellmapError]
 ) -> dict[str, object]:
-    """Return what JSON shows of a run on several cells."""
+    """Return the JSON object of a run on several cells."""
     code = gravest(errors)
     return {
         "cells": [report.as_dict() for report in reports],
@@ -197,7 +198,10 @@ def summary(
 
 
 def tell(lines: Sequence[str], error: CellmapError | None = None) -> int:
-    """Print *lines*, and *error* or that they did not arrive; return the exit code."""
+    """Print *lines* on stdout and *error* on stderr; return the exit code.
+
+    If there is no *error*, a failure to write the lines is the error.
+    """
     try:
         for line in lines:
             write(line)
@@ -208,20 +212,27 @@ def tell(lines: Sequence[str], error: CellmapError | None = None) -> int:
     return error.code if error else 0
 
 
+# The caller closed stdout, or the reader of the pipe has ended.
+CLOSED = (errno.EBADF, errno.EPIPE)
+
+
 def write(line: str) -> None:
-    """Write one line to stdout, if there is one; raise OutputLost if that fails."""
+    """Write one line to stdout; raise OutputLost if that fails.
+
+    Nothing is written, and nothing raised, if stdout is closed.
+    """
     if sys.stdout is None:
         return
     try:
         if isinstance(sys.stdout, TextIOWrapper):
-            # A name may have letters that the locale of a hook does not have.
+            # A name may have letters that the caller's locale does not have.
             sys.stdout.reconfigure(errors="backslashreplace")
         print(one_line(line), flush=True)  # noqa: T201 - this is the output
-    # What Python says of a stream that was closed.
+    # Python raises ValueError for a stream that was closed.
     except ValueError:
         sys.stdout = None
     except OSError as error:
-        # Python would try again at its end, and end with a code of its own.
+        # Else Python flushes it again at exit, and ends with an exit code of its own.
         sys.stdout = None
         if error.errno not in CLOSED:
             raise OutputLost(str(error.strerror)) from error

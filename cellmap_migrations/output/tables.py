@@ -1,4 +1,4 @@
-"""Tables for people, and for programs that read columns."""
+"""Format tables for people and for programs that read columns."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# Wider than any line: what a program reads is not wrapped.
+# Columns of a line that is not for a terminal: wider than any row, so that no line is
+# wrapped.
 UNBOUNDED = 10_000
 
 
 def lines(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Return a table of *rows*, none if there are none; numbers stand to the right."""
+    """Return the lines of a table, with numbers aligned to the right.
+
+    Without *rows* there is no line, not even the *heading*.
+    """
     if not rows:
         return []
     grid = Table(box=None, pad_edge=False, header_style=None)
@@ -37,5 +41,5 @@ def lines(heading: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
 
 
 def spell(value: object) -> str:
-    """Return a cell of the table."""
+    """Return *value* as the text of a field."""
     return f"{value:,}" if isinstance(value, int) else one_line(str(value))

@@ -59,10 +59,10 @@ def test_server_that_does_not_answer_may_be_a_node_of_galera(
     server = cloud.server(backend)
     with opened(cloud, cloud.add_cell("cell1")) as inside:
         server.stop()
-        silent = GaleraNode.found(inside.api)
+        silent = GaleraNode.is_possible(inside.api)
         server.start()
 
-        assert (silent, GaleraNode.found(inside.api)) == (True, False)
+        assert (silent, GaleraNode.is_possible(inside.api)) == (True, False)
 
 
 @ON_SERVERS
@@ -207,7 +207,7 @@ class Asked(Signal):
     def __init__(self) -> None:
         self.times = 0
 
-    def reason(self) -> None:
+    def pause_reason(self) -> None:
         """Count."""
         self.times += 1
 
@@ -245,7 +245,7 @@ def test_signals_are_asked_once_a_second_however_often_a_batch_begins(
         ({"sleep_ratio": "nan"}, "it is not a number"),
         ({"pause_file": "pause"}, "write an absolute path"),
         ({"pause_file": "/nonexistent/pause"}, "there is no folder /nonexistent"),
-        ({"pause_file": "/dev/null/pause"}, "nobody could see it"),
+        ({"pause_file": "/dev/null/pause"}, "the file could not be seen"),
         ({"max_pause": "soon"}, "write a number"),
     ],
 )
