@@ -74,7 +74,9 @@ class PauseFile(Signal):
                 return None
             raise Unmeasurable(f"there is no folder {self.path.parent}") from None
         except OSError as error:
-            raise Unmeasurable(f"{error.strerror}, so the file could not be seen") from None
+            raise Unmeasurable(
+                f"{error.strerror}, so the file could not be seen"
+            ) from None
         return f"{self.path} exists"
 
 

@@ -162,7 +162,7 @@ def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
 
 def last_opposed(cell: Cell, duplicate: CellMapping) -> int:
     """Return the number of the last batch of merges into the *duplicate*, or 0."""
-    last = journal.last(cell.api, duplicate.uuid, MERGE)
+    last = journal.last_batch(cell.api, duplicate.uuid, MERGE)
     return last.batch if last else 0
 
 
@@ -171,6 +171,6 @@ def refuse_opposed(cell: Cell, duplicate: CellMapping, before: int) -> None:
 
     Two such merges would move the same mappings to and fro.
     """
-    last = journal.last(cell.api, duplicate.uuid, MERGE)
+    last = journal.last_batch(cell.api, duplicate.uuid, MERGE)
     if last and last.batch > before:
         raise OpposedMerge(kept=cell.mapping, other=duplicate, runner=last.runner)

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import ROOT
-from tests.promises.test_layers import ROOMS
+from tests.harness.rooms import ROOMS
 from tools import architecture
 
 PACKAGE = ROOT / "cellmap_migrations"

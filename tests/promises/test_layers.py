@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import cellmap_migrations
+from tests.harness.rooms import ROOMS
 
 ROOT = Path(cellmap_migrations.__file__).parent
 
@@ -18,26 +19,6 @@ NAMES = [str(path.relative_to(ROOT)) for path in MODULES]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
-# From the bottom up; a room imports only from itself and from those before it, also for
-# types.
-ROOMS = [
-    "common",
-    "config",
-    "databases",
-    "nova",
-    "bookkeeping",
-    "output",
-    "cell",
-    "copying",
-    "comparing",
-    "operations",
-    "__init__",
-    "versions",
-    "run",
-    "cli",
-    "env",
-    "testing",
-]
 HEIGHT = {name: number for number, name in enumerate(ROOMS)}
 DIALECTS = {"mysql", "mariadb", "postgresql", "sqlite", "pymysql", "psycopg"}
 
