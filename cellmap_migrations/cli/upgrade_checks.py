@@ -179,7 +179,7 @@ def at_head(cell: Cell, *, hint: bool) -> Result:
 
 def equal(cell: Cell) -> Result:
     """Compare all rows of the cell with its mappings."""
-    plan = make_plan(COMPARED, api=cell.api, cell=cell.database)
+    plan = make_plan(cell, COMPARED)
     preflight.refuse_top_level(cell)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):

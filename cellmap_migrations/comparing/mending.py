@@ -24,8 +24,8 @@ from cellmap_migrations.comparing.differences import (
 )
 from cellmap_migrations.comparing.evidence import Losses
 from cellmap_migrations.copying import read
-from cellmap_migrations.copying.batches import allowed
-from cellmap_migrations.copying.settle import commit_rows
+from cellmap_migrations.copying.batches import split_at_limit
+from cellmap_migrations.copying.refused import commit_rows
 from cellmap_migrations.databases.base import DATABASE_ERRORS
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.database import message
@@ -183,7 +183,7 @@ class Mending:
                 self.losses.count([difference.uuid for difference in found])
                 rest: Sequence[Difference] = found
             elif kind in self.kinds:
-                parts = allowed(self.cell, found)
+                parts = split_at_limit(self.cell, found)
                 rest = [each for part in parts for each in self.mend(kind, part)]
             else:
                 rest = found
@@ -248,7 +248,7 @@ class Mending:
         if not uuids:
             return []
         try:
-            self.batches.do(partial(work, uuids=uuids, changed=changed))
+            self.batches.commit_prepared(partial(work, uuids=uuids, changed=changed))
         except DATABASE_ERRORS as error:
             if self.cell.api.backend.fault(error) is not Fault.DATA:
                 raise

@@ -51,7 +51,7 @@ def remove(
     fold = cell.api.fold
     rows = cell.database.read_soon(select_present(cell, uuids))
     here = {fold(row[0]) for row in rows}
-    building = decide.requests(cell.api, uuids) if strangers else {}
+    building = decide.find_build_requests(cell.api, uuids) if strangers else {}
     gone = {
         row.id: row.instance_uuid
         for row in locked

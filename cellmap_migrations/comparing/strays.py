@@ -53,7 +53,9 @@ class Strays:
 
     def among(self, rows: Sequence[Any]) -> list[Any]:
         """Return those of *rows* that are strays, as far as the cells can be asked."""
-        requests = decide.requests(self.cell.api, [row.instance_uuid for row in rows])
+        requests = decide.find_build_requests(
+            self.cell.api, [row.instance_uuid for row in rows]
+        )
         found = [row for row in rows if settled(self.cell, row, requests)]
         for number in self.cell.cells:
             nowhere = missing(self.cell, number, [row.instance_uuid for row in found])
@@ -92,7 +94,7 @@ class Strays:
         """
         removed = list(rows)
         if batches:
-            batches.do(partial(self.delete, rows=rows, removed=removed))
+            batches.commit_prepared(partial(self.delete, rows=rows, removed=removed))
         return self.differences(removed)
 
     def delete(
@@ -113,7 +115,9 @@ class Strays:
             .order_by(instance_mappings.c.id)
             .with_for_update()
         ).all()
-        requests = decide.requests(self.cell.api, [row.instance_uuid for row in locked])
+        requests = decide.find_build_requests(
+            self.cell.api, [row.instance_uuid for row in locked]
+        )
         removed[:] = [
             row
             for row in locked

@@ -46,7 +46,7 @@ def unsettled(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
             table.instance_uuid.in_(uuids), table.cell_id == cell.mapping.id
         )
     )
-    requests = cell.api.again(lambda: decide.requests(cell.api, uuids))
+    requests = cell.api.again(lambda: decide.find_build_requests(cell.api, uuids))
     mappings = {row.instance_uuid: row for row in rows}
     return [
         replace(difference, why=reason(cell, mapping, requests))

@@ -37,7 +37,7 @@ def check(cell: Cell) -> None:
     database that must not be a cell, and TopLevelDoubt.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
-    plan = make_plan(columns, api=cell.api, cell=cell.database)
+    plan = make_plan(cell, columns)
     preflight.refuse_top_level(cell)
     doubts = gather(cell, plan)
     tally, losses = Tally(), Losses(cell, plan)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.comparing.differences import Tally
 from cellmap_migrations.comparing.evidence import accepted
-from cellmap_migrations.copying.batches import Batches, first_batch_size, room
+from cellmap_migrations.copying.batches import Batches, first_batch_size, limit_rows
 from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.tables import host_mappings, instance_mappings
 from cellmap_migrations.operations import merge_refusals, merge_rows
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.copying.batches import Work
+    from cellmap_migrations.copying.batches import Write
     from cellmap_migrations.nova.cells import CellMapping
 
 
@@ -122,10 +122,10 @@ class Moving:
 
     def move(self, batches: Batches, table: sa.Table, ids: Sequence[int]) -> int:
         """Move the rows *ids* in one batch, and return how many those are."""
-        ids = ids[: room(self.cell, len(ids))]
+        ids = ids[: limit_rows(self.cell, len(ids))]
         now: list[int] = []
 
-        def prepare() -> Work:
+        def prepare() -> Write:
             merge_refusals.refuse_opposed(self.cell, self.duplicate, self.opposite)
             now[:] = self.still(table, ids)
             return partial(self.write, table=table, ids=now)

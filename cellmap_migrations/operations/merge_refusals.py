@@ -77,7 +77,7 @@ def connect_kept(
 
 def identify_kept(cell: Cell) -> Identity:
     """Open the database of the cell that is kept; raise NotACellDatabase."""
-    plan.make_plan({}, api=cell.api, cell=cell.database)
+    plan.make_plan(cell, {})
     return cell.opened[1]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.copying.batches import Batches, Undo, Work
+    from cellmap_migrations.copying.batches import Batches, Undo, Write
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
 
@@ -54,7 +54,7 @@ def reassign(
 
 
 def commit(
-    batches: Batches, prepare: Callable[[], Work], undo: Undo, target: CellMapping
+    batches: Batches, prepare: Callable[[], Write], undo: Undo, target: CellMapping
 ) -> int:
     """Commit one batch that gives rows the cell *target*; return how many.
 
@@ -62,7 +62,7 @@ def commit(
     """
     api = batches.cell.api
     try:
-        return batches.perform(prepare, batches.upto_id, undo)[MOVED]
+        return batches.commit(prepare, batches.upto_id, undo)[MOVED]
     except api.errors as error:
         if api.backend.fault(error) is not Fault.DATA:
             raise

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common.errors import UnknownCell
 from cellmap_migrations.common.sentences import MergeIsFinal
-from cellmap_migrations.copying.batches import Batches, room
+from cellmap_migrations.copying.batches import Batches, limit_rows
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
 from cellmap_migrations.operations.revisions import prepare
@@ -68,7 +68,7 @@ def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counte
     batches = Batches(cell, MERGE)
     for number, moved in ours.items():
         cell.throttle.pause_or_stop()
-        room(cell, len(moved.ids))
+        limit_rows(cell, len(moved.ids))
         done[moved.table] += give_back(batches, number, moved, duplicate)
     return done
 

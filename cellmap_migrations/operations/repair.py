@@ -16,7 +16,7 @@ from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
 from cellmap_migrations.comparing.orphans import must_stay
 from cellmap_migrations.comparing.strays import Strays
 from cellmap_migrations.copying import write
-from cellmap_migrations.copying.batches import Batches, allowed, room
+from cellmap_migrations.copying.batches import Batches, limit_rows, split_at_limit
 from cellmap_migrations.copying.plan import make_plan
 from cellmap_migrations.copying.preflight import refuse_copy
 from cellmap_migrations.nova.tables import MARKER, instance_mappings, utcnow
@@ -48,7 +48,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
     operator has to decide, or Unasked.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
-    plan = make_plan(columns, api=cell.api, cell=cell.database)
+    plan = make_plan(cell, columns)
     refuse_copy(cell, plan)
     refuse_displaced(cell, plan)
     kinds = MAPPINGS | {kind for kind in COLUMNS if kind.value in plan.columns}
@@ -80,7 +80,7 @@ def repair(cell: Cell, *, dry_run: bool) -> None:
         if strays.obstacle():
             left.add(strays.differences(rows))
         else:
-            for some in allowed(cell, rows):
+            for some in split_at_limit(cell, rows):
                 done.add(strays.remove(some, batches))
     tell(cell, done, left, markers, verb="would mend" if dry_run else "mended")
     refuse(cell, left, DECIDED_BY_OPERATOR)
@@ -125,6 +125,6 @@ def remove_markers(batches: Batches) -> int:
     found = count_markers(batches.cell.api, settings)
     if not found:
         return 0
-    room(batches.cell, found)
+    limit_rows(batches.cell, found)
     stale = stale_markers(settings)
-    return batches.do(partial(write.remove, where=stale))[tables.REMOVED]
+    return batches.commit_prepared(partial(write.remove, where=stale))[tables.REMOVED]

@@ -34,7 +34,7 @@ def map_instances(
     Resumes after the last committed batch. Raises RowsLeft, Unasked or Stopped,
     among others, and then the revision is not stamped.
     """
-    plan = plans.make_plan(columns, api=cell.api, cell=cell.database)
+    plan = plans.make_plan(cell, columns)
     refuse_wrong_database(cell, plan)
     if cell.settings.read_only:
         preview.count_outcomes(cell, plan)
@@ -58,7 +58,7 @@ def reconcile(
     if column in cell.equal_columns:
         return
     columns = {**COMPARED, column: source}
-    plan = plans.make_plan(columns, api=cell.api, cell=cell.database)
+    plan = plans.make_plan(cell, columns)
     if column not in plan.columns:
         raise SchemaTooOld(
             revision=revision, missing=f"instance_mappings.{column}", before=before

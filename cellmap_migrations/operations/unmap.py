@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.journal import inserted_by
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.copying import write
-from cellmap_migrations.copying.batches import first_batch_size, room
+from cellmap_migrations.copying.batches import first_batch_size, limit_rows
 from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def unmap(cell: Cell, batches: Batches) -> None:
         )
         if not rows:
             break
-        rows = rows[: room(cell, len(rows))]
+        rows = rows[: limit_rows(cell, len(rows))]
         certain = [row.id for row in rows if is_ours(row, cell.settings.grace_seconds)]
         started = time.monotonic()
         where = (ours, instance_mappings.c.id.in_(certain))
-        batches.do(partial(write.remove, where=where))
+        batches.commit_prepared(partial(write.remove, where=where))
         pace.learn(len(rows), time.monotonic() - started)
         left += len(rows) - len(certain)
         reached = rows[-1].id

@@ -1,4 +1,4 @@
-"""Commit rows that were refused as a page, and find the one at fault."""
+"""Commit rows that the database refused as a page, and find the row at fault."""
 
 from __future__ import annotations
 
@@ -23,24 +23,90 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.copying.batches import Batches, Work
+    from cellmap_migrations.copying.batches import Batches, Write
     from cellmap_migrations.copying.plan import Plan
     from cellmap_migrations.databases.database import Database
 
 
-def refuse_table(cell: Cell, plan: Plan, error: Exception) -> None:
-    """Raise TableRefuses if ``instance_mappings`` refuses every row, not only some.
+def commit_rows(
+    batches: Batches, plan: Plan, rows: Sequence[Instance], upto_id: int
+) -> list[Verdict]:
+    """Decide about *rows*, commit them, and return the verdicts.
 
-    *error* is how the database refused a batch. Return if it takes a plain row: then a
-    row of the batch is the cause. Raises CellGone if the cell was deleted meanwhile,
-    since its rows break the foreign key.
+    The checkpoint moves to *upto_id*. If the database refuses the rows, each half is
+    committed by itself, until the bad row is alone. That row is rejected with the
+    database's message. Raises TableRefuses if the table refuses every row.
+    """
+    try:
+        return commit_batch(batches, plan, rows, upto_id)
+    except DATABASE_ERRORS as error:
+        if batches.cell.api.backend.fault(error) is not Fault.DATA:
+            raise
+        batches.committed()
+        refuse_table(batches.cell, plan, error)
+        if len(rows) == 1:
+            return commit_batch(batches, plan, rows, upto_id, refused=message(error))
+    middle = len(rows) // 2
+    first, second = rows[:middle], rows[middle:]
+    reached = max(batches.upto_id, min(first[-1].id, upto_id))
+    verdicts = commit_rows(batches, plan, first, reached)
+    return verdicts + commit_rows(batches, plan, second, upto_id)
+
+
+def commit_batch(
+    batches: Batches,
+    plan: Plan,
+    rows: Sequence[Instance],
+    upto_id: int,
+    *,
+    refused: str = "",
+) -> list[Verdict]:
+    """Decide about *rows*, commit them in one batch, and return the verdicts.
+
+    *refused* is the database's message for a single row that it refused before.
+    """
+    verdicts: list[Verdict] = []
+
+    def prepare() -> Write:
+        nonlocal verdicts
+        verdicts = decide_rows(batches.cell, plan, rows)
+        if refused:
+            verdicts = [reject(verdict, refused) for verdict in verdicts]
+        return partial(
+            write.write_verdicts,
+            backend=batches.cell.api.backend,
+            verdicts=verdicts,
+            cell_id=batches.cell.mapping.id,
+        )
+
+    batches.commit(prepare, upto_id)
+    return verdicts
+
+
+def reject(verdict: Verdict, why: str) -> Verdict:
+    """Return REJECTED for a row to be inserted, and any other verdict as it is.
+
+    nova may have inserted a mapping between the read and the refused INSERT. Then the
+    new verdict is not to insert the row.
+    """
+    if verdict.outcome is not Outcome.MAPPED:
+        return verdict
+    return replace(verdict, outcome=Outcome.REJECTED, why=why)
+
+
+def refuse_table(cell: Cell, plan: Plan, error: Exception) -> None:
+    """Raise TableRefuses if ``instance_mappings`` refuses every row.
+
+    *error* is the error of a batch. If the table accepts a plain row, a row of the
+    batch is the cause, and this returns. Raises CellGone if the cell was deleted
+    meanwhile: then all rows break the foreign key.
     """
     api = cell.api
     cells.refuse_gone(api, cell.mapping)
     refused = error if no_free_id(api, error) else refused_plain_row(cell, plan)
     if refused is None:
         return
-    # Deleted between the look and the plain row.
+    # The cell may have been deleted between the check above and the plain row.
     cells.refuse_gone(api, cell.mapping)
     name = instance_mappings.name
     raise TableRefuses(
@@ -52,9 +118,10 @@ def refuse_table(cell: Cell, plan: Plan, error: Exception) -> None:
 
 
 def no_free_id(api: Database, error: Exception) -> bool:
-    """Return True if *error* says that the server had no free value for the id.
+    """Return True if *error* means that the server had no free value for the id.
 
-    A plain row cannot tell: it gets a free id if the sequence is in a hole by then.
+    The plain row is no test of this: a sequence that is in a gap of the ids by then
+    gives it a free value.
     """
     inner = driver_error(error)
     if api.backend.code(inner) in api.backend.refusals.spent:
@@ -71,7 +138,7 @@ def primary_key(api: Database) -> str | None:
 
 
 def refused_plain_row(cell: Cell, plan: Plan) -> Exception | None:
-    """Insert a plain row and roll it back; return how it was refused, or None.
+    """Insert a plain row and roll it back; return the error, or None if it is accepted.
 
     Transient errors are retried.
     """
@@ -90,7 +157,7 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
         "user_id": uuid4().hex,
         "queued_for_delete": False,
         "created_at": now,
-        **taken_before(cell.api, plan),
+        **values_of_newest(cell.api, plan),
     }
     plain = Instance(
         id=0,
@@ -103,7 +170,7 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
         values={name: values[name] for name in plan.columns},
     )
     with cell.api.engine.connect() as connection:
-        write.write(
+        write.write_verdicts(
             connection,
             now,
             backend=cell.api.backend,
@@ -113,10 +180,10 @@ def insert_plain_row(cell: Cell, plan: Plan) -> None:
         connection.rollback()
 
 
-def taken_before(api: Database, plan: Plan) -> dict[str, str]:
+def values_of_newest(api: Database, plan: Plan) -> dict[str, str]:
     """Return the project and the user of the newest mapping, if there is one.
 
-    A vendor's constraint may know all projects, and refuse one that is made up.
+    A vendor's constraint may refuse a project that does not exist.
     """
     names = [name for name in ("project_id", "user_id") if name in plan.columns]
     columns = [instance_mappings.c[name] for name in names]
@@ -130,18 +197,18 @@ def taken_before(api: Database, plan: Plan) -> dict[str, str]:
 
 
 def remedy(api: Database, plan: Plan, refused: Exception) -> str:
-    """Return the column or sequence that causes *refused*, and the SQL to run."""
+    """Return a sentence with the cause of *refused* and the SQL that removes it."""
     refusals = api.backend.refusals
     code = api.backend.code(driver_error(refused))
     if code in refusals.taken or no_free_id(api, refused):
         return (
-            f"{giver(api)} of column id gives a value that is taken or too large: run "
-            f"{refusals.go_on} If max(id) is the largest value of its type, run "
+            f"{id_giver(api)} of column id gives a value that is taken or too large: "
+            f"run {refusals.go_on} If max(id) is the largest value of its type, run "
             f"{refusals.widen}"
         )
     empty = []
     if code in refusals.unfilled:
-        empty = api.again(partial(unfilled, api, plan))
+        empty = api.again(partial(columns_without_value, api, plan))
     if "id" in empty:
         return f"column id has no default: run {refusals.number}"
     if empty:
@@ -153,8 +220,8 @@ def remedy(api: Database, plan: Plan, refused: Exception) -> str:
     return "correct the trigger or constraint that refuses it"
 
 
-def giver(api: Database) -> str:
-    """Return what gives the id its values, with its name where it has one."""
+def id_giver(api: Database) -> str:
+    """Return the sequence or counter of the id, with its name if it has one."""
     refusals = api.backend.refusals
     if not refusals.giver_name:
         return refusals.giver
@@ -162,8 +229,8 @@ def giver(api: Database) -> str:
     return f"{refusals.giver} {name}" if name else refusals.giver
 
 
-def unfilled(api: Database, plan: Plan) -> list[str]:
-    """Return the columns that must have a value, and get none from an INSERT."""
+def columns_without_value(api: Database, plan: Plan) -> list[str]:
+    """Return the NOT NULL columns to which an INSERT of this package gives no value."""
     written = {"instance_uuid", "cell_id", "updated_at", *plan.columns}
     with api.reading() as connection:
         columns = sa.inspect(connection).get_columns(instance_mappings.name)
@@ -172,69 +239,3 @@ def unfilled(api: Database, plan: Plan) -> list[str]:
         for column in columns
         if column["name"] not in written and not api.backend.refusals.fills(column)
     ]
-
-
-def commit_rows(
-    batches: Batches, plan: Plan, rows: Sequence[Instance], upto_id: int
-) -> list[Verdict]:
-    """Decide about *rows*, commit what that takes, and return the verdicts.
-
-    The journal then says that the cell is done up to *upto_id*. Rows that the
-    database refuses are halved until the bad one is alone, and that one is rejected
-    with the database's message. Raises TableRefuses if the table refuses every row.
-    """
-    try:
-        return commit(batches, plan, rows, upto_id)
-    except DATABASE_ERRORS as error:
-        if batches.cell.api.backend.fault(error) is not Fault.DATA:
-            raise
-        batches.committed()
-        refuse_table(batches.cell, plan, error)
-        if len(rows) == 1:
-            return commit(batches, plan, rows, upto_id, refused=message(error))
-    middle = len(rows) // 2
-    first, second = rows[:middle], rows[middle:]
-    reached = max(batches.upto_id, min(first[-1].id, upto_id))
-    done = commit_rows(batches, plan, first, reached)
-    return done + commit_rows(batches, plan, second, upto_id)
-
-
-def commit(
-    batches: Batches,
-    plan: Plan,
-    rows: Sequence[Instance],
-    upto_id: int,
-    *,
-    refused: str = "",
-) -> list[Verdict]:
-    """Settle *rows* in one batch.
-
-    *refused* is what the database said of the one row when it was to be inserted.
-    """
-    verdicts: list[Verdict] = []
-
-    def decide() -> Work:
-        nonlocal verdicts
-        verdicts = decide_rows(batches.cell, plan, rows)
-        if refused:
-            verdicts = [reject(verdict, refused) for verdict in verdicts]
-        return partial(
-            write.write,
-            backend=batches.cell.api.backend,
-            verdicts=verdicts,
-            cell_id=batches.cell.mapping.id,
-        )
-
-    batches.perform(decide, upto_id)
-    return verdicts
-
-
-def reject(verdict: Verdict, why: str) -> Verdict:
-    """Return the verdict for a row that the database refused.
-
-    The look at its mapping and the refused INSERT were apart: a mapping that nova
-    made in between is found by now, and then the row is not to be inserted any more.
-    """
-    if verdict.outcome is not Outcome.MAPPED:
-        return verdict
-    return replace(verdict, outcome=Outcome.REJECTED, why=why)
