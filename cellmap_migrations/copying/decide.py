@@ -82,7 +82,7 @@ def decide_once(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
         copies=find_copies(cell, pairs),
         cell_names={number: str(other) for number, other in cell.cells.items()},
     )
-    verdicts = [decide(row, mapping, evidence) for row, mapping in pairs]
+    verdicts = [decide(row, existing, evidence) for row, existing in pairs]
     return twins.refuse_mapped(cell, verdicts, pairs)
 
 
@@ -118,7 +118,9 @@ def uuids_without_cell(
     pairs: Sequence[tuple[Instance, Found | None]],
 ) -> list[str]:
     """Return the uuids of the rows whose mapping has no cell."""
-    return [row.uuid for row, mapping in pairs if mapping and mapping.cell_id is None]
+    return [
+        row.uuid for row, existing in pairs if existing and existing.cell_id is None
+    ]
 
 
 def find_copies(
@@ -126,8 +128,8 @@ def find_copies(
 ) -> dict[str, Copy]:
     """Return the copy of each row that is mapped to another cell, by its uuid."""
     by_cell: dict[int, list[str]] = {}
-    for row, mapping in pairs:
-        if owner := other_cell(row, mapping, cell.mapping.id):
+    for row, existing in pairs:
+        if owner := other_cell(row, existing, cell.mapping.id):
             by_cell.setdefault(owner, []).append(row.uuid)
     return {
         uuid: copy

@@ -139,10 +139,10 @@ def without_mapped(cell: Cell, plan: Plan, page: Page) -> tuple[Page, int]:
     mappings = decide.find_mappings(cell.api, list(lines))
     kept, doubtful, already = [], [], 0
     for uuid, text in lines.items():
-        mapping = mappings.get(fold(uuid))
-        if mapping is None:
+        existing = mappings.get(fold(uuid))
+        if existing is None:
             kept.append(text)
-        elif mapping.cell_id == cell.mapping.id:
+        elif existing.cell_id == cell.mapping.id:
             already += 1
         else:
             doubtful.append(uuid)

@@ -59,9 +59,9 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
         return
     mappings = cell.api.again(lambda: decide.find_mappings(cell.api, sample))
     owners = Counter(
-        mapping.cell_id
-        for mapping in mappings.values()
-        if mapping.cell_id not in (None, cell.mapping.id)
+        existing.cell_id
+        for existing in mappings.values()
+        if existing.cell_id not in (None, cell.mapping.id)
     )
     if not owners:
         return
@@ -69,9 +69,9 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     if owner is None or count * 2 <= len(sample):
         return
     theirs = [
-        mapping.instance_uuid
-        for mapping in mappings.values()
-        if mapping.cell_id == owner
+        existing.instance_uuid
+        for existing in mappings.values()
+        if existing.cell_id == owner
     ]
     copies = Counter(cell.others.copies(owner, theirs).values())[Copy.LIVE]
     if copies * 2 > len(sample):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.comparing import unsettled
+from cellmap_migrations.comparing import orphans
 from cellmap_migrations.nova.rules import Evidence, Found, Instance, Outcome, decide
 from cellmap_migrations.operations.unmap import is_ours
 from cellmap_migrations.testing.rows import LONG_AGO
@@ -72,8 +72,8 @@ def test_mapping_without_an_instance_is_left_to_nova_until_the_grace_is_over(
     monkeypatch: pytest.MonkeyPatch, age: int, *, settled: bool
 ) -> None:
     now = LONG_AGO + timedelta(seconds=age)
-    monkeypatch.setattr(unsettled, "utcnow", lambda: now)
+    monkeypatch.setattr(orphans, "utcnow", lambda: now)
     cell: Any = SimpleNamespace(settings=SimpleNamespace(grace_seconds=GRACE))
     row = SimpleNamespace(instance_uuid="a", created_at=None, updated_at=LONG_AGO)
 
-    assert unsettled.settled(cell, row, frozenset()) is settled
+    assert orphans.is_settled(cell, row, frozenset()) is settled
