@@ -183,9 +183,9 @@ class Pipeline:
         self, page: Page, slot: BatchSlot, turn: Callable[[], object] = do_nothing
     ) -> Done:
         """Try once to commit *page*; return its counts and the seconds it took."""
-        started, looks = time.monotonic(), self.reads_mappings
+        started, reads = time.monotonic(), self.reads_mappings
         prepare = partial(
-            prepare_page, self.cell, self.plan, page, reads_mappings=looks
+            prepare_page, self.cell, self.plan, page, reads_mappings=reads
         )
         counts, _ = self.batches.commit_once(slot, prepare, turn)
         return counts, time.monotonic() - started

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-# Live instances to read from each end of the table. The oldest ones may all be
-# instances that no child cell accepted, and those have no cell_name.
+# Live instances to read from each end of the table. All of the oldest ones may be
+# instances that no child cell accepted, which have no cell_name.
 SAMPLE = 100
 
 # Cells that a message names, the others are counted.

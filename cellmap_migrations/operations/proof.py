@@ -40,7 +40,7 @@ def prove_mapped(batches: Batches, plan: Plan) -> None:
         say(
             f"cell {cell.mapping}: {foreign:,} mappings have no instance here, and "
             "were not made by this package; when all cells are upgraded, cellmap "
-            "repair removes those that no other cell has"
+            "repair removes each one whose instance no other cell has"
         )
 
 
