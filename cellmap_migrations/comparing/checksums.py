@@ -101,8 +101,8 @@ class Side:
     """The rows of one database that belong to the cell, and the SQL to read them.
 
     *belongs* is true of these rows. *scanned* means the same, in a form for statements
-    that read every row of a range of ids. *counted* is true of the rows to which an index
-    leads: they are counted to find the end of a range.
+    that read every row of a range of ids. *counted* is true of the rows to which an
+    index leads: they are counted to find the end of a range.
     """
 
     database: Database
