@@ -90,7 +90,6 @@ def sum_up(
 # Makes the SQL aggregate of a text.
 Checksum = Callable[[sa.ColumnElement[str]], sa.ColumnElement[Any]]
 
-
 # A chunk is all rows whose uuids begin with the same 3 characters in lower case. They
 # are compared for equality only: databases sort uuids in different orders.
 CHUNK_CHARACTERS = 3
@@ -209,13 +208,10 @@ def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
 # The seconds that one statement should take.
 STATEMENT_SECONDS = 0.3
 
-
 # The rows of the first range, and of the smallest one.
 FIRST_RANGE = 20_000
 
-
 FEWEST = 1_000
-
 
 # The most ids in a range.
 WIDEST = 2_000_000

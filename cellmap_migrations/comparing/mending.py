@@ -49,10 +49,8 @@ if TYPE_CHECKING:
 # Kinds that are mended by writing or removing whole mappings.
 MAPPINGS = frozenset({Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.ORPHAN})
 
-
 # Kinds that are mended by setting one column.
 COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
-
 
 # The most comparisons. After one that mended rows or counted orphans comes another one,
 # which finds fewer differences.

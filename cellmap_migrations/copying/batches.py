@@ -33,14 +33,11 @@ def do_nothing() -> None:
 # The counts of mappings that a batch changed.
 CHANGES = {outcome.value for outcome in WRITTEN} | {MENDED, REMOVED}
 
-
 HIGHEST_ID = sa.select(sa.func.max(instance_mappings.c.id))
-
 
 # Writes the rows of a batch on a connection that is in a transaction, given the stamp
 # of the batch. Returns the counts for the journal.
 Write = Callable[[sa.Connection, "datetime"], Counter[str]]
-
 
 # Called after Write: returns the JSON with which the batch is undone, or None.
 Undo = Callable[[], str | None]
@@ -173,14 +170,11 @@ class Batches:
 
 T = TypeVar("T")
 
-
 # The weight of all batches before the last one.
 MEMORY = 0.75
 
-
 # The largest factor between the sizes of two batches.
 GROWTH = 1.5
-
 
 # Rows of the first batch.
 START = 1_000

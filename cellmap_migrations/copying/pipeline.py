@@ -58,7 +58,10 @@ def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
 
 
 def commit_refused(batches: Batches, plan: Plan, page: Page) -> None:
-    """Commit a refused page row by row, unless only the answer to COMMIT was lost."""
+    """Commit the rows of a refused page, unless the journal has them already.
+
+    It has them if only the answer to the COMMIT was lost.
+    """
     slot = batches.next_slot(page.upto_id, Pause())
     counts = batches.committed(slot)
     if counts is not None:
@@ -72,10 +75,8 @@ def commit_refused(batches: Batches, plan: Plan, page: Page) -> None:
 # A page with more than this many times the rows of the next batch is read again.
 TOO_LARGE = 2
 
-
 # Outcomes of instances that had no mapping before.
 NO_MAPPING = (Outcome.MAPPED, Outcome.REJECTED, Outcome.HIDDEN, Outcome.PLACEHOLDER)
-
 
 NEW = {outcome.value for outcome in NO_MAPPING}
 

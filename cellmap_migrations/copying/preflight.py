@@ -36,9 +36,8 @@ if TYPE_CHECKING:
 # instances that no child cell accepted, which have no cell_name.
 SAMPLE = 100
 
-# Cells that a message names, the others are counted.
+# Cells that a message names. Further cells are counted.
 EXAMPLES = 3
-
 
 # Fewer instances than these are no evidence.
 ENOUGH = 10
