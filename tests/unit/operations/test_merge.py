@@ -4,18 +4,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM
-from typing import Any
 
 import pytest
 
-from cellmap_migrations.operations import merge_rows
 from cellmap_migrations.operations.merge_rows import numbers
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.rows import CELL0
 from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
-from tests.harness import readme
 from tests.harness.cloud import Cloud, wait_frozen
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
 from tests.harness.merging import (
@@ -29,8 +26,6 @@ from tests.harness.merging import (
 )
 from tests.harness.replicas import Standby, folders_for, serving
 from tests.harness.results import content
-
-PAGE = readme.DOCS / "troubleshooting.rst"
 
 
 @pytest.fixture
@@ -71,34 +66,6 @@ def test_text_ends_with_the_next_command(pair: Pair) -> None:
     )
     assert "update_cell --disable, Rocky and later" in lines[4]
     assert again.out.splitlines() == [f"{told} ({pair.twin.uuid})", *lines[3:]]
-
-
-@pytest.mark.parametrize("batch", [1, 3, 6])
-def test_merge_in_the_other_direction_at_the_same_time_is_refused(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, batch: int
-) -> None:
-    cloud, other = pair.cloud, []
-    commit, begun = merge_rows.commit, []
-
-    def committed(*given: Any) -> int:
-        moved = commit(*given)
-        begun.append(moved)
-        if len(begun) == batch:
-            words = ("merge", "--cell", "twin", "--from", "cell1")
-            other.append(cellmap_inside(cloud, *words))
-        return moved
-
-    monkeypatch.setattr(merge_rows, "commit", committed)
-
-    finished, _ = merge(cloud)
-
-    assert [finished.code, *(each.code for each in other)] == [78, 0]
-    assert "has given mappings to cell twin" in last_line(finished)
-    assert pair.owners() == pair.owners("host_mappings") == {pair.twin.id}
-    title = "Two merges in opposite directions"
-    [line] = readme.commands(readme.section(PAGE, title))
-    assert cellmap_inside(cloud, *line.split()[1:]).code == 0
-    assert pair.owners() == pair.owners("host_mappings") == {pair.cell.id}
 
 
 def test_dry_run_counts_and_writes_nothing_at_all(pair: Pair, backend: str) -> None:
