@@ -10,7 +10,6 @@ import pytest
 from cellmap_migrations.operations.merge_rows import numbers
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.rows import CELL0
-from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud, wait_frozen
@@ -26,6 +25,7 @@ from tests.harness.merging import (
 )
 from tests.harness.replicas import Standby, folders_for, serving
 from tests.harness.results import content
+from tests.harness.twins import galera_twins
 
 
 @pytest.fixture
@@ -99,20 +99,12 @@ def test_cells_with_different_databases_are_refused(make_cloud: MakeCloud) -> No
 
 @pytest.mark.only_on("mysql")
 def test_two_nodes_of_a_galera_cluster_are_merged(tmp_path: Path) -> None:
-    with folders_for(2) as [first, second]:
-        one = Galera(first)
-        two = Galera(second, joins=one)
-        with serving(one, two):
-            cloud = Cloud(tmp_path, lambda _: one, backend="mysql")
-            cell = cloud.add_cell("cell1")
-            url = text(cell.url.set(port=two.port))
-            twin = cloud.add_cell("twin", database=cell, connection=url)
-            pair = filled(cloud, cell, twin)
+    with galera_twins(tmp_path) as (cloud, cell, twin):
+        pair = filled(cloud, cell, twin)
 
-            finished, counts = merge(cloud)
+        finished, counts = merge(cloud)
 
-            owners = pair.owners() | pair.owners("host_mappings")
-            cloud.close()
+        owners = pair.owners() | pair.owners("host_mappings")
     assert (finished.code, owners) == (0, {cell.id})
     assert counts == {"host_mappings": 2, "instance_mappings": ROWS}
 
