@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from cellmap_migrations.comparing.differences import Examined
     from cellmap_migrations.copying.plan import Plan
 
+# Instances with these outcomes need no change. ``count_instances`` has counted them.
+UNCHANGED = (Outcome.ALREADY, Outcome.HIDDEN, Outcome.PLACEHOLDER)
+
 # With these an instance has, after an upgrade, a mapping that was there before.
 KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
 
@@ -49,9 +52,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
     compared = [name for name in COMPARED if name in plan.columns]
     for page in examined_pages(cell, plan, compared):
         cell.stopping.check_limits()
-        differing = [
-            each for each in page.verdicts if each.outcome is not Outcome.ALREADY
-        ]
+        differing = [each for each in page.verdicts if each.outcome not in UNCHANGED]
         counts.update(each.outcome for each in differing)
         counts[Outcome.ALREADY] -= len(differing)
         left.add(
@@ -69,7 +70,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
 
 
 def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
-    """Return how many instances are not compared, and how many are."""
+    """Return how many instances are not compared, and take all others as ALREADY."""
     counts: Counter[Outcome] = Counter()
     placeholder = instances.c.uuid == PLACEHOLDER
     hidden = sa.func.coalesce(plan.hidden, sa.false())
