@@ -66,7 +66,7 @@ def attempt(cell: Cell, work: Callable[[Cell], None]) -> CellmapError | None:
     try:
         with looked_up(cell):
             work(cell)
-    except Exception as failure:  # noqa: BLE001 - as in running.guard()
+    except Exception as failure:  # noqa: BLE001 - as in guard()
         return as_error(failure, cell.api)
     finally:
         cell.closing.close()
@@ -178,7 +178,7 @@ def each(
 def find_cells(cells: Sequence[CellMapping], config: Settings) -> Sequence[CellMapping]:
     """Return the cells that *config* names; none where a missing one may be skipped.
 
-    Raises what directory.find raises.
+    Raises the errors of ``nova.cells.find``.
     """
     try:
         return find(cells, config)

@@ -175,20 +175,31 @@ def inserted_by(
 
     Without a *revision* it is true of all mappings that this package inserted there.
     Their ``updated_at`` is a stamp of the journal: no other write of this package
-    changes that column, and every write of nova does. A mapping that nova saved in the
-    second of a stamp has a lower id than the mappings that were inserted then.
+    changes that column, and every write of nova does. A mapping that was there before
+    the first insert of a second has a lower id than the mappings that were inserted
+    then, and so tells nova's from ours, and one revision's from the next one's.
     """
-    ours = [journal.c.cell_uuid == mapping.uuid, journal.c.mapped > 0]
-    if revision:
-        ours.append(journal.c.revision == revision)
-    above_id = sa.func.min(journal.c.above_id).label("above_id")
+    ours = journal.c.revision == revision if revision else sa.true()
+    lowest = sa.func.min(sa.case((ours, journal.c.above_id)))
     seconds = (
-        sa.select(journal.c.stamp, above_id).where(*ours).group_by(journal.c.stamp)
+        sa.select(
+            journal.c.stamp,
+            lowest.label("above_id"),
+            sa.func.min(sa.case((~ours, journal.c.above_id))).label("others_above_id"),
+        )
+        .where(journal.c.cell_uuid == mapping.uuid, journal.c.mapped > 0)
+        .group_by(journal.c.stamp)
+        .having(lowest.is_not(None))
     ).subquery()
     return sa.and_(
         instance_mappings.c.cell_id == mapping.id,
         sa.exists().where(
             seconds.c.stamp == instance_mappings.c.updated_at,
             seconds.c.above_id < instance_mappings.c.id,
+            sa.or_(
+                seconds.c.others_above_id.is_(None),
+                seconds.c.others_above_id < seconds.c.above_id,
+                seconds.c.others_above_id >= instance_mappings.c.id,
+            ),
         ),
     )

@@ -32,7 +32,7 @@ def find_canary(
     """Return the cell that *canary* names, or none without one.
 
     It may not be missing: nothing would be known of how the others will fare. Raises
-    BadOption for all, and what directory.find raises.
+    BadOption for all, and the errors of ``run.find_cells``.
     """
     if canary is None:
         return ()
@@ -144,7 +144,7 @@ def choose(
 ) -> list[CellMapping]:
     """Return *first* and the cells that *selectors* name, each of them once.
 
-    Raises what running.find raises.
+    Raises the errors of ``run.find_cells``.
     """
     chosen = {cell.id: cell for cell in first}
     for selector in selectors:

@@ -165,9 +165,9 @@ DatabaseHidden = partial(
 
 OpposedMerge = partial(
     ConfigurationError,
-    "another run ({runner}) has given mappings to cell {other} while this one moved "
-    "them to cell {kept}. Decide which row of cell_mappings to keep; when the other "
-    "run has ended, run the merge with it as --cell",
+    "another run ({runner}) merged into cell {other} while this run merged that cell "
+    "into cell {kept}. Wait until the other run has ended, decide which row of "
+    "cell_mappings to keep, and run merge with that row as --cell",
 )
 UuidsConfused = partial(
     ConfigurationError,

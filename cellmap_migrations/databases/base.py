@@ -65,7 +65,7 @@ class Backend(ABC):
             self.bounded(url),
             connection_parameters=parameters,
             # nova.conf's max_retries is -1 in most deployments: for ever. The budget
-            # is connect_timeout, in connecting.py.
+            # is connect_timeout, in connect.py.
             max_retries=0,
             max_pool_size=4,
             connection_recycle_time=600,

@@ -12,7 +12,7 @@ from cellmap_migrations.common.sentences import UuidsConfused
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# The index is nova's; its table is described in a room above.
+# nova.tables describes the whole table, and imports this room.
 TABLE = sa.table("instance_mappings", sa.column("id"), sa.column("instance_uuid"))
 
 UUID = "abcdef00-0001-4000-8000-00000000abcd"

@@ -30,7 +30,7 @@ from cellmap_migrations.databases import urls
 from cellmap_migrations.nova import cells
 from cellmap_migrations.nova.identities import identify
 from cellmap_migrations.nova.tables import PLACEHOLDER
-from cellmap_migrations.operations.merge_rows import MERGE
+from cellmap_migrations.operations.merge_rows import MERGE, undoes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,10 +167,12 @@ def last_opposed(cell: Cell, duplicate: CellMapping) -> int:
 
 
 def refuse_opposed(cell: Cell, duplicate: CellMapping, before: int) -> None:
-    """Raise OpposedMerge if a merge into the *duplicate* has a batch after *before*.
+    """Raise OpposedMerge if a merge into *duplicate* has a batch after *before*.
 
-    Two such merges would move the same mappings to and fro.
+    Otherwise both merges could end with 0, and each would advise to delete the row that
+    the other one keeps. A batch that undoes a merge into *duplicate* takes mappings
+    from it as well, and is no obstacle.
     """
     last = journal.last_batch(cell.api, duplicate.uuid, MERGE)
-    if last and last.batch > before:
+    if last and last.batch > before and not undoes(last.undo):
         raise OpposedMerge(kept=cell.mapping, other=duplicate, runner=last.runner)

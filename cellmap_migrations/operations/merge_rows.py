@@ -106,6 +106,11 @@ def undid(batch: int) -> str:
     return json.dumps({"undid": batch})
 
 
+def undoes(text: str) -> bool:
+    """Return True if the batch with this *text* in the journal undoes another one."""
+    return "undid" in json.loads(text)
+
+
 def not_undone(api: Database, kept: str) -> dict[int, Moved]:
     """Return the rows that merges moved to the cell *kept*, by batch, the last first.
 

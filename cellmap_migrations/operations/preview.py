@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from cellmap_migrations.comparing.differences import Examined
     from cellmap_migrations.copying.plan import Plan
 
+# Instances with these outcomes need no change. ``count_instances`` has counted them.
+UNCHANGED = (Outcome.ALREADY, Outcome.HIDDEN, Outcome.PLACEHOLDER)
+
+# Outcomes of instances that had a mapping before and have one to this cell after 0001.
+KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
+
 
 def count_outcomes(cell: Cell, plan: Plan) -> None:
     """Count the outcome that each instance would have in an upgrade from the start.
@@ -46,9 +52,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
     compared = [name for name in COMPARED if name in plan.columns]
     for page in examined_pages(cell, plan, compared):
         cell.stopping.check_limits()
-        differing = [
-            each for each in page.verdicts if each.outcome is not Outcome.ALREADY
-        ]
+        differing = [each for each in page.verdicts if each.outcome not in UNCHANGED]
         counts.update(each.outcome for each in differing)
         counts[Outcome.ALREADY] -= len(differing)
         left.add(
@@ -81,10 +85,6 @@ def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
         for name, count in cell.database.read(some):
             counts[Outcome(name)] += count
     return counts
-
-
-# Outcomes of instances that had a mapping before and have one to this cell after 0001.
-KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
 
 
 def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:

@@ -17,13 +17,17 @@ def repair(cloud: Cloud, *arguments: str) -> Finished:
 
 def named(finished: Finished, what: str) -> dict[str, set[str]]:
     """Return the uuids that were mended, or left, by kind."""
-    found = json.loads(finished.out)[f"{what}_differences"]
-    return {kind: set(listed["uuids"]) for kind, listed in found.items()}
+    return uuids_by_kind(finished, f"{what}_differences")
 
 
 def differences(finished: Finished) -> dict[str, set[str]]:
     """Return the uuids that a run with output=json names, by kind."""
-    found = json.loads(finished.out)["differences"]
+    return uuids_by_kind(finished, "differences")
+
+
+def uuids_by_kind(finished: Finished, name: str) -> dict[str, set[str]]:
+    """Return the uuids that the JSON of a run has under *name*."""
+    found = json.loads(finished.out)[name]
     return {kind: set(listed["uuids"]) for kind, listed in found.items()}
 
 

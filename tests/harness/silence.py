@@ -29,9 +29,4 @@ def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
     """Let the URL of the cell name another port, and be patient with who is there."""
     names = PATIENT[cell.url.get_backend_name()]
     url = cell.url.set(port=port).update_query_dict(dict.fromkeys(names, HOUR))
-    table = cloud.tables["cell_mappings"]
-    cloud.execute(
-        table.update()
-        .where(table.c.id == cell.id)
-        .values(database_connection=text(url))
-    )
+    cloud.lead(cell, text(url))

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cellmap_migrations.testing.cell import Cell
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside
+from tests.harness.inside import alembic_inside, cellmap_inside
 
 MAPS = "0001"
 
@@ -61,12 +62,25 @@ def map_cell(cloud: Cloud, cell: Cell, **x: str) -> Ended:
     result = json.loads(finished.out)
     return Ended(
         code=finished.code,
-        told={name: result[name] for name in OUTCOMES if result[name]},
+        told=outcomes(result),
         journal=journaled(cloud, cell),
         stamped=cell.uuid in cloud.versions(),
         err=finished.err,
         result=result,
     )
+
+
+def dry_run(cloud: Cloud, cell: Cell, **options: str) -> tuple[int, Counts]:
+    """Return the exit code and the outcomes of a dry run of what ``map_cell`` does."""
+    named = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    words = ("--cell", cell.uuid, "--output", "json", "--dry-run", *named)
+    finished = cellmap_inside(cloud, "upgrade", MAPS, *words)
+    return finished.code, outcomes(json.loads(finished.out))
+
+
+def outcomes(counts: Mapping[str, int]) -> Counts:
+    """Return the outcomes among *counts* that are not 0."""
+    return {name: counts[name] for name in OUTCOMES if counts[name]}
 
 
 def journaled(cloud: Cloud, cell: Cell) -> Counts:
@@ -75,4 +89,4 @@ def journaled(cloud: Cloud, cell: Cell) -> Counts:
     for batch in cloud.journal(cell):
         if batch["revision"] == MAPS:
             sums.update({name: batch[name] for name in OUTCOMES})
-    return {name: sums[name] for name in OUTCOMES if sums[name]}
+    return outcomes(sums)

@@ -10,6 +10,7 @@ import pytest
 
 import cellmap_migrations
 from tests.harness.rooms import ROOMS
+from tools import architecture
 
 ROOT = Path(cellmap_migrations.__file__).parent
 
@@ -41,12 +42,7 @@ def tree(name: str) -> ast.Module:
 
 def imports(name: str) -> Iterator[str]:
     """Yield the full names that a module imports, also for types."""
-    for node in ast.walk(tree(name)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"relative import in {name}"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return architecture.imported(ROOT / name)
 
 
 def dotted(name: str) -> str:
@@ -66,8 +62,8 @@ def imported_modules(name: str) -> Iterator[str]:
 
 
 def part(name: str) -> str:
-    """Return the part of the package that a file or an imported name belongs to."""
-    return name.removesuffix(".py").replace("/", ".").split(".")[0]
+    """Return the room that a module belongs to."""
+    return architecture.room(ROOT / name)
 
 
 def imported_parts(name: str) -> set[str]:
@@ -81,6 +77,15 @@ def test_package_has_few_rooms() -> None:
     entries = {part(name) for name in NAMES} - {"__init__"}
 
     assert len(entries) <= MOST_ROOMS
+
+
+@each_module
+def test_no_import_is_relative(name: str) -> None:
+    imported = [
+        node for node in ast.walk(tree(name)) if isinstance(node, ast.ImportFrom)
+    ]
+
+    assert [node.lineno for node in imported if node.level != 0] == []
 
 
 @each_module

@@ -13,7 +13,7 @@ from cellmap_migrations.testing.rows import PROJECT, USER, now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.oracle import Row, World, died, exit_code, orphans, outcome, uuid_of
-from tests.harness.upgrading import map_cell
+from tests.harness.upgrading import dry_run, map_cell
 
 EXAMPLES = {"sqlite": 40, "mysql": 8, "postgresql": 8}
 
@@ -119,8 +119,11 @@ def test_random_clouds_end_as_the_rules_say(
             assert map_cell(cloud, cloud.cells[0]).code == 65
             assert cloud.mappings() == before
             x["accept_orphans"] = str(displaced)
+        foreseen = dry_run(cloud, cloud.cells[0], **x)
+        assert cloud.mappings() == before
         ended = map_cell(cloud, cloud.cells[0], **x)
 
+        assert foreseen == (ended.code, ended.told)
         code = exit_code(counts, died=died(world, 0))
         assert (counts, code, code == 0) == (ended.told, ended.code, ended.stamped)
         after = cloud.mappings()

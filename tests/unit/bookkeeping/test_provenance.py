@@ -65,6 +65,37 @@ def test_mapping_that_repair_inserted_is_left(cloud: Cloud) -> None:
     assert (finished.code, set(cloud.mappings())) == (0, {repaired})
 
 
+def test_mapping_that_repair_inserted_in_the_second_of_an_upgrade_is_left(
+    cloud: Cloud,
+) -> None:
+    stamp = now()
+    cell, _ = add_upgraded(cloud, "cell1", stamp)
+    repaired = cell.add_instance()
+    cloud.cellmap("repair", "--cell", "cell1")
+    date(cloud, cell, "repair", repaired, stamp)
+
+    finished = downgrade(cloud)
+
+    assert (finished.code, set(cloud.mappings())) == (0, {repaired})
+
+
+def test_mapping_that_an_upgrade_inserted_in_the_second_of_a_repair_is_removed(
+    cloud: Cloud,
+) -> None:
+    stamp = now()
+    cell = cloud.add_cell("cell1")
+    repaired = cell.add_instance()
+    cloud.cellmap("repair", "--cell", "cell1")
+    date(cloud, cell, "repair", repaired, stamp)
+    uuid = cell.add_instance()
+    cloud.alembic("upgrade", "head", cell="cell1")
+    date(cloud, cell, "0001", uuid, stamp)
+
+    finished = downgrade(cloud)
+
+    assert (finished.code, set(cloud.mappings())) == (0, {repaired})
+
+
 def test_mapping_that_nova_wrote_in_the_second_of_a_batch_without_inserts_is_left(
     cloud: Cloud,
 ) -> None:

@@ -218,15 +218,23 @@ def test_instance_in_upper_case_is_mapped_as_the_cell_spells_it(
     assert cellmap_inside(cloud, "check", "--cell", cell.uuid).code == 0
 
 
-@ignoring_case
-def test_mapping_stays_that_an_instance_in_upper_case_of_another_cell_has(
+def upper_case_elsewhere(
     cell: Cell, collated: Collated, collation: str
-) -> None:
+) -> tuple[Cloud, Cell]:
+    """Add a cell with an instance in upper case; return the cloud and the cell."""
     cloud = cloud_of(cell)
     owner = cloud.add_cell("cell2")
     collate(cloud, collated.name)
     collate(owner, collation)
     owner.add_instance(uuid=UPPER)
+    return cloud, owner
+
+
+@ignoring_case
+def test_mapping_stays_that_an_instance_in_upper_case_of_another_cell_has(
+    cell: Cell, collated: Collated, collation: str
+) -> None:
+    cloud, owner = upper_case_elsewhere(cell, collated, collation)
     cloud.map(UUID, cell)
 
     repaired = cellmap_inside(cloud, "repair", "--cell", cell.uuid)
@@ -243,11 +251,7 @@ def test_mapping_stays_that_an_instance_in_upper_case_of_another_cell_has(
 def test_instance_in_upper_case_keeps_its_mapping_to_another_cell(
     cell: Cell, collated: Collated, collation: str
 ) -> None:
-    cloud = cloud_of(cell)
-    owner = cloud.add_cell("cell2")
-    collate(cloud, collated.name)
-    collate(owner, collation)
-    owner.add_instance(uuid=UPPER)
+    cloud, owner = upper_case_elsewhere(cell, collated, collation)
     cloud.map(UPPER, owner)
     cell.add_instance(uuid=UUID)
 

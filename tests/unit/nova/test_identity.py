@@ -12,13 +12,12 @@ from cellmap_migrations.databases import mysql_status, urls
 from cellmap_migrations.nova import identities
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
 from tests.harness.replicas import Standby, folders_for, serving
-from tests.harness.twins import leading_to
+from tests.harness.twins import galera_twins, leading_to
 
 COMMANDS = ["upgrade", "upgrade --dry-run", "check", "repair", "repair --dry-run"]
 
@@ -112,18 +111,9 @@ def test_cell_that_does_not_answer_does_not_stop_another(
 
 @pytest.mark.only_on("mysql")
 def test_two_nodes_of_a_galera_cluster_are_one_database(tmp_path: Path) -> None:
-    with folders_for(2) as [first, second]:
-        one = Galera(first)
-        two = Galera(second, joins=one)
-        with serving(one, two):
-            cloud = Cloud(tmp_path, lambda _: one, backend="mysql")
-            cell = cloud.add_cell("cell1")
-            url = text(cell.url.set(port=two.port))
-            twin = cloud.add_cell("twin", database=cell, connection=url)
+    with galera_twins(tmp_path) as (cloud, _, twin):
+        finished = alembic_inside(cloud, "upgrade", "head", cell=twin.uuid)
 
-            finished = alembic_inside(cloud, "upgrade", "head", cell=twin.uuid)
-
-            cloud.close()
     assert finished.code == 78
     assert "resolve to one database, Galera cluster " in last_line(finished)
 

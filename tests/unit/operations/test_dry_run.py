@@ -96,6 +96,23 @@ def test_exit_code_and_list_are_those_of_the_upgrade(
     assert uuid in seen.err
 
 
+def test_mapped_instances_that_are_not_compared_are_counted_once(cloud: Cloud) -> None:
+    cell = cloud.add_cell("cell1")
+    cloud.map_to(cell.id, cell.add_instances(3))
+    cloud.map(cell.add_instance(hidden=True), cell)
+    cloud.map(cell.add_kind("placeholder", cell), cell)
+    cell.add_instances(2)
+
+    expected = look(cloud)
+
+    assert told(expected) == told(counted(cloud))
+    assert (expected["already"], expected["hidden"], expected["placeholder"]) == (
+        3,
+        1,
+        1,
+    )
+
+
 def test_time_limit_ends_a_dry_run(cloud: Cloud) -> None:
     cloud.add_cell("cell1").add_instances(3)
 

@@ -4,18 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL, SIGSTOP, SIGTERM
-from typing import Any
 
 import pytest
 
-from cellmap_migrations.operations import merge_rows
 from cellmap_migrations.operations.merge_rows import numbers
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.rows import CELL0
-from cellmap_migrations.testing.servers.galera import Galera
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.conftest import MakeCloud
-from tests.harness import readme
 from tests.harness.cloud import Cloud, wait_frozen
 from tests.harness.inside import alembic_inside, cellmap_inside, last_line
 from tests.harness.merging import (
@@ -29,8 +25,7 @@ from tests.harness.merging import (
 )
 from tests.harness.replicas import Standby, folders_for, serving
 from tests.harness.results import content
-
-PAGE = readme.DOCS / "troubleshooting.rst"
+from tests.harness.twins import galera_twins
 
 
 @pytest.fixture
@@ -73,34 +68,6 @@ def test_text_ends_with_the_next_command(pair: Pair) -> None:
     assert again.out.splitlines() == [f"{told} ({pair.twin.uuid})", *lines[3:]]
 
 
-@pytest.mark.parametrize("batch", [1, 3, 6])
-def test_merge_in_the_other_direction_at_the_same_time_is_refused(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, batch: int
-) -> None:
-    cloud, other = pair.cloud, []
-    commit, begun = merge_rows.commit, []
-
-    def committed(*given: Any) -> int:
-        moved = commit(*given)
-        begun.append(moved)
-        if len(begun) == batch:
-            words = ("merge", "--cell", "twin", "--from", "cell1")
-            other.append(cellmap_inside(cloud, *words))
-        return moved
-
-    monkeypatch.setattr(merge_rows, "commit", committed)
-
-    finished, _ = merge(cloud)
-
-    assert [finished.code, *(each.code for each in other)] == [78, 0]
-    assert "has given mappings to cell twin" in last_line(finished)
-    assert pair.owners() == pair.owners("host_mappings") == {pair.twin.id}
-    title = "Two merges in opposite directions"
-    [line] = readme.commands(readme.section(PAGE, title))
-    assert cellmap_inside(cloud, *line.split()[1:]).code == 0
-    assert pair.owners() == pair.owners("host_mappings") == {pair.cell.id}
-
-
 def test_dry_run_counts_and_writes_nothing_at_all(pair: Pair, backend: str) -> None:
     cloud = pair.cloud
     before = content(cloud.url)
@@ -132,20 +99,12 @@ def test_cells_with_different_databases_are_refused(make_cloud: MakeCloud) -> No
 
 @pytest.mark.only_on("mysql")
 def test_two_nodes_of_a_galera_cluster_are_merged(tmp_path: Path) -> None:
-    with folders_for(2) as [first, second]:
-        one = Galera(first)
-        two = Galera(second, joins=one)
-        with serving(one, two):
-            cloud = Cloud(tmp_path, lambda _: one, backend="mysql")
-            cell = cloud.add_cell("cell1")
-            url = text(cell.url.set(port=two.port))
-            twin = cloud.add_cell("twin", database=cell, connection=url)
-            pair = filled(cloud, cell, twin)
+    with galera_twins(tmp_path) as (cloud, cell, twin):
+        pair = filled(cloud, cell, twin)
 
-            finished, counts = merge(cloud)
+        finished, counts = merge(cloud)
 
-            owners = pair.owners() | pair.owners("host_mappings")
-            cloud.close()
+        owners = pair.owners() | pair.owners("host_mappings")
     assert (finished.code, owners) == (0, {cell.id})
     assert counts == {"host_mappings": 2, "instance_mappings": ROWS}
 
