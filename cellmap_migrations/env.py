@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from alembic import context
 
@@ -20,8 +20,13 @@ from cellmap_migrations.operations.check import check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alembic.runtime.environment import EnvironmentContext
+
     from cellmap_migrations import Cell
     from cellmap_migrations.config.settings import Settings
+
+# The module has a function for each method of the class.
+ENVIRONMENT = cast("EnvironmentContext", context)
 
 
 def main() -> None:
@@ -59,21 +64,21 @@ def of_command() -> Callable[[Cell], None]:
     if name == "current":
         return current
     if name == "upgrade":
-        return partial(steps.upgrade, environment=context)
+        return partial(steps.upgrade, environment=ENVIRONMENT)
     if name == "downgrade":
         revision = options.revision
-        return partial(steps.downgrade, environment=context, revision=revision)
+        return partial(steps.downgrade, environment=ENVIRONMENT, revision=revision)
     if name == "stamp":
         given = {"revisions": options.revisions, "purge": options.purge}
-        return partial(steps.stamp, environment=context, **given)
-    return partial(steps.migrate, environment=context)
+        return partial(steps.stamp, environment=ENVIRONMENT, **given)
+    return partial(steps.migrate, environment=ENVIRONMENT)
 
 
 def current(cell: Cell) -> None:
     """Print the revision of *cell*, and its name if it is one of all cells."""
     if cell.settings.cell == ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
-    steps.migrate(cell, context)
+    steps.migrate(cell, ENVIRONMENT)
 
 
 main()

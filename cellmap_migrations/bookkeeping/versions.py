@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic.config import Config
@@ -35,7 +35,7 @@ from cellmap_migrations.databases.base import DATABASE_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from alembic.runtime.migration import MigrationContext, RevisionStep
+    from alembic.runtime.migration import RevisionStep
 
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
@@ -150,7 +150,7 @@ def proved(
 
     try:
         yield remember
-    except (CommandError, *DATABASE_ERRORS) as error:
+    except (CommandError, AlembicRefused, *DATABASE_ERRORS) as error:
         if stamped(api, cell.uuid) not in (before, wanted):
             raise OvertakenStamp(str(cell)) from error
         if isinstance(error, DatabaseNotAtHead):
@@ -166,27 +166,10 @@ def proved(
     raise NotStamped(str(cell), ", ".join(wanted), ", ".join(found))
 
 
-class Environment(Protocol):
-    """Alembic's EnvironmentContext; in env.py it is the module ``alembic.context``."""
-
-    def configure(
-        self,
-        connection: sa.Connection,
-        *,
-        version_table: str,
-        on_version_apply: Callable[..., None],
-        dont_mutate: bool,
-    ) -> None:
-        """Make the MigrationContext."""
-
-    def get_context(self) -> MigrationContext:
-        """Return the MigrationContext."""
-
-
 def environment(
     steps: Callable[[str, Collection[str]], list[RevisionStep]], revision: str
-) -> Environment:
-    """Return what ``alembic`` gives env.py, for *steps* to *revision*.
+) -> EnvironmentContext:
+    """Return what a command of ``alembic`` gives env.py, for *steps* to *revision*.
 
     Raises AlembicRefused for a *revision* that no command of Alembic can take.
     """
@@ -206,32 +189,17 @@ def scripts() -> ScriptDirectory:
 
 
 def upgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
-    """Return Alembic's steps from *heads* up to *revision*; raise CommandError."""
-    # alembic.command.upgrade calls this; no public function takes "+1".
-    return scripts()._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
+    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
+    with understood():
+        # alembic.command.upgrade calls this; no public function takes "+1".
+        return scripts()._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
 
 
 def downgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
-    """Return Alembic's steps from *heads* down to *revision*; raise CommandError."""
-    # alembic.command.downgrade calls this; no public function takes "-3".
-    return scripts()._downgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
-
-
-# A fleet asks for each of its cells, and most cells are at the same revision.
-@cache
-def behind(revision: str, recorded: str | None) -> bool:
-    """Return True if an upgrade from *recorded* to *revision* has steps to do.
-
-    Also returns True if there is no revision *recorded*: the upgrade reports that.
-    Raises AlembicRefused if there is no *revision*.
-    """
-    environment(upgrade_steps, revision)
+    """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
     with understood():
-        upgrade_steps(revision, ())
-    try:
-        return bool(upgrade_steps(revision, (recorded,) if recorded else ()))
-    except CommandError:
-        return True
+        # alembic.command.downgrade calls this; no public function takes "-3".
+        return scripts()._downgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
 
 
 @contextmanager
@@ -241,6 +209,22 @@ def understood() -> Iterator[None]:
         yield
     except CommandError as error:
         raise AlembicRefused(secrets.mask(error)) from error
+
+
+# A fleet asks for each of its cells, and most cells are at the same revision.
+@cache
+def behind(revision: str, recorded: str | None) -> bool:
+    """Return True if an upgrade from *recorded* to *revision* has steps to do.
+
+    Also returns True if *recorded* is no revision: the upgrade reports that. Raises
+    AlembicRefused if *revision* is none.
+    """
+    environment(upgrade_steps, revision)
+    upgrade_steps(revision, ())
+    try:
+        return bool(upgrade_steps(revision, (recorded,) if recorded else ()))
+    except AlembicRefused:
+        return True
 
 
 class Stamp(NamedTuple):

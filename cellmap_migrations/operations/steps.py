@@ -20,15 +20,15 @@ from cellmap_migrations.operations import lasting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext, RevisionStep
 
-    from cellmap_migrations.bookkeeping.versions import Environment
     from cellmap_migrations.cell.cell import Cell
 
 BASE = "base"
 
 
-def upgrade(cell: Cell, environment: Environment) -> None:
+def upgrade(cell: Cell, environment: EnvironmentContext) -> None:
     """Apply the revisions that the cell lacks; begin again if its mappings are lost."""
     lasting.forget_outlived(cell)
     migrate(cell, environment)
@@ -39,12 +39,10 @@ def preview(cell: Cell, revision: str) -> None:
     cell.report.details["dry_run"] = True
     versions.environment(versions.upgrade_steps, revision)
     heads = () if lasting.lost(cell) else versions.stamped(cell.api, cell.mapping.uuid)
-    with versions.understood():
-        steps = versions.upgrade_steps(revision, heads)
-    do(steps, cell)
+    do(versions.upgrade_steps(revision, heads), cell)
 
 
-def downgrade(cell: Cell, environment: Environment, revision: str) -> None:
+def downgrade(cell: Cell, environment: EnvironmentContext, revision: str) -> None:
     """Take back the revisions above *revision*.
 
     Raises MappingsInUse before the first step if one of them removes mappings, and the
@@ -53,13 +51,18 @@ def downgrade(cell: Cell, environment: Environment, revision: str) -> None:
     more = unrecorded(cell, revision)
     if not cell.settings.remove_mappings:
         heads = versions.stamped(cell.api, cell.mapping.uuid)
-        if any(removes(step) for step in (*downgrades(revision, heads), *more)):
+        steps = versions.downgrade_steps(revision, heads)
+        if any(removes(step) for step in (*steps, *more)):
             raise MappingsInUse(str(cell.mapping))
     migrate(cell, environment, more)
 
 
 def stamp(
-    cell: Cell, environment: Environment, revisions: Sequence[str], *, purge: bool
+    cell: Cell,
+    environment: EnvironmentContext,
+    revisions: Sequence[str],
+    *,
+    purge: bool,
 ) -> None:
     """Record one of *revisions*, without its work; *purge* forgets the recorded one.
 
@@ -73,7 +76,7 @@ def stamp(
 
 def migrate(
     cell: Cell,
-    environment: Environment,
+    environment: EnvironmentContext,
     unrecorded: Sequence[RevisionStep] = (),
     *,
     purged: bool = False,
@@ -86,7 +89,7 @@ def migrate(
 
 def migrate_once(
     cell: Cell,
-    environment: Environment,
+    environment: EnvironmentContext,
     unrecorded: Sequence[RevisionStep],
     *,
     purged: bool,
@@ -151,16 +154,9 @@ def unrecorded(cell: Cell, revision: str) -> list[RevisionStep]:
         return []
     if versions.stamped(cell.api, cell.mapping.uuid) or not journal.exists(cell.api):
         return []
-    found = downgrades(BASE, [versions.head()])
-    return (
-        found if any(removes(step) and inserted(step, cell) for step in found) else []
-    )
-
-
-def downgrades(revision: str, heads: Sequence[str]) -> list[RevisionStep]:
-    """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
-    with versions.understood():
-        return versions.downgrade_steps(revision, heads)
+    steps = versions.downgrade_steps(BASE, [versions.head()])
+    ours = any(removes(step) and inserted(step, cell) for step in steps)
+    return steps if ours else []
 
 
 def inserted(step: RevisionStep, cell: Cell) -> bool:
