@@ -1,4 +1,8 @@
-"""Run a command on the cells that it names, and end with an exit code."""
+"""Do the work of a command for its cells, from the settings to the exit code.
+
+Read the settings, open the API database, find the cells, make a Cell of each and hand
+it to the work. Turn the exception that ends the work into a report and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -33,63 +37,9 @@ if TYPE_CHECKING:
     Work = Callable[[Cell], None]
 
 
-def as_error(failure: Exception, database: Database) -> CellmapError:
-    """Return *failure*, of *database* or any other, in an operator's terms."""
-    if isinstance(failure, DATABASE_ERRORS):
-        failure = understand(failure, database)
-    return explain(failure, database.stopping)
-
-
-def explain(failure: Exception, stopping: Stopping) -> CellmapError:
-    """Return *failure* as it is, or print the traceback of what nobody foresaw.
-
-    That is a fault of this package; it must not show a password. After a signal it
-    is only what a driver makes of a connection that was left in the middle.
-    """
-    if stopping.signal:
-        return stopping.stopped()
-    if isinstance(failure, CellmapError):
-        return failure
-    for line in traceback.format_exception(failure):
-        for part in line.splitlines():
-            say(secrets.mask_line(part))
-    return CellmapError(f"internal error, please report it: {secrets.mask(failure)}")
-
-
-# Seconds for a look at the API database after an error: less than a signal gives to the
+# Seconds to read the recorded revision after an error: less than a signal gives to the
 # batch in hand, and after a signal less than it leaves until the process has to end.
 MOMENT, HASTE = 0.6, 0.1
-
-
-def attempt(cell: Cell, work: Callable[[Cell], None]) -> CellmapError | None:
-    """Do *work*, and return how it failed, in an operator's terms."""
-    try:
-        with looked_up(cell):
-            work(cell)
-    except Exception as failure:  # noqa: BLE001 - as in guard()
-        return as_error(failure, cell.api)
-    finally:
-        cell.closing.close()
-    return None
-
-
-@contextmanager
-def looked_up(cell: Cell) -> Iterator[None]:
-    """Note in the report which revision is recorded after the block.
-
-    After an error that is left out where the answer does not come at once.
-    """
-    api, uuid = cell.api, cell.mapping.uuid
-    try:
-        yield
-    except BaseException:
-        look = partial(versions.recorded_now, api, uuid)
-        seconds = HASTE if cell.stopping.signal else MOMENT
-        # Whatever the API database says now, it is not why the run ended.
-        with suppress(Exception):
-            cell.report.revision = background.soon(look, seconds)
-        raise
-    cell.report.revision = versions.recorded(api, uuid)
 
 
 def run_cells(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int:
@@ -98,31 +48,16 @@ def run_cells(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int
     *load* reads the settings; its errors are reported like those of the work. Returns
     the exit code, which is the gravest one of the cells.
     """
-    if cell == ALL:
-        reports, error = collect(load, work)
-        return emit(reports, as_json=as_json, together=True, error=error)
-    return emit([run_one(load, work, cell=cell)], as_json=as_json, together=False)
-
-
-def collect(
-    load: Load, work: Work, stopping: Stopping | None = None
-) -> tuple[list[Report], CellmapError | None]:
-    """Do *work* for each cell that the settings name, and return how each one ended.
-
-    And what ended the run where no cell was at work, if anything did.
-    """
-    reports: list[Report] = []
-    error = guard(lambda known: each(load(), work, known, reports), stopping)
-    if error and reports and not reports[-1].ended:
-        reports[-1].end(error)
-        error = None
-    return reports, error
+    if cell != ALL:
+        return emit([run_one(load, work, cell=cell)], as_json=as_json, together=False)
+    reports, error = collect(load, work)
+    return emit(reports, as_json=as_json, together=True, error=error)
 
 
 def run_one(
     load: Load, work: Work, *, cell: str | None, stopping: Stopping | None = None
 ) -> Report:
-    """Do *work* for the one cell that *cell* names, and return how it ended."""
+    """Do *work* for the one cell that *cell* names, and return its report."""
     reports, error = collect(load, work, stopping)
     [report] = reports or [Report(cell=secrets.shown(cell) if cell else None)]
     if error and not report.error:
@@ -130,63 +65,43 @@ def run_one(
     return report
 
 
-def guard(
-    work: Callable[[Stopping], None], stopping: Stopping | None = None
-) -> CellmapError | None:
-    """Do *work* until a signal, or *stopping*, ends it; return how it failed."""
-    quieten()
-    stopping = stopping or Stopping()
-    try:
-        with stopping.listening():
-            work(stopping)
-    except Interrupted:
-        return stopping.stopped()
-    # An operator gets a line and an exit code also for what nobody thought of.
-    except Exception as error:  # noqa: BLE001
-        return explain(error, stopping)
-    return None
+def collect(
+    load: Load, work: Work, stopping: Stopping | None = None
+) -> tuple[list[Report], CellmapError | None]:
+    """Do *work* for each cell that the settings name, and return a report of each.
 
-
-def quieten() -> None:
-    """Keep libraries from printing tracebacks through Python's last-resort handler."""
-    for name in ("oslo_db", "oslo_config", "sqlalchemy", "alembic"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
-
-
-def each(
-    config: Settings, work: Work, stopping: Stopping, reports: list[Report]
-) -> None:
-    """Do *work* for one cell after another; one that fails does not stop the rest."""
-    if config.time_limit is not None:
-        stopping.limit(config.time_limit)
-    with opened_api(config, stopping) as api:
-        cells = read(api)
-        chosen = find_cells(cells, config)
-        identities = Identities(
-            api=api, cells=cells, settings=config, stopping=stopping
-        )
-        if not chosen and config.cell != ALL:
-            reports.append(Report(cell=secrets.shown(config.cell)))
-        for mapping in chosen:
-            cell = make_cell(mapping, identities)
-            reports.append(cell.report)
-            cell.report.end(attempt(cell, work))
-            if isinstance(cell.report.error, Stopped):
-                return
-
-
-def find_cells(cells: Sequence[CellMapping], config: Settings) -> Sequence[CellMapping]:
-    """Return the cells that *config* names; none where a missing one may be skipped.
-
-    Raises the errors of ``nova.cells.find``.
+    A cell that fails does not stop the next one. Also returns the error that ended the
+    run while no cell was at work, or None.
     """
-    try:
-        return find(cells, config)
-    except UnknownCell as error:
-        if config.missing != "skip":
-            raise
-        say(f"nothing to do: {error}")
-        return ()
+    reports: list[Report] = []
+
+    def each_cell(stopping: Stopping) -> None:
+        config = load()
+        if config.time_limit is not None:
+            stopping.limit(config.time_limit)
+        with opened_api(config, stopping) as api:
+            cells = read(api)
+            chosen = find_cells(cells, config)
+            if not chosen and config.cell != ALL:
+                reports.append(Report(cell=secrets.shown(config.cell)))
+            identities = Identities(
+                api=api, cells=cells, settings=config, stopping=stopping
+            )
+            for mapping in chosen:
+                cell = make_cell(mapping, identities)
+                reports.append(cell.report)
+                do(work, cell)
+                if isinstance(cell.report.error, Stopped):
+                    return
+
+    error = guard(each_cell, stopping)
+    if error and reports:
+        last = reports[-1]
+        # A signal may interrupt the end of a cell, or close what that left open.
+        if not last.ended or isinstance(last.error, Stopped):
+            last.end(error)
+            error = None
+    return reports, error
 
 
 @contextmanager
@@ -209,3 +124,76 @@ def opened_api(config: Settings, stopping: Stopping) -> Iterator[Database]:
         yield api
     finally:
         api.close()
+
+
+def find_cells(cells: Sequence[CellMapping], config: Settings) -> Sequence[CellMapping]:
+    """Return the cells that *config* names; none if a missing one may be skipped.
+
+    Raises the errors of ``nova.cells.find``.
+    """
+    try:
+        return find(cells, config)
+    except UnknownCell as error:
+        if config.missing != "skip":
+            raise
+        say(f"nothing to do: {error}")
+        return ()
+
+
+def do(work: Work, cell: Cell) -> None:
+    """Do *work* for *cell*, and end its report with the error and the revision."""
+    error = None
+    with cell.closing:
+        try:
+            work(cell)
+            revision = versions.recorded(cell.api, cell.mapping.uuid)
+        except (Exception, Interrupted) as failure:  # noqa: BLE001 - as in guard()
+            revision = recorded_soon(cell)
+            error = as_error(failure, cell.stopping, cell.api)
+        cell.report.end(error, revision)
+
+
+def recorded_soon(cell: Cell) -> str | None:
+    """Return the recorded revision, or None if it cannot be read at once."""
+    look = partial(versions.recorded_now, cell.api, cell.mapping.uuid)
+    # The run has ended for another reason, and that is reported.
+    with suppress(Exception):
+        return background.soon(look, HASTE if cell.stopping.signal else MOMENT)
+    return None
+
+
+def guard(
+    work: Callable[[Stopping], None], stopping: Stopping | None = None
+) -> CellmapError | None:
+    """Do *work* until a signal or *stopping* ends it, and return its error or None."""
+    # Otherwise Python's handler of last resort prints the tracebacks of libraries.
+    for name in ("oslo_db", "oslo_config", "sqlalchemy", "alembic"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    stopping = stopping or Stopping()
+    try:
+        with stopping.listening():
+            work(stopping)
+    # An operator gets a line and an exit code also for a fault of this package.
+    except (Exception, Interrupted) as failure:  # noqa: BLE001
+        return as_error(failure, stopping)
+    return None
+
+
+def as_error(
+    failure: BaseException, stopping: Stopping, database: Database | None = None
+) -> CellmapError:
+    """Return *failure*, maybe one of *database*, as an error with an exit code.
+
+    Prints the masked traceback of an unknown one: it is a fault of this package. After
+    a signal it is none: drivers raise anything when they are interrupted.
+    """
+    if database and isinstance(failure, DATABASE_ERRORS):
+        failure = understand(failure, database)
+    if stopping.signal:
+        return stopping.stopped()
+    if isinstance(failure, CellmapError):
+        return failure
+    for line in traceback.format_exception(failure):
+        for part in line.splitlines():
+            say(secrets.mask_line(part))
+    return CellmapError(f"internal error, please report it: {secrets.mask(failure)}")

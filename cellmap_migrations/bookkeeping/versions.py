@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.mysql import MySQLImpl
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError, DatabaseNotAtHead
 
@@ -28,7 +31,7 @@ from cellmap_migrations.databases.base import DATABASE_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from alembic.config import Config
+    from alembic.runtime.migration import RevisionStep
 
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
@@ -121,10 +124,6 @@ class KeepAlive:
             self.used = time.monotonic()
 
 
-# The attribute of Alembic's Config with the cell that a program already has.
-CELL = "cell"
-
-
 @contextmanager
 def proved(
     api: Database, cell: CellMapping, *, purged: bool = False
@@ -147,7 +146,7 @@ def proved(
 
     try:
         yield remember
-    except (CommandError, *DATABASE_ERRORS) as error:
+    except (CommandError, AlembicRefused, *DATABASE_ERRORS) as error:
         if stamped(api, cell.uuid) not in (before, wanted):
             raise OvertakenStamp(cell=cell) from error
         if isinstance(error, DatabaseNotAtHead):
@@ -164,6 +163,42 @@ def proved(
     raise NotStamped(cell=cell, wanted=", ".join(wanted), found=", ".join(found))
 
 
+def environment(
+    steps: Callable[[str, Collection[str]], list[RevisionStep]], revision: str
+) -> EnvironmentContext:
+    """Return what a command of ``alembic`` gives env.py, for *steps* to *revision*.
+
+    Raises AlembicRefused for a *revision* that no command of Alembic can take.
+    """
+    # Alembic fails an assertion on an empty one, and offline mode is refused.
+    if not revision:
+        raise AlembicRefused("the revision is empty; write head, or one of history")
+    if ":" in revision:
+        raise AlembicRefused("Range revision not allowed")
+    return EnvironmentContext(
+        Config(), scripts(), fn=lambda heads, _: steps(revision, heads)
+    )
+
+
+def scripts() -> ScriptDirectory:
+    """Return the folder of env.py and of the revisions."""
+    return ScriptDirectory(str(Path(__file__).parents[1]))
+
+
+def upgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
+    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
+    with understood():
+        # alembic.command.upgrade calls this; no public function takes "+1".
+        return scripts()._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
+
+
+def downgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
+    """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
+    with understood():
+        # alembic.command.downgrade calls this; no public function takes "-3".
+        return scripts()._downgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
+
+
 @contextmanager
 def understood() -> Iterator[None]:
     """Raise AlembicRefused for what Alembic refuses in the block."""
@@ -173,13 +208,20 @@ def understood() -> Iterator[None]:
         raise AlembicRefused(secrets.mask(error)) from error
 
 
-def steps(config: Config, revision: str, heads: Collection[str]) -> list[Any]:
-    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
-    with understood():
-        script = ScriptDirectory.from_config(config)
-        # What alembic.command.upgrade calls; its public relatives know no "+1".
-        found: list[Any] = script._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
-    return found
+# A fleet asks for each of its cells, and most cells are at the same revision.
+@cache
+def behind(revision: str, recorded: str | None) -> bool:
+    """Return True if an upgrade from *recorded* to *revision* has steps to do.
+
+    Also returns True if *recorded* is no revision: the upgrade reports that. Raises
+    AlembicRefused if *revision* is none.
+    """
+    environment(upgrade_steps, revision)
+    upgrade_steps(revision, ())
+    try:
+        return bool(upgrade_steps(revision, (recorded,) if recorded else ()))
+    except AlembicRefused:
+        return True
 
 
 class Stamp(NamedTuple):
@@ -202,12 +244,6 @@ def all_stamps(api: Database) -> dict[str, Stamp]:
         str(row.cell_uuid): Stamp(row.version_num, getattr(row, "cell_id", None))
         for row in api.read(every)
     }
-
-
-def command(config: Config) -> str:
-    """Return which command of ``alembic`` runs, or nothing for a call in process."""
-    chosen = getattr(config.cmd_opts, "cmd", None)
-    return str(chosen[0].__name__) if chosen else ""
 
 
 def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:
@@ -237,8 +273,7 @@ def recorded_now(api: Database, cell_uuid: str) -> str | None:
 
 def head() -> str:
     """Return the last revision that there is."""
-    scripts = ScriptDirectory(str(Path(__file__).parents[1]))
-    return str(scripts.get_current_head())
+    return str(scripts().get_current_head())
 
 
 def forget(api: Database, cell_uuid: str) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.cli import common, through_alembic
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.cli import common
+from cellmap_migrations.operations import steps
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
+
+    from cellmap_migrations import Cell
 
 SUMMARY = "Go back to a revision; base removes the mappings that 0001 made."
 EXAMPLE = "Example: cellmap downgrade --cell cell1 --remove-mappings base"
@@ -36,5 +40,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(conf: cfg.ConfigOpts) -> int:
     """Downgrade one cell, or each of them."""
-    work = partial(through_alembic.downgrade, revision=conf.command.revision)
+    work = partial(downgrade, revision=conf.command.revision)
     return common.run(conf, work, conf.command.cell)
+
+
+def downgrade(cell: Cell, revision: str) -> None:
+    """Do to *cell* what ``alembic downgrade`` does."""
+    environment = versions.environment(versions.downgrade_steps, revision)
+    steps.downgrade(cell, environment, revision)

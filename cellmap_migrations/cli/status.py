@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cellmap_migrations.bookkeeping import history, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.cli import answers, common, through_alembic
+from cellmap_migrations.cli import answers, common
 from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.nova.cells import ALL, ask_each, find, read
 from cellmap_migrations.nova.tables import utcnow
@@ -83,7 +83,7 @@ def progress(
     last = past.last
     error = found if isinstance(found, CellmapError) else None
     bound = None if isinstance(found, CellmapError) else found[0]
-    behind = through_alembic.behind("head", revision)
+    behind = versions.behind("head", revision)
     active = behind and past.active(utcnow())
     left = last.seconds_left(bound) if last and active and bound else None
     return {

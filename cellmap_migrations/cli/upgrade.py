@@ -5,15 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.cli import common, executors, through_alembic
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.cli import common, executors
 from cellmap_migrations.cli.fleet import Task, run_fleet
 from cellmap_migrations.common.errors import BadOption
 from cellmap_migrations.nova.cells import ALL
+from cellmap_migrations.operations import steps
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
+
+    from cellmap_migrations import Cell
 
 
 SUMMARY = "Map the instances of cells, and prove that all of them are mapped."
@@ -67,18 +71,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(conf: cfg.ConfigOpts) -> int:
     """Upgrade one cell as alembic does; of several, those that are behind."""
     command = conf.command
-    do = through_alembic.look if command.dry_run else through_alembic.upgrade
+    do = steps.preview if command.dry_run else upgrade
     work = partial(do, revision=command.revision)
     if not together(command):
         return common.run(conf, work, next(iter(command.cell), None))
     task = Task(
         load=lambda: executors.load(conf),
         start=partial(executors.start, conf, work),
-        done=lambda stamped: not through_alembic.behind(command.revision, stamped),
+        done=lambda stamped: not versions.behind(command.revision, stamped),
         selectors=command.cell,
         canary=command.canary,
     )
     return run_fleet(task, as_json=command.output == "json")
+
+
+def upgrade(cell: Cell, revision: str) -> None:
+    """Do to *cell* what ``alembic upgrade`` does."""
+    steps.upgrade(cell, versions.environment(versions.upgrade_steps, revision))
 
 
 def together(command: argparse.Namespace) -> bool:

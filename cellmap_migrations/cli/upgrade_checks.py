@@ -53,7 +53,7 @@ def safely(check: Callable[[], Result], database: Database) -> Result:
         return check()
     # One check that fails, for whatever reason, must not keep the others from running.
     except Exception as failure:  # noqa: BLE001
-        error = run.as_error(failure, database)
+        error = run.as_error(failure, database.stopping, database)
     if isinstance(error, Stopped):
         raise error
     return failed(error)
