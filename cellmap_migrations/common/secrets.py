@@ -36,9 +36,10 @@ KNOWN: set[str] = set()
 def remember(password: str | None) -> None:
     """Mask *password* from now on, as it is and in its percent-encoded spellings."""
     if password:
-        plain = unquote(password)
-        for spelling in (password, plain, quote(plain, safe=""), quote_plus(plain)):
-            KNOWN.update((spelling, repr(spelling)[1:-1]))
+        # It may be percent-encoded already, or only look so.
+        for text in (password, unquote(password)):
+            for spelling in (text, quote(text, safe=""), quote_plus(text)):
+                KNOWN.update((spelling, repr(spelling)[1:-1]))
 
 
 def mask(text: object) -> str:
