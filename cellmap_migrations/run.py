@@ -158,10 +158,10 @@ def work_on(cell: Cell, work: Work) -> None:
 def read_revision(cell: Cell) -> str | None:
     """Return the recorded revision, or None if it cannot be read at once."""
     seconds = SECONDS_AFTER_SIGNAL if cell.stopping.signal else SECONDS_AFTER_ERROR
-    read = partial(versions.current_revision_once, cell.api, cell.mapping.uuid)
+    read = partial(versions.current_heads_once, cell.api, cell.mapping.uuid)
     # The report already has the error that ended the run.
     with suppress(Exception):
-        return background.result_within(read, seconds)
+        return next(iter(background.result_within(read, seconds)), None)
     return None
 
 

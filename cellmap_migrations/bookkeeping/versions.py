@@ -270,11 +270,6 @@ def current_revision(api: Database, cell_uuid: str) -> str | None:
     return next(iter(current_heads(api, cell_uuid)), None)
 
 
-def current_revision_once(api: Database, cell_uuid: str) -> str | None:
-    """Return the cell's recorded revision, or None without one; do not retry."""
-    return next(iter(current_heads_once(api, cell_uuid)), None)
-
-
 def head() -> str:
     """Return the last revision in ``versions``."""
     return str(scripts().get_current_head())

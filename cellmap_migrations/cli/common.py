@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 LIMITS = ("time_limit", "max_rows")
 
-SUCCESS = {"exit_code": 0, "reason": ""}
-
 
 def add_cell(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add ``--cell``, which is *default* if it is not given."""
@@ -144,4 +142,4 @@ def show(
 
 def exit_fields(error: CellmapError | None) -> Result:
     """Return the fields of the JSON output that every command has."""
-    return {"exit_code": error.code, "reason": str(error)} if error else SUCCESS
+    return {"exit_code": error.code if error else 0, "reason": str(error or "")}

@@ -28,5 +28,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(conf: cfg.ConfigOpts) -> int:
     """Print the path, and return the exit code."""
     path = str(files("cellmap_migrations") / "conf" / "alembic.ini")
-    as_json = json.dumps({"path": path, **common.SUCCESS})
+    as_json = json.dumps({"path": path, **common.exit_fields(None)})
     return tell([as_json if conf.command.output == "json" else path])

@@ -69,7 +69,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
     def checks(self, stack: ExitStack) -> Checks:
         """Return the checks of this cloud; *stack* closes their connections.
 
-        Without the API database the cells are unknown. Its error is then the only result.
+        Without the API database the cells are unknown, and only its error is returned.
         """
         try:
             api = stack.enter_context(run.opened_api(self.settings, self.stopping))

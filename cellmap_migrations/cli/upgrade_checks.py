@@ -79,7 +79,8 @@ def check_marker(api: Database, settings: Settings) -> Result:
     if not (markers := count_markers(api, settings)):
         return result("no marker is in instance_mappings")
     return result(
-        f"{markers} stale markers in instance_mappings; cellmap repair of any cell removes them",
+        f"{markers} stale markers in instance_mappings; cellmap repair of any cell "
+        "removes them",
         code=Code.WARNING,
     )
 
@@ -150,15 +151,9 @@ def check_cell(cell: Cell, problem: Exception | None) -> Result:
 
     found = run_check(compare, cell.api)
     # The same error would end an upgrade, so no upgrade is recommended.
-    return combine(check_revision(cell, hint=not wrong), found)
-
-
-def combine(*results: Result) -> Result:
-    """Return one result with all details and the gravest code."""
-    return result(
-        *(each.details or "" for each in results),
-        code=max(each.code for each in results),
-    )
+    revision = check_revision(cell, hint=not wrong)
+    code = max(revision.code, found.code)
+    return result(str(revision.details), str(found.details), code=code)
 
 
 def check_revision(cell: Cell, *, hint: bool) -> Result:
@@ -166,7 +161,7 @@ def check_revision(cell: Cell, *, hint: bool) -> Result:
 
     With *hint* the result names the command that upgrades the cell.
     """
-    found = ", ".join(versions.current_heads(cell.api, cell.mapping.uuid))
+    found = versions.current_revision(cell.api, cell.mapping.uuid)
     head = versions.head()
     if found == head:
         return result(f"at revision {head}")

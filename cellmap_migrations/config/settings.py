@@ -27,7 +27,7 @@ RUN_OPTIONS = {
     "accept_orphans": None,
 }
 
-# Digits of the largest number of rows that -x may give.
+# Digits of the largest number of orphans.
 DIGITS = 12
 
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
@@ -119,7 +119,7 @@ def make_settings(
         cell=cell,
         missing=missing,
         remove_mappings=remove_mappings == "yes",
-        accept_orphans=parse_row_count("accept_orphans", accept_orphans),
+        accept_orphans=parse_orphans(accept_orphans),
         read_only=read_only,
         **values.pop(GROUP.name),
         **values,
@@ -138,11 +138,13 @@ def run_option(name: str, value: str | None) -> Any:
     return value
 
 
-def parse_row_count(name: str, value: str | None) -> int | None:
-    """Return *value* as a number of rows, or None without one; raise BadOption."""
+def parse_orphans(value: str | None) -> int | None:
+    """Return *value* of ``accept_orphans`` as a number; raise BadOption."""
     if value is None:
         return None
     # int() raises ValueError for a text of more than 4,300 digits.
     if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
-        raise BadOption(name, value, "write the whole number that the refusal showed")
+        raise BadOption(
+            "accept_orphans", value, "write the whole number that the refusal showed"
+        )
     return int(value)
