@@ -36,7 +36,7 @@ def main() -> None:
     # Alembic prints to stdout. JSON must be alone there, and stdout may be closed.
     if as_json or context.config.stdout is None:
         context.config.stdout = StringIO()
-    work = of_command()
+    work = choose_work()
     code = run.run_cells(
         partial(load, arguments, read_only=work is check),
         work,
@@ -55,7 +55,7 @@ def load(arguments: list[str], *, read_only: bool) -> Settings:
     return replace(settings.load(arguments), read_only=read_only)
 
 
-def of_command() -> Callable[[Cell], None]:
+def choose_work() -> Callable[[Cell], None]:
     """Return the function that does the current command of ``alembic`` for a cell."""
     options = context.config.cmd_opts or Namespace()
     name = options.cmd[0].__name__ if "cmd" in options else ""

@@ -69,7 +69,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
     def checks(self, stack: ExitStack) -> Checks:
         """Return the checks of this cloud; *stack* closes their connections.
 
-        Without the API database the cells are unknown, and only its error is returned.
+        Without the API database the cells are unknown, and its error is the result.
         """
         try:
             api = stack.enter_context(run.opened_api(self.settings, self.stopping))

@@ -54,7 +54,7 @@ class RowsInTheWay(CellmapError):
 
 
 class TryAgain(CellmapError):
-    """Report a failure that the same command may not meet again."""
+    """Report a failure after which the same command can be run again."""
 
     code = os.EX_TEMPFAIL
 

@@ -152,13 +152,14 @@ HostRefused = partial(
     "host, or a line of pg_hba.conf, which may ask for TLS)",
 )
 PrivilegeMissing = partial(
-    RightsError, "{what}: {message}; grant what is missing (docs/privileges.rst)"
+    RightsError,
+    "{what}: {message}; grant the missing privilege (docs/privileges.rst)",
 )
 # A server also returns this error for a missing database to a user without rights.
 DatabaseHidden = partial(
     RightsError,
-    "{what}: {message}; grant what is missing (docs/privileges.rst), or correct the "
-    "database's name",
+    "{what}: {message}; grant the missing privilege (docs/privileges.rst), or correct "
+    "the database's name",
 )
 
 # Exit code 78. Connections: each has the driver's message and the remedy.

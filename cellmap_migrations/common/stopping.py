@@ -26,7 +26,7 @@ ALARM_SECONDS = 0.25
 
 
 class Interrupted(BaseException):
-    """Unwind a blocking call when PATIENCE have passed after a signal.
+    """Unwind a blocking call PATIENCE seconds after a signal.
 
     It does not derive from Exception. oslo.db, SQLAlchemy and the drivers would wrap an
     Exception as a database error, and use the connection again in the middle of an
@@ -88,7 +88,7 @@ class Stopping:
     def listening(self) -> Iterator[None]:
         """Make ``check`` raise Stopped after a SIGTERM, SIGINT or SIGHUP in the block.
 
-        Raises Interrupted if the block does not end within PATIENCE after the
+        Raises Interrupted if the block does not end within PATIENCE seconds after the
         signal. The process then ignores all further signals, so that it can still print
         its last line and return its exit code. Does nothing in any thread but the main
         thread, because only the main thread can set a signal handler.

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class DriverMissing(Exception):
-    """Report that no driver for a URL is installed."""
-
-
 class Backend(ABC):
     """Connect to one kind of database, and classify its errors by their codes."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.databases.base import Backend, DriverMissing
+from cellmap_migrations.databases.base import Backend
 from cellmap_migrations.databases.mysql import MySQL
 from cellmap_migrations.databases.postgresql import PostgreSQL
 from cellmap_migrations.databases.sqlite import SQLite
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import sqlalchemy as sa
+
+
+class DriverMissing(Exception):
+    """Report that no driver for a URL is installed."""
 
 
 # By the names in URLs. MariaDB and MySQL have the same backend.

@@ -74,7 +74,7 @@ def limit_waits(connection: Any) -> None:
     """Close *connection* after SECONDS without an answer.
 
     libpq has no such limit: tcp_user_timeout applies only until the kernel of the peer,
-    which may be a proxy, has received the data. psycopg wakes every 0.1 s (3.2, later).
+    which may be a proxy, has received the data. psycopg 3.2 wakes every 0.1 s.
     """
     wait = connection.wait
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import UrlUnusable
-from cellmap_migrations.databases import base, dialects
+from cellmap_migrations.databases import dialects
 
 # A secret argument in the login, host or path of a URL.
 SLIPPED = re.compile(rf"\b({'|'.join(secrets.ARGUMENTS)})=")
@@ -57,7 +57,7 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
     refuse_misread(url, what)
     try:
         return dialects.with_driver(url)
-    except base.DriverMissing as missing:
+    except dialects.DriverMissing as missing:
         raise UrlUnusable(what, str(missing)) from None
 
 

@@ -89,7 +89,7 @@ class CellMapping:
 
 
 def read(api: Database) -> list[CellMapping]:
-    """Return all cells by id, including cell0 and disabled ones."""
+    """Return all cells in the order of their ids, with cell0 and disabled ones."""
     # A user without a right on the table does not see it in the catalog of MariaDB.
     if not api.has_table(cell_mappings.name):
         raise NotAnApiDatabase(database=api.what, missing=f"table {cell_mappings.name}")
