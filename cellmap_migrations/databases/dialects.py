@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.databases.base import Backend
 from cellmap_migrations.databases.mysql import MySQL
 from cellmap_migrations.databases.postgresql import PostgreSQL
 from cellmap_migrations.databases.sqlite import SQLite
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import sqlalchemy as sa
+
+    from cellmap_migrations.databases.base import Backend
 
 
 class DriverMissing(Exception):
