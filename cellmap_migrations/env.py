@@ -25,38 +25,38 @@ if TYPE_CHECKING:
     from cellmap_migrations import Cell
     from cellmap_migrations.config.settings import Settings
 
-# The module has a function for each method of the class.
+# The module alembic.context has a function for each method of this class.
 ENVIRONMENT = cast("EnvironmentContext", context)
 
 
 def main() -> None:
-    """Do the command that ``alembic`` was given, for the cells that ``-x`` names."""
+    """Do the current command of ``alembic`` for the cells that ``-x`` names."""
     arguments = list(context.get_x_argument())
-    as_json = settings.last(arguments, "output") == "json"
-    # Alembic prints here, where JSON has to be alone, or where a caller closed stdout.
+    as_json = settings.last_value(arguments, "output") == "json"
+    # Alembic prints to stdout. JSON must be alone there, and stdout may be closed.
     if as_json or context.config.stdout is None:
         context.config.stdout = StringIO()
-    work = of_command()
+    work = choose_work()
     code = run.run_cells(
         partial(load, arguments, read_only=work is check),
         work,
-        cell=settings.last(arguments, "cell"),
+        cell=settings.last_value(arguments, "cell"),
         as_json=as_json,
     )
-    # Alembic's own check would go on to compare the stamp, which proves nothing.
+    # Otherwise Alembic's check would go on and compare the revision with the head.
     if code or work is check:
         raise SystemExit(code)
 
 
 def load(arguments: list[str], *, read_only: bool) -> Settings:
-    """Return the settings that ``-x`` *arguments* and nova.conf give."""
+    """Return the settings from ``-x`` *arguments* and nova.conf; refuse ``--sql``."""
     if context.is_offline_mode():
         raise OfflineRefused(option="--sql")
     return replace(settings.load(arguments), read_only=read_only)
 
 
-def of_command() -> Callable[[Cell], None]:
-    """Return the work that the command of ``alembic`` does for each cell."""
+def choose_work() -> Callable[[Cell], None]:
+    """Return the function that does the current command of ``alembic`` for a cell."""
     options = context.config.cmd_opts or Namespace()
     name = options.cmd[0].__name__ if "cmd" in options else ""
     if name == "check":
@@ -75,7 +75,7 @@ def of_command() -> Callable[[Cell], None]:
 
 
 def current(cell: Cell) -> None:
-    """Print the revision of *cell*, and its name if it is one of all cells."""
+    """Print the revision of *cell*, after its name if ``-x cell=all`` was given."""
     if cell.settings.cell == ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
     steps.migrate(cell, ENVIRONMENT)

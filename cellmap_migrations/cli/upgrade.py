@@ -1,4 +1,4 @@
-"""``cellmap upgrade``: bring cells to a revision."""
+"""Implement ``cellmap upgrade``, which upgrades cells to a revision."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SUMMARY = "Map the instances of cells, and prove that all of them are mapped."
 
 EXAMPLE = "Example: cellmap upgrade --cell all --canary cell1 --jobs 4"
 
-# A number of jobs has fewer digits.
-LONGEST = 10
+# Digits of the largest number of jobs.
+DIGITS = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the cells, how many at a time, and the limits."""
+    """Add the revision, the cells, the executor and the limits."""
     parser.add_argument(
         "revision",
         nargs="?",
@@ -41,15 +41,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--cell",
         action="append",
         default=[],
-        help="uuid or name of a cell, local for the one that nova.conf points at, or "
-        "all; may be repeated",
+        help="uuid or name of a cell; local: the cell with the database of [database] "
+        "connection; all: every cell; may be repeated",
     )
     parser.add_argument(
         "--jobs",
-        type=jobs,
+        type=parse_jobs,
         default=1,
         metavar="N",
-        help="how many cells to upgrade at the same time (default: 1)",
+        help="number of cells to upgrade at the same time (default: 1)",
     )
     executors.arguments(parser)
     parser.add_argument(
@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="only count what would become of the instances; write nothing at all",
+        help="only count the outcomes of the instances; write nothing",
     )
     common.add_accept(parser)
     common.add_limits(parser)
@@ -69,11 +69,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Upgrade one cell as alembic does; of several, those that are behind."""
+    """Upgrade one cell, or those of several cells that are not at the revision."""
     command = conf.command
     do = steps.preview if command.dry_run else upgrade
     work = partial(do, revision=command.revision)
-    if not together(command):
+    if not wants_summary(command):
         return common.run(conf, work, next(iter(command.cell), None))
     task = Task(
         load=lambda: executors.load(conf),
@@ -86,21 +86,21 @@ def run(conf: cfg.ConfigOpts) -> int:
 
 
 def upgrade(cell: Cell, revision: str) -> None:
-    """Do to *cell* what ``alembic upgrade`` does."""
-    steps.upgrade(cell, versions.environment(versions.upgrade_steps, revision))
+    """Upgrade *cell* as ``alembic upgrade`` does."""
+    steps.upgrade(cell, versions.make_environment(versions.upgrade_steps, revision))
 
 
-def together(command: argparse.Namespace) -> bool:
-    """Say whether a command line asks for a summary, as of several cells."""
+def wants_summary(command: argparse.Namespace) -> bool:
+    """Return True if *command* is for a fleet, whose output is a summary."""
     cells, dask = command.cell, command.executor == executors.DASK
     fleet = dask or (command.canary, command.scheduler) != (None, None)
     return ALL in cells or len(cells) > 1 or bool(cells and fleet)
 
 
-def jobs(text: str) -> int:
-    """Return how many cells to upgrade at a time; raise BadOption."""
-    # int() takes no more than some thousand digits.
-    number = int(text) if text.isdecimal() and len(text) < LONGEST else 0
+def parse_jobs(text: str) -> int:
+    """Return *text* as a number of jobs; raise BadOption."""
+    # int() raises ValueError for a text of more than 4,300 digits.
+    number = int(text) if text.isdecimal() and len(text) < DIGITS else 0
     if number < 1:
         raise BadOption("jobs", text, "write a whole number, at least 1")
     return number

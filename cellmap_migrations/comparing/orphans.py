@@ -50,7 +50,7 @@ def remove_orphans(
     # A mapping in another spelling serves its instance if the index takes the two
     # uuids for equal.
     fold = cell.api.fold
-    rows = cell.database.read_soon(select_present(cell, uuids))
+    rows = cell.database.read_holding_locks(select_present(cell, uuids))
     here = {fold(row[0]) for row in rows}
     requests = decide.find_build_requests(cell.api, uuids) if include_foreign else {}
     gone = {

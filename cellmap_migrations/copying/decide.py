@@ -12,7 +12,7 @@ from cellmap_migrations.copying import read, twins
 from cellmap_migrations.nova.rules import (
     Copy,
     Evidence,
-    Found,
+    ExistingMapping,
     Instance,
     Outcome,
     Verdict,
@@ -86,7 +86,7 @@ def decide_once(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
     return twins.refuse_mapped(cell, verdicts, pairs)
 
 
-def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
+def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, ExistingMapping]:
     """Return existing mappings, keyed by the uuid as the unique index compares it.
 
     That is in lower case on MySQL.
@@ -97,13 +97,14 @@ def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
         )
     )
     return {
-        api.fold(row[0]): Found(instance_uuid=row[0], cell_id=row[1]) for row in rows
+        api.fold(row[0]): ExistingMapping(instance_uuid=row[0], cell_id=row[1])
+        for row in rows
     }
 
 
 def find_build_requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
     """Return ``build_requests.id`` by the uuid of the instance, for *uuids*."""
-    if not uuids or not api.columns_now(build_requests):
+    if not uuids or not api.columns_once(build_requests):
         return {}
     rows = api.read_once(
         sa.select(build_requests.c.instance_uuid, build_requests.c.id).where(
@@ -115,7 +116,7 @@ def find_build_requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
 
 
 def uuids_without_cell(
-    pairs: Sequence[tuple[Instance, Found | None]],
+    pairs: Sequence[tuple[Instance, ExistingMapping | None]],
 ) -> list[str]:
     """Return the uuids of the rows whose mapping has no cell."""
     return [
@@ -124,7 +125,7 @@ def uuids_without_cell(
 
 
 def find_copies(
-    cell: Cell, pairs: Sequence[tuple[Instance, Found | None]]
+    cell: Cell, pairs: Sequence[tuple[Instance, ExistingMapping | None]]
 ) -> dict[str, Copy]:
     """Return the copy of each row that is mapped to another cell, by its uuid."""
     by_cell: dict[int, list[str]] = {}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import Pause
-from cellmap_migrations.common.background import result, start
+from cellmap_migrations.common.background import start, wait_for
 from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying import pages, read, write
 from cellmap_migrations.copying.batches import do_nothing, first_batch_size
@@ -139,7 +139,7 @@ class Pipeline:
                 if refused := self.finish_oldest():
                     return refused
                 continue
-            page = result(self.reading)
+            page = wait_for(self.reading)
             self.cell.throttle.pause_or_stop(self.drain)
             if self.refused:
                 return self.refused
@@ -174,7 +174,7 @@ class Pipeline:
         if self.writing:
             before = self.writing[-1]
             slot = before.slot.next(page.upto_id, pause)
-            commit = partial(commit, turn=partial(result, before.future))
+            commit = partial(commit, turn=partial(wait_for, before.future))
         else:
             slot = self.batches.next_slot(page.upto_id, pause)
         future = start(partial(commit, slot))
@@ -200,7 +200,7 @@ class Pipeline:
         """Wait for the oldest batch; return its page if the database refused it."""
         oldest = self.writing.popleft()
         try:
-            counts, seconds = result(oldest.future)
+            counts, seconds = wait_for(oldest.future)
         except Exception as error:
             # After any error the later batches roll back, because their turn fails.
             wait([batch.future for batch in self.writing])

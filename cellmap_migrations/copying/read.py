@@ -37,7 +37,7 @@ def highest_id_now(database: Database) -> int:
         return int(database.read_once(HIGHEST_ID)[0][0])
     except database.errors as error:
         other = database.backend.fault(error) is Fault.OTHER
-        if other and not database.columns_now(instances):
+        if other and not database.columns_once(instances):
             missing = f"table {instances.name}"
             raise NotACellDatabase(database=database.what, missing=missing) from error
         raise
@@ -100,7 +100,7 @@ def by_uuids_soon(
 
     Raises Changed if the cell's server does not answer soon.
     """
-    return as_instances(plan, database.read_soon(select_by_uuids(plan, uuids)))
+    return as_instances(plan, database.read_holding_locks(select_by_uuids(plan, uuids)))
 
 
 def oldest_live(database: Database, plan: Plan, rows: int) -> list[Instance]:

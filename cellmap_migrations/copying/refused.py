@@ -124,7 +124,7 @@ def no_free_id(api: Database, error: Exception) -> bool:
     gives it a free value.
     """
     inner = driver_error(error)
-    if api.backend.code(inner) in api.backend.refusals.spent:
+    if api.backend.code(inner) in api.backend.refusals.exhausted:
         return True
     broken = constraint(inner)
     return broken is not None and broken == api.again(partial(primary_key, api))
@@ -200,17 +200,17 @@ def remedy(api: Database, plan: Plan, refused: Exception) -> str:
     """Return a sentence with the cause of *refused* and the SQL that removes it."""
     refusals = api.backend.refusals
     code = api.backend.code(driver_error(refused))
-    if code in refusals.taken or no_free_id(api, refused):
+    if code in refusals.unusable or no_free_id(api, refused):
         return (
             f"{id_giver(api)} of column id gives a value that is taken or too large: "
-            f"run {refusals.go_on} If max(id) is the largest value of its type, run "
-            f"{refusals.widen}"
+            f"run {refusals.set_next} If max(id) is the largest value of its type, run "
+            f"{refusals.widen_id}"
         )
     empty = []
-    if code in refusals.unfilled:
+    if code in refusals.not_null:
         empty = api.again(partial(columns_without_value, api, plan))
     if "id" in empty:
-        return f"column id has no default: run {refusals.number}"
+        return f"column id has no default: run {refusals.add_default}"
     if empty:
         return (
             f"column {', '.join(empty)} is NOT NULL without a default, and neither "
@@ -223,10 +223,10 @@ def remedy(api: Database, plan: Plan, refused: Exception) -> str:
 def id_giver(api: Database) -> str:
     """Return the sequence or counter of the id, with its name if it has one."""
     refusals = api.backend.refusals
-    if not refusals.giver_name:
-        return refusals.giver
-    name = api.read(sa.text(refusals.giver_name))[0][0]
-    return f"{refusals.giver} {name}" if name else refusals.giver
+    if not refusals.id_source_query:
+        return refusals.id_source
+    name = api.read(sa.text(refusals.id_source_query))[0][0]
+    return f"{refusals.id_source} {name}" if name else refusals.id_source
 
 
 def columns_without_value(api: Database, plan: Plan) -> list[str]:
@@ -237,5 +237,5 @@ def columns_without_value(api: Database, plan: Plan) -> list[str]:
     return [
         column["name"]
         for column in columns
-        if column["name"] not in written and not api.backend.refusals.fills(column)
+        if column["name"] not in written and not api.backend.refusals.may_omit(column)
     ]

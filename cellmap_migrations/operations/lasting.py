@@ -133,7 +133,7 @@ def newest_mapped(
     *bounds* has the highest ``instances.id`` to read, by the uuid of the cell. Errors
     are not retried.
     """
-    table, has_hidden = instances.c, "hidden" in database.columns_now(instances)
+    table, has_hidden = instances.c, "hidden" in database.columns_once(instances)
     rows = database.read_once(
         sa.select(
             table.uuid,

@@ -94,7 +94,7 @@ def start_over(cell: Cell) -> None:
 
     No mapping is removed.
     """
-    versions.forget(cell.api, cell.mapping.uuid)
+    versions.delete_stamp(cell.api, cell.mapping.uuid)
     for revision in journal.revisions(cell.api, cell.mapping.uuid):
         forget(cell, revision)
 

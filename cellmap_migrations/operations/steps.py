@@ -1,4 +1,4 @@
-"""Do a command of Alembic for one cell, and refuse what would do harm."""
+"""Do a command of Alembic for one cell; refuse a downgrade that was not confirmed."""
 
 from __future__ import annotations
 
@@ -25,30 +25,34 @@ BASE = "base"
 
 
 def upgrade(cell: Cell, environment: EnvironmentContext) -> None:
-    """Apply the revisions that the cell lacks; begin again if its mappings are lost."""
+    """Apply the revisions that the cell lacks; apply all if its mappings are lost."""
     lasting.forget_outlived(cell)
     migrate(cell, environment)
 
 
 def preview(cell: Cell, revision: str) -> None:
-    """Count what ``upgrade`` would do, and raise what it would raise; write nothing."""
+    """Count the changes of ``upgrade`` and raise its errors; write nothing."""
     cell.report.details["dry_run"] = True
-    versions.environment(versions.upgrade_steps, revision)
-    heads = () if lasting.lost(cell) else versions.stamped(cell.api, cell.mapping.uuid)
-    do(versions.upgrade_steps(revision, heads), cell)
+    versions.make_environment(versions.upgrade_steps, revision)
+    heads = (
+        ()
+        if lasting.lost(cell)
+        else versions.current_heads(cell.api, cell.mapping.uuid)
+    )
+    apply(versions.upgrade_steps(revision, heads), cell)
 
 
 def downgrade(cell: Cell, environment: EnvironmentContext, revision: str) -> None:
-    """Take back the revisions above *revision*.
+    """Downgrade to *revision*.
 
-    Raises MappingsInUse before the first step if one of them removes mappings, and the
-    operator did not ask for that.
+    Raises MappingsInUse before the first step if a step removes mappings and the
+    settings do not allow it.
     """
-    more = unrecorded(cell, revision)
+    more = unrecorded_steps(cell, revision)
     if not cell.settings.remove_mappings:
-        heads = versions.stamped(cell.api, cell.mapping.uuid)
+        heads = versions.current_heads(cell.api, cell.mapping.uuid)
         steps = versions.downgrade_steps(revision, heads)
-        if any(removes(step) for step in (*steps, *more)):
+        if any(removes_mappings(step) for step in (*steps, *more)):
             raise MappingsInUse(cell=cell.mapping)
     migrate(cell, environment, more)
 
@@ -60,9 +64,9 @@ def stamp(
     *,
     purge: bool,
 ) -> None:
-    """Record one of *revisions*, without its work; *purge* forgets the recorded one.
+    """Record the one revision in *revisions*; *purge* first deletes the recorded one.
 
-    Raises AlembicRefused for several: a cell has one.
+    Raises AlembicRefused for several *revisions*.
     """
     if len(revisions) > 1:
         raise AlembicRefused("a cell has one revision; stamp one of them")
@@ -77,9 +81,9 @@ def migrate(
     *,
     purged: bool = False,
 ) -> None:
-    """Do the steps *unrecorded*; then let Alembic do its own steps and record them."""
-    # The version's connection may be lost while a cell is copied. The second attempt
-    # finds all rows copied, and costs no more than the comparison.
+    """Do the steps in *unrecorded*; then let Alembic do and record its steps."""
+    # The connection to the version table may be lost while a cell is copied. A second
+    # attempt finds all rows copied, and takes only the time of the comparison.
     cell.api.again(partial(migrate_once, cell, environment, unrecorded, purged=purged))
 
 
@@ -90,9 +94,9 @@ def migrate_once(
     *,
     purged: bool,
 ) -> None:
-    """Do the same; raise if the connection of the version is lost."""
+    """Do one attempt of ``migrate``; raise if a connection is lost."""
     with (
-        versions.proved(cell.api, cell.mapping, purged=purged) as remember,
+        versions.verifying_stamp(cell.api, cell.mapping, purged=purged) as remember,
         versions.connection(cell.api, cell.mapping) as connection,
         cell.keep_alive.watching(connection),
     ):
@@ -100,39 +104,39 @@ def migrate_once(
             connection,
             version_table=tables.versions.name,
             on_version_apply=remember,
-            # The first operation that writes creates our tables, after its refusals.
+            # The first operation that writes creates the tables, after its checks.
             dont_mutate=True,
         )
         migration = environment.get_context()
         with migration.begin_transaction():
-            do(unrecorded, cell)
-            run(migration, cell)
+            apply(unrecorded, cell)
+            apply_and_record(migration, cell)
 
 
-def run(migration: MigrationContext, cell: Cell) -> None:
-    """Let Alembic do and record its steps; after rows that are left, do the rest.
+def apply_and_record(migration: MigrationContext, cell: Cell) -> None:
+    """Let Alembic do and record its steps; if one leaves rows, do the others as well.
 
-    Alembic records each step that returns, so one that leaves rows raises, and no step
-    behind it may be recorded. These steps are done all the same: they mend all other
-    rows. Raises RowsLeft or Unasked in the end.
+    A step that leaves rows raises, so Alembic records neither that step nor the later
+    ones. The later steps are still useful, because they correct all other rows. Raises
+    RowsLeft or Unasked after the last step.
     """
     try:
         migration.run_migrations(cell=cell)
     except (RowsLeft, Unasked):
         todo = migration.opts["fn"](migration.get_current_heads(), migration)
-        do(list(todo)[1:], cell)
+        apply(list(todo)[1:], cell)
         raise
 
 
-def do(steps: Iterable[RevisionStep], cell: Cell) -> None:
-    """Do *steps* and record nothing; raise the first RowsLeft or Unasked in the end."""
-    errors = [error for step in steps if (error := left_by(step, cell))]
+def apply(steps: Iterable[RevisionStep], cell: Cell) -> None:
+    """Do all *steps*, record none, then raise the first RowsLeft or Unasked."""
+    errors = [error for step in steps if (error := apply_one(step, cell))]
     if errors:
         raise errors[0]
 
 
-def left_by(step: RevisionStep, cell: Cell) -> RowsLeft | Unasked | None:
-    """Do *step*, and return its error if it left rows and mended all others."""
+def apply_one(step: RevisionStep, cell: Cell) -> RowsLeft | Unasked | None:
+    """Do *step*; return its error if it left rows, or None."""
     try:
         step.migration_fn(cell=cell)
     except (RowsLeft, Unasked) as error:
@@ -140,27 +144,29 @@ def left_by(step: RevisionStep, cell: Cell) -> RowsLeft | Unasked | None:
     return None
 
 
-def unrecorded(cell: Cell, revision: str) -> list[RevisionStep]:
-    """Return the steps to *revision* of a cell that has mappings and no revision.
+def unrecorded_steps(cell: Cell, revision: str) -> list[RevisionStep]:
+    """Return the downgrade steps of a cell with our mappings and no revision.
 
-    A run that ended without recording 0001 leaves mappings behind, and Alembic does no
-    step of a downgrade to base where no revision is recorded.
+    A run that ended without recording 0001 may have inserted mappings, and Alembic does
+    no step of a downgrade to base without a recorded revision.
     """
     if revision != BASE:
         return []
-    if versions.stamped(cell.api, cell.mapping.uuid) or not journal.exists(cell.api):
+    if versions.current_heads(cell.api, cell.mapping.uuid) or not journal.exists(
+        cell.api
+    ):
         return []
     steps = versions.downgrade_steps(BASE, [versions.head()])
-    ours = any(removes(step) and inserted(step, cell) for step in steps)
+    ours = any(removes_mappings(step) and has_inserted(step, cell) for step in steps)
     return steps if ours else []
 
 
-def inserted(step: RevisionStep, cell: Cell) -> bool:
-    """Return True if there is a mapping that the revision of *step* inserted."""
+def has_inserted(step: RevisionStep, cell: Cell) -> bool:
+    """Return True if a mapping exists that the revision of *step* inserted."""
     ours = journal.inserted_by(cell.mapping, step.revision.revision)
     return bool(cell.api.read(sa.select(instance_mappings.c.id).where(ours).limit(1)))
 
 
-def removes(step: RevisionStep) -> bool:
-    """Return True if the script of *step* says that its downgrade removes mappings."""
+def removes_mappings(step: RevisionStep) -> bool:
+    """Return True if the script of *step* declares ``removes_mappings``."""
     return bool(getattr(step.revision.module, "removes_mappings", False))

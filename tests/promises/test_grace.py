@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from cellmap_migrations.comparing import orphans
-from cellmap_migrations.nova.rules import Evidence, Found, Instance, Outcome, decide
+from cellmap_migrations.nova.rules import (
+    Evidence,
+    ExistingMapping,
+    Instance,
+    Outcome,
+    decide,
+)
 from cellmap_migrations.operations.unmap import is_ours
 from cellmap_migrations.testing.rows import LONG_AGO
 
@@ -36,7 +42,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         restoring=False,
         values={},
     )
-    around = Evidence(
+    evidence = Evidence(
         cell_id=1,
         now=LONG_AGO + timedelta(seconds=age),
         grace=timedelta(seconds=GRACE),
@@ -45,7 +51,9 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         cell_names={},
     )
 
-    verdict = decide(instance, Found(instance_uuid="a", cell_id=None), around)
+    verdict = decide(
+        instance, ExistingMapping(instance_uuid="a", cell_id=None), evidence
+    )
 
     assert verdict.outcome is outcome
 

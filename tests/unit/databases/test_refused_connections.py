@@ -141,7 +141,7 @@ POSTGRESQL = {
         'REVOKE CONNECT ON DATABASE "{database}" FROM PUBLIC',
         {},
         77,
-        "grant what is missing",
+        "grant the missing privilege",
     ),
     "TLS of the URL": ("", {"sslmode": "require"}, 78, TLS),
     "encoding": ("", {"client_encoding": "nosuch"}, 78, ARGUMENT),

@@ -84,7 +84,7 @@ def test_cell_that_says_nothing_is_not_waited_for(
 ) -> None:
     cloud = make_cloud()
     cell, silent = cloud.add_cell("cell1"), cloud.add_cell("silent")
-    monkeypatch.setattr(nova_cells, "PATIENCE", 1.9)
+    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 1.9)
 
     with silent_port() as listener:
         point_to(cloud, silent, listener.getsockname()[1])
