@@ -37,7 +37,7 @@ KNOWN: set[str] = set()
 def remember(password: str | None) -> None:
     """Make ``mask`` replace *password*, both plain and percent-encoded."""
     if password:
-        # It may be percent-encoded already, or only look so.
+        # A "%" may belong to the password, or begin an escape.
         for text in (password, unquote(password)):
             for spelling in (text, quote(text, safe=""), quote_plus(text)):
                 KNOWN.update((spelling, repr(spelling)[1:-1]))

@@ -118,7 +118,7 @@ class Batches:
             counts = write(connection, stamp)
             how = undo()
             stays = slot.upto_id == slot.after_id and how is None
-            # A row that is rejected again has its count in the walk's entry.
+            # The entry of the walk already counts a row that is rejected again.
             if stays and not CHANGES & (+counts).keys():
                 return counts, False
             turn()
@@ -199,9 +199,9 @@ class BatchSize:
 
         The rate is smoothed, so one fast batch has little weight. After a batch that
         took too long, the older rates are forgotten: they would let the size grow again
-        on a server that has become slow. Its weight is that of a batch of the wanted
-        time, or a stall would keep batches small for long. The size grows by a factor
-        of at most GROWTH.
+        on a server that has become slow. Such a batch counts as one of the wanted time:
+        otherwise one stall would keep many batches small. The size grows by a factor of
+        at most GROWTH.
         """
         seconds = max(seconds, 1e-6)
         if seconds > self.seconds:
