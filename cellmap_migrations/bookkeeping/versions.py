@@ -51,22 +51,9 @@ class CellVersions(DefaultImpl):
         return versions
 
 
-class MySQLVersions(CellVersions, MySQLImpl):
-    """Use the table on MariaDB and MySQL."""
-
-    __dialect__ = MySQLImpl.__dialect__
-
-
-class PostgreSQLVersions(CellVersions, PostgresqlImpl):
-    """Use the table on PostgreSQL."""
-
-    __dialect__ = PostgresqlImpl.__dialect__
-
-
-class SQLiteVersions(CellVersions, SQLiteImpl):
-    """Use the table on SQLite."""
-
-    __dialect__ = SQLiteImpl.__dialect__
+for impl in (MySQLImpl, PostgresqlImpl, SQLiteImpl):
+    # Alembic's metaclass registers the new class for the dialect.
+    type(impl.__name__, (CellVersions, impl), {"__dialect__": impl.__dialect__})
 
 
 @contextmanager
