@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NOVA := .venv-nova
 STEIN := .venv-nova-19
+NEWER := .servers
 
 .PHONY: demo test lowest upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
 # Two installations at once would fight for the same locks.
@@ -57,13 +58,17 @@ bench-quick: peers
 peers: servers $(VENV)/.bench $(NOVA)/.done
 	tools/install-packages percona-toolkit
 
-# MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves.
-servers:
+# MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves,
+# and newer servers in a folder of their own.
+servers: $(NEWER)/.done
 	tools/install-packages mariadb-server galera-4 haproxy postgresql pgbouncer
 
 # What a host has that packages and deployment tools work on, for the tests of contrib/.
 hosts:
 	tools/install-packages dash debconf systemd util-linux
+
+$(NEWER)/.done: tools/install-servers
+	tools/install-servers $(NEWER)
 
 $(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
 	tools/install-venv $(VENV) base
@@ -81,6 +86,6 @@ $(STEIN)/.done: tools/install-nova tools/nova-19.txt | $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(STEIN) 19.3.2
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
+	rm -rf .venv .venv-* .servers .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
 		docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,7 +11,7 @@ from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import run
 from cellmap_migrations.testing.servers.mariadb import MariaDB
 from cellmap_migrations.testing.servers.network import NetworkServer
-from cellmap_migrations.testing.servers.postgresql import PostgreSQL, program
+from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 
 STANDBY = "db2"
 
@@ -80,7 +80,7 @@ class Standby(PostgreSQL):
             drivername="postgresql", query={"application_name": STANDBY}
         )
         source = url.render_as_string(hide_password=False)
-        copy = [program("pg_basebackup"), "-d", source, "-R", "-N"]
+        copy = [self.program("pg_basebackup"), "-d", source, "-R", "-N"]
         run(
             [*copy, "-c", "fast", "-X", "stream", "-D", f"{self.folder}/data"],
             self.folder,
