@@ -23,7 +23,8 @@ from cellmap_migrations.cli import processes
 from cellmap_migrations.databases import mysql_limits, postgresql_limits
 from cellmap_migrations.databases.mysql import MySQL
 
-NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
+# Quotes, spaces, and the hints that MySQL takes behind the first word.
+NEITHER_NAME_NOR_WORD = re.compile(r'([`"\s]|/\*\+.*?\*/)+')
 
 IDLE = "idle_in_transaction_session_timeout = '5s'"
 
