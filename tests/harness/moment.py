@@ -86,6 +86,7 @@ def be_patient(seconds: str) -> None:
     """
     processes.PATIENCE = postgresql_limits.SECONDS = float(seconds)
     mysql_limits.OF_SESSION[mysql_limits.MARIADB]["idle_transaction_timeout"] = seconds
+    mysql_limits.IDLE_SECONDS = seconds
     for name in ("BEGIN", "BEGIN_READ_ONLY"):
         limits = getattr(postgresql_limits, name)
         assert IDLE in limits
