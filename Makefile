@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 NOVA := .venv-nova
 STEIN := .venv-nova-19
+NEWER := .servers
 
-.PHONY: demo test lowest upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
+.PHONY: demo test newer lowest upgrade-job side-by-side reliability docs lint servers hosts bench bench-quick peers clean
 # Two installations at once would fight for the same locks.
 .NOTPARALLEL:
 
@@ -14,7 +15,20 @@ demo: $(VENV)/.base
 
 test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
-	$(MAKE) lint docs lowest
+	$(MAKE) lint docs newer lowest
+
+# What may depend on the release of a server.
+newer: servers $(VENV)/.test
+	for server in mysql9 mariadb11 postgresql18; do \
+		$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --backend $$server \
+			tests/promises/test_map_one_cell.py tests/promises/test_grants.py \
+			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
+			tests/unit/databases/test_collations.py \
+			tests/unit/databases/test_refused_connections.py \
+			tests/unit/databases/test_session_state.py \
+			tests/unit/comparing tests/unit/cell/test_throttle_replicas.py \
+		|| exit; \
+	done
 
 # The lowest versions that pyproject.toml allows, and every Python that is installed.
 lowest: servers $(VENV)/.test
@@ -57,13 +71,17 @@ bench-quick: peers
 peers: servers $(VENV)/.bench $(NOVA)/.done
 	tools/install-packages percona-toolkit
 
-# MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves.
-servers:
+# MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves,
+# and newer servers in a folder of their own.
+servers: $(NEWER)/.done
 	tools/install-packages mariadb-server galera-4 haproxy postgresql pgbouncer
 
 # What a host has that packages and deployment tools work on, for the tests of contrib/.
 hosts:
 	tools/install-packages dash debconf systemd util-linux
+
+$(NEWER)/.done: tools/install-servers
+	tools/install-servers $(NEWER)
 
 $(VENV)/.base: pyproject.toml tools/install-venv tools/install-packages
 	tools/install-venv $(VENV) base
@@ -81,6 +99,6 @@ $(STEIN)/.done: tools/install-nova tools/nova-19.txt | $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(STEIN) 19.3.2
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
+	rm -rf .venv .venv-* .servers .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
 		docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,17 +5,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import pytest
 
 from cellmap_migrations.testing import BACKENDS, plugin
-from cellmap_migrations.testing.servers import NotInstalled, Server, kind_of_server
+from cellmap_migrations.testing.servers import (
+    NotInstalled,
+    Server,
+    kind_of_server,
+    serving,
+)
 from tests.harness import certificates, second_look
 from tests.harness.cloud import Cloud
 from tests.harness.controller import Controller
+from tests.harness.newer import NEWER
 from tests.harness.wheel import Installed
 
 
@@ -68,21 +74,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         action="append",
-        choices=list(BACKENDS),
-        help="database to test on; may be repeated (default: all three)",
+        choices=[*BACKENDS, *NEWER],
+        help="database to test on; may be repeated (default: the first three). A "
+        "newer server takes the place of its kind: one of each kind in a run",
     )
 
 
-def chosen(config: pytest.Config) -> list[str]:
-    """Return the databases of this run."""
-    asked = config.getoption("--backend")
-    return [name for name in BACKENDS if not asked or name in asked]
+def chosen(config: pytest.Config) -> dict[str, str]:
+    """Return the servers of this run by their backends."""
+    asked = config.getoption("--backend") or list(BACKENDS)
+    found = {NEWER[name][0] if name in NEWER else name: name for name in asked}
+    if len(found) < len(set(asked)):
+        raise pytest.UsageError(f"--backend {', '.join(asked)}: two of one kind")
+    return {backend: found[backend] for backend in BACKENDS if backend in found}
+
+
+def kind_named(name: str) -> type[Server]:
+    """Return the server that a --backend names; raise NotInstalled."""
+    return NEWER[name][1] if name in NEWER else kind_of_server(name)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say what is tested on; a server that is not installed ends the run here."""
     try:
-        versions = [kind_of_server(name).version() for name in chosen(config)]
+        versions = [kind_named(name).version() for name in chosen(config).values()]
     except NotInstalled as error:
         raise pytest.UsageError(str(error)) from error
     return f"databases: {', '.join(versions)}"
@@ -98,7 +113,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames and not chosen_by_test:
         only = metafunc.definition.get_closest_marker("only_on")
         names = only.args if only else list(BACKENDS)
-        metafunc.parametrize("backend", names, indirect=True)
+        served = chosen(metafunc.config)
+        # A test of one product is taken out where the run has the other one.
+        product = "mysql9" if served.get("mysql") == "mysql9" else "mariadb"
+        names = ["mysql" if name == product else name for name in names]
+        shown = [served.get(name, name) for name in names]
+        metafunc.parametrize("backend", names, indirect=True, ids=shown)
 
 
 def pytest_collection_modifyitems(
@@ -106,12 +126,13 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Take out the tests on databases that are not of this run."""
     asked = chosen(config)
+    first = next(iter(asked))
     out = [
         item
         for item in items
         if isinstance(item, pytest.Function)
         and hasattr(item, "callspec")
-        and item.callspec.params.get("backend", asked[0]) not in asked
+        and item.callspec.params.get("backend", first) not in asked
     ]
     config.hook.pytest_deselected(items=out)
     taken_out = set(out)
@@ -148,6 +169,24 @@ def installed() -> Iterator[Installed]:
     folder.chmod(0o755)
     yield Installed(folder)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def cellmap_server(
+    cellmap_server: Callable[[str], Server], pytestconfig: pytest.Config
+) -> Iterator[Callable[[str], Server]]:
+    """Give a newer server where the run asks for one."""
+    asked = chosen(pytestconfig)
+    with ExitStack() as stack:
+
+        @cache
+        def server(backend: str) -> Server:
+            name = asked.get(backend, backend)
+            if name not in NEWER:
+                return cellmap_server(backend)
+            return stack.enter_context(serving(NEWER[name][1]))
+
+        yield server
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class Backend(ABC):
 
     @abstractmethod
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Return the SQL aggregate that adds up 60 bits of the MD5 of each *text*.
+        """Return the SQL aggregate that adds up 60 bits of the SHA-256 of each *text*.
 
         Every backend yields the same sum for the same rows, in any order.
         """

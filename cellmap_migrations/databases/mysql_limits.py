@@ -23,14 +23,27 @@ MARIADB, MYSQL = "max_statement_time", "max_execution_time"
 # connection, and certification refuses them where a row was changed since.
 SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
 
+# How many seconds a client may be frozen in a transaction. MySQL knows only idle
+# sessions, so its limit is set while a transaction is open.
+IDLE = {MARIADB: "idle_transaction_timeout", MYSQL: "wait_timeout"}
+
+IDLE_SECONDS = "5"
+
 # No statement can say these, so they are set only where no pooler is in between.
-# MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
-# ... FOR UPDATE is no write. COMMIT waits for locks, too. MySQL takes hints for no
-# variable of InnoDB, and for none in START TRANSACTION.
+# To idle_write_transaction_timeout of MariaDB a SELECT ... FOR UPDATE is no write.
+# COMMIT waits for locks, too. MySQL takes hints for no variable of InnoDB, and for none
+# in START TRANSACTION.
 OF_SESSION = {
-    MARIADB: {"idle_transaction_timeout": "5", "lock_wait_timeout": "1"},
-    MYSQL: {"innodb_lock_wait_timeout": "1", SYNC: SYNC_WAIT},
+    MARIADB: {IDLE[MARIADB]: IDLE_SECONDS, "lock_wait_timeout": "1"},
+    MYSQL: {
+        "innodb_lock_wait_timeout": "1",
+        "lock_wait_timeout": "1",
+        SYNC: SYNC_WAIT,
+    },
 }
+
+# In SQL, the value that the server has for all sessions.
+DEFAULT = "DEFAULT"
 
 # Older servers take no settings for one statement.
 SINCE = {MARIADB: (10, 2, 3), MYSQL: (8, 0, 3)}
@@ -92,7 +105,7 @@ class Limits:
         self.known: Mapping[str, str] | None = None
         self.too_old = False
 
-    def connected(self, driver: Any, _: Any) -> None:
+    def connected(self, driver: Any, record: sa.pool.ConnectionPoolEntry) -> None:
         """Ask once which variables the server has. Set those of a session if allowed.
 
         PyMySQL sends the same SET NAMES and SET AUTOCOMMIT for nova.
@@ -101,16 +114,30 @@ class Limits:
             if self.known is None:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
-            for name, value in self.of_session(driver, cursor).items():
+            direct = is_direct(driver, cursor)
+            for name, value in self.of_session(driver, direct=direct).items():
                 cursor.execute(f"SET SESSION {name} = {value}")
+        if direct and MARIADB not in self.known:
+            record.info[IDLE[MYSQL]] = DEFAULT
 
-    def of_session(self, driver: Any, cursor: Any) -> dict[str, str]:
+    def bound_idling(self, connection: sa.Connection, seconds: str) -> None:
+        """Let MySQL end the session of *connection* when it is idle for *seconds*.
+
+        A session in the pool keeps the limit of its last transaction: the next one
+        then needs no statement to set it, and the pool replaces a session that ended.
+        """
+        name = IDLE[MYSQL]
+        if connection.info.get(name, seconds) != seconds:
+            connection.exec_driver_sql(f"SET SESSION {name} = {seconds}")
+            connection.info[name] = seconds
+
+    def of_session(self, driver: Any, *, direct: bool) -> dict[str, str]:
         """Return the variables of a new session, and their values in SQL.
 
         Behind a pooler only the sql_mode that nova's driver sets as well, and that for
         a server which is too old to take it with a statement.
         """
-        known, direct = self.known or {}, is_direct(driver, cursor)
+        known = self.known or {}
         kind = MARIADB if MARIADB in known else MYSQL
         self.too_old = is_too_old(driver, kind)
         settings = OF_SESSION[kind] if direct else {}
@@ -202,9 +229,13 @@ def limit(engine: sa.Engine, *, read_only: bool) -> None:
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get(READING)
-        # A node of Galera that is not ready takes SHOW, and no START TRANSACTION.
-        if autocommits(connection) or reading == STATUS:
+        if autocommits(connection):
+            limits.bound_idling(connection, DEFAULT)
             return
+        # A node of Galera that is not ready takes SHOW, and no START TRANSACTION.
+        if reading == STATUS:
+            return
+        limits.bound_idling(connection, IDLE_SECONDS)
         if read_only or reading:
             # In a transaction a node waits before no SELECT, so it has to wait here.
             connection.exec_driver_sql(f"{limits.prefix()}START TRANSACTION READ ONLY")

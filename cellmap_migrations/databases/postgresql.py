@@ -58,8 +58,11 @@ class PostgreSQL(Backend):
         postgresql_limits.limit(engine, read_only=read_only)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Add up the first 15 hex digits of each MD5."""
-        digits = sa.func.concat("x0", sa.func.left(sa.func.md5(text), 15))
+        """Add up the first 15 hex digits of each SHA-256 (PostgreSQL 11)."""
+        coded = sa.func.convert_to(text, sa.func.getdatabaseencoding())
+        digest = sa.func.sha256(coded)
+        first = sa.func.encode(sa.func.substr(digest, 1, 8), "hex")
+        digits = sa.func.concat("x0", sa.func.left(first, 15))
         return sa.func.sum(sa.cast(sa.cast(digits, BIT(64)), sa.BigInteger))
 
     def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:

@@ -45,9 +45,8 @@ class Checksum:
         self.total = 0
 
     def step(self, text: str) -> None:
-        """Add the first 60 bits of the MD5 of *text*."""
-        digest = hashlib.md5(text.encode(), usedforsecurity=False)
-        self.total += int(digest.hexdigest()[:15], 16)
+        """Add the first 60 bits of the SHA-256 of *text*."""
+        self.total += int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)
 
     def finalize(self) -> str:
         """Return the sum in decimal digits."""
@@ -123,7 +122,7 @@ class SQLite(Backend):
             connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Add up the first 15 hex digits of each MD5, which SQLite lacks."""
+        """Add up the first 15 hex digits of each SHA-256, which SQLite lacks."""
         return sa.func.cellmap_checksum(text)
 
     def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:

@@ -81,7 +81,8 @@ def cellmap_server() -> Iterator[Callable[[str], Server]]:
         def server(backend: str) -> Server:
             if backend not in started:
                 try:
-                    started[backend] = stack.enter_context(servers.serving(backend))
+                    kind = servers.kind_of_server(backend)
+                    started[backend] = stack.enter_context(servers.serving(kind))
                 except servers.NotInstalled as error:
                     pytest.fail(str(error), pytrace=False)
             return started[backend]

@@ -14,7 +14,12 @@ import sqlalchemy as sa
 from cellmap_migrations.testing import BACKENDS
 from cellmap_migrations.testing.config import escape
 from cellmap_migrations.testing.schema import api_tables, cell_tables
-from cellmap_migrations.testing.servers import Server, plain_engine, serving
+from cellmap_migrations.testing.servers import (
+    Server,
+    kind_of_server,
+    plain_engine,
+    serving,
+)
 from tests.harness.manage import nova_text
 
 # Table name -> columns, in order, and indexes, each as one line of text.
@@ -96,7 +101,7 @@ def main(nova_manage: str) -> None:
     """Print the facts of all backends as JSON."""
     found = {}
     for backend in BACKENDS:
-        with serving(backend) as server:
+        with serving(kind_of_server(backend)) as server:
             found[backend] = nova_facts(server, nova_manage)
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
 

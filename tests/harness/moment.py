@@ -23,7 +23,8 @@ from cellmap_migrations.cli import processes
 from cellmap_migrations.databases import mysql_limits, postgresql_limits
 from cellmap_migrations.databases.mysql import MySQL
 
-NEITHER_NAME_NOR_WORD = re.compile(r'[`"\s]+')
+# Quotes, spaces, and the hints that MySQL takes behind the first word.
+NEITHER_NAME_NOR_WORD = re.compile(r'([`"\s]|/\*\+.*?\*/)+')
 
 IDLE = "idle_in_transaction_session_timeout = '5s'"
 
@@ -85,6 +86,7 @@ def be_patient(seconds: str) -> None:
     """
     processes.PATIENCE = postgresql_limits.SECONDS = float(seconds)
     mysql_limits.OF_SESSION[mysql_limits.MARIADB]["idle_transaction_timeout"] = seconds
+    mysql_limits.IDLE_SECONDS = seconds
     for name in ("BEGIN", "BEGIN_READ_ONLY"):
         limits = getattr(postgresql_limits, name)
         assert IDLE in limits

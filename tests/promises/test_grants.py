@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,23 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
-from cellmap_migrations.testing.servers import PASSWORD, Server, plain_engine
+from cellmap_migrations.testing.servers import PASSWORD, plain_engine
 from cellmap_migrations.testing.servers.network import NetworkServer
+from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud
 
 USER = "cellmap"
 
+pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
-@pytest.fixture(params=["mysql", "postgresql"])
-def cloud(
-    tmp_path: Path, server: Callable[[str], Server], request: pytest.FixtureRequest
-) -> Iterator[Cloud]:
+
+@pytest.fixture
+def cloud(make_cloud: MakeCloud) -> Cloud:
     """A cloud on which only the user of the page's grants works."""
-    made = Cloud(tmp_path, server, backend=request.param)
+    made = make_cloud()
     restrict(made, made.add_cell("cell1"))
-    yield made
-    made.close()
+    return made
 
 
 def test_grants_suffice(cloud: Cloud) -> None:
@@ -102,7 +101,7 @@ def revoke(cloud: Cloud, table: str) -> None:
 
 def grants(cloud: Cloud, name: str) -> list[str]:
     """Return the page's statements for one of its databases, on the cloud's server."""
-    products = {"mysql": "MariaDB", "postgresql": "PostgreSQL"}
+    products = {"mysql": "MariaDB and MySQL", "postgresql": "PostgreSQL"}
     return readme.sql(f"{products[cloud.cell_backend]} {name}")
 
 

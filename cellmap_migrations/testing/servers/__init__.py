@@ -40,15 +40,15 @@ def kind_of_server(backend: str) -> type[Server]:
 
 
 @contextmanager
-def serving(backend: str) -> Iterator[Server]:
+def serving(kind: type[Server]) -> Iterator[Server]:
     """Run a server until the block ends, then remove it with its data.
 
-    Raises NotInstalled if a library or the server's program is missing.
+    Raises NotInstalled if the server's program is missing.
     """
     # Not pytest's own folder: only root may enter that, and servers refuse root.
     with (
         TemporaryDirectory(prefix="nova-") as folder,
-        closing(kind_of_server(backend)(Path(folder))) as server,
+        closing(kind(Path(folder))) as server,
     ):
         server.start()
         yield server

@@ -27,9 +27,16 @@ class PostgreSQL(NetworkServer):
     stop_signal: ClassVar = SIGINT
 
     @classmethod
+    def program(cls, name: str) -> str:
+        """Return the path of a program of the newest release that is installed."""
+        found = Path("/usr/lib/postgresql").glob("*/bin")
+        newest = sorted(found, key=lambda path: int(path.parent.name), reverse=True)
+        return find(name, *map(str, newest), package="postgresql")
+
+    @classmethod
     def version(cls) -> str:
         """Say which server would run, without starting it; raise if none can."""
-        line = subprocess.check_output([program("postgres"), "--version"])
+        line = subprocess.check_output([cls.program("postgres"), "--version"])
         return f"PostgreSQL {line.decode().split()[2]}"
 
     def install(self) -> None:
@@ -39,7 +46,7 @@ class PostgreSQL(NetworkServer):
         password.write_text(PASSWORD)
         give(password, self.account)
         install = [
-            program("initdb"),
+            self.program("initdb"),
             f"--pgdata={self.folder}/data",
             "--username=admin",
             f"--pwfile={password}",
@@ -53,7 +60,7 @@ class PostgreSQL(NetworkServer):
     def command(self) -> list[str]:
         """Return the command that serves the folder in the foreground."""
         return [
-            program("postgres"),
+            self.program("postgres"),
             "-D",
             f"{self.folder}/data",
             "-p",
@@ -121,10 +128,3 @@ class PostgreSQL(NetworkServer):
         if exists is None:
             create = f'CREATE ROLE "{name}" LOGIN PASSWORD :password'
             self.execute(create, password=PASSWORD)
-
-
-def program(name: str) -> str:
-    """Return the path of a program of the newest release; Debian keeps them apart."""
-    found = Path("/usr/lib/postgresql").glob("*/bin")
-    newest = sorted(found, key=lambda path: int(path.parent.name), reverse=True)
-    return find(name, *map(str, newest), package="postgresql")
