@@ -179,8 +179,10 @@ def mappings_side(
 
 def checksum(cell: Cell, database: Database) -> Checksum:
     """Return the aggregate of *database*: a cheap one if both backends are the same."""
-    alike = type(cell.database.backend) is type(cell.api.backend)
-    return database.backend.own_checksum if alike else database.backend.checksum
+    if type(cell.database.backend) is not type(cell.api.backend):
+        return database.backend.checksum
+    oldest = min(cell.database.version, cell.api.version)
+    return partial(database.backend.own_checksum, oldest=oldest)
 
 
 CREATED_AT = "created_at"

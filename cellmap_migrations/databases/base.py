@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+Version = tuple[int, ...]
+
+
 class DriverMissing(Exception):
     """No driver for the database of a URL."""
 
@@ -46,6 +49,9 @@ class Backend(ABC):
     data: ClassVar[frozenset[Any]] = frozenset()
     refusals: ClassVar[Refusals] = Refusals()
     status: ClassVar[Status] = Status()
+    # The oldest version of each server that has all functions and all syntax that this
+    # package sends to it (docs/servers.rst).
+    oldest: ClassVar[Mapping[str, Version]] = {}
 
     def installed(self, url: sa.URL) -> bool:
         """Say whether the driver that *url* names can be imported."""
@@ -84,6 +90,13 @@ class Backend(ABC):
         No setting stays in a session, because a pooler may give that to nova next.
         """
 
+    def server(self, driver: Any) -> tuple[str, Version]:  # noqa: ARG002
+        """Return the name and the version of the server that answers *driver*.
+
+        Return an empty version if it is not known, or does not matter.
+        """
+        return "", ()
+
     def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
         """Return what in *url* has to change after an *error* that is no database's.
 
@@ -102,8 +115,15 @@ class Backend(ABC):
         Every backend yields the same sum for the same rows, in any order.
         """
 
-    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Return a cheaper sum of 64 bits of each *text*, the same on this backend."""
+    def own_checksum(
+        self,
+        text: sa.ColumnElement[str],
+        oldest: Version,  # noqa: ARG002
+    ) -> sa.ColumnElement[Any]:
+        """Return a cheaper sum of 64 bits of each *text*, the same on this backend.
+
+        All servers whose version is *oldest* or later have it.
+        """
         return self.checksum(text)
 
     def insert(

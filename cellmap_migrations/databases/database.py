@@ -220,6 +220,12 @@ class Database:
             and self.backend.fault(error) is codes.Fault.AGAIN
         )
 
+    @property
+    def version(self) -> base.Version:
+        """The version of the server, or nothing before the first connection."""
+        numbers = self.engine.dialect.server_version_info or ()
+        return tuple(number for number in numbers if isinstance(number, int))
+
     def close(self) -> None:
         """Close every connection, and one that a thread still waits on after that.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
@@ -15,9 +15,21 @@ from cellmap_migrations.databases.postgresql_status import PostgreSQLStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cellmap_migrations.databases.base import Version
+
 
 # protocol_violation
 POOLER = "08P01"
+
+
+# The first with pg_read_all_stats, and the first with hashtextextended.
+OLDEST, HASHES_SINCE = (10,), (11,)
+
+
+def sum_of_hex(digest: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    """Return SQL that adds up the first 15 hex digits of each *digest*."""
+    digits = sa.func.concat("x0", sa.func.left(digest, 15))
+    return sa.func.sum(sa.cast(sa.cast(digits, BIT(64)), sa.BigInteger))
 
 
 def unbounded(column: sa.ColumnElement[Any]) -> Any:
@@ -37,6 +49,7 @@ class PostgreSQL(Backend):
     timeouts = ("connect_timeout",)
     again = codes.POSTGRESQL_AGAIN
     refused = codes.POSTGRESQL_REFUSED
+    oldest: ClassVar = {"PostgreSQL": OLDEST}
     data = frozenset({"P0001"})  # RAISE in a trigger
     # As fast as with 10,000, and a server that somebody boots meanwhile waits less:
     # one in a hundred 20 ms, and not 22 to 28, where both cores are at work.
@@ -57,16 +70,28 @@ class PostgreSQL(Backend):
         """Bound lock waits, answers, and what a frozen client leaves open."""
         postgresql_limits.limit(engine, read_only=read_only)
 
+    def server(self, driver: Any) -> tuple[str, Version]:
+        """Return the version that the server said when the client logged in."""
+        major, rest = divmod(int(driver.info.server_version), 10_000)
+        # 90624 stands for 9.6.24, and 100023 for 10.23.
+        minor = divmod(rest, 100) if (major,) < OLDEST else (rest,)
+        return "PostgreSQL", (major, *minor)
+
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each MD5."""
         digits = sa.func.concat("x0", sa.func.left(sa.func.md5(text), 15))
         return sa.func.sum(sa.cast(sa.cast(digits, BIT(64)), sa.BigInteger))
 
-    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Add up the 64-bit hashes that hash partitions use (PostgreSQL 11).
+    def own_checksum(
+        self, text: sa.ColumnElement[str], oldest: Version
+    ) -> sa.ColumnElement[Any]:
+        """Add up the 64-bit hashes that hash partitions use, or MD5s (PostgreSQL 10).
 
-        Should two releases differ in it, all chunks do, and every row is compared.
+        Should two releases differ in the hash, so do all chunks, and every row is
+        compared.
         """
+        if oldest < HASHES_SINCE:
+            return sum_of_hex(sa.func.md5(text))
         # Under a nondeterministic collation texts that differ in case have one hash.
         exact = sa.collate(text, "C")
         return sa.func.sum(sa.func.hashtextextended(exact, sa.literal_column("0")))
@@ -106,7 +131,9 @@ class PostgreSQL(Backend):
         client is frozen in the middle; no timeout of its own ends that wait.
         """
         text = sa.bindparam("lines", type_=sa.Text())
-        line = sa.func.string_to_table(text, "\n").column_valued("line")
+        # string_to_table does the same in one function, since PostgreSQL 14.
+        lines_of = sa.func.string_to_array(text, "\n")
+        line = sa.func.unnest(lines_of).column_valued("line")
         fields = [
             sa.cast(sa.func.split_part(line, "\t", number), unbounded(table.c[name]))
             for number, name in enumerate(columns, start=1)

@@ -16,6 +16,8 @@ from cellmap_migrations.databases.status import Identity, Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cellmap_migrations.databases.base import Version
+
 
 class SQLiteStatus(Status):
     """A file has no load and no replicas, but it may have several paths."""
@@ -126,7 +128,11 @@ class SQLite(Backend):
         """Add up the first 15 hex digits of each MD5, which SQLite lacks."""
         return sa.func.cellmap_checksum(text)
 
-    def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
+    def own_checksum(
+        self,
+        text: sa.ColumnElement[str],
+        oldest: Version,  # noqa: ARG002
+    ) -> sa.ColumnElement[Any]:
         """Add up the hashes that Python has anyway: both files are read by it."""
         return sa.func.cellmap_own_checksum(text)
 
