@@ -33,10 +33,10 @@ def test_every_function_that_is_sent_is_in_the_table(
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    plain = cell.add_instances(5)
+    cell.add_instances(5)
     cell.add_instance(vm_state="soft-delete")
+    # Inserted as a row, because it cannot be a line.
     cell.add_instance(created_at=None)
-    cloud.map(plain[0], None)
 
     with collected() as statements:
         ended = [
