@@ -191,6 +191,12 @@ ArgumentRefused = partial(
     "{what}: {message}; correct that argument, or take it out, in its URL or in "
     "connection_parameters",
 )
+ServerTooOld = partial(
+    ConfigurationError,
+    "{what}: the server is {found}, and {oldest} is the oldest version that has the "
+    "SQL of this package; upgrade the server, or run against a newer copy of it "
+    "(docs/servers.rst)",
+)
 StatementPooling = partial(
     ConfigurationError,
     "{what}: {message}; a pooler in statement mode is in between, through which nova "

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+Version = tuple[int, ...]
+
+
 class Backend(ABC):
     """Connect to one kind of database, and classify its errors by their codes."""
 
@@ -45,6 +48,9 @@ class Backend(ABC):
     data: ClassVar[frozenset[Any]] = frozenset()
     refusals: ClassVar[Refusals] = Refusals()
     status: ClassVar[Status] = Status()
+    # The oldest version of each server that has all functions and all syntax that this
+    # package sends to it (docs/servers.rst).
+    oldest: ClassVar[Mapping[str, Version]] = {}
 
     def installed(self, url: sa.URL) -> bool:
         """Return True if the driver that *url* names can be imported."""
@@ -82,6 +88,13 @@ class Backend(ABC):
 
         No setting may stay in the session, because a pooler may pass it on to nova.
         """
+
+    def server(self, driver: Any) -> tuple[str, Version]:  # noqa: ARG002
+        """Return the name and the version of the server that answers *driver*.
+
+        Return an empty version if it is not known, or does not matter.
+        """
+        return "", ()
 
     def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
         """Return the correction of *url* after an *error* that Python raised.

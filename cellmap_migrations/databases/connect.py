@@ -12,6 +12,7 @@ import tenacity
 
 from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import Unreachable, UrlUnusable
+from cellmap_migrations.common.sentences import ServerTooOld
 from cellmap_migrations.databases import codes, dialects, urls
 from cellmap_migrations.databases.database import Database, as_cellmap_error, message
 
@@ -127,6 +128,7 @@ def make_database(
     what = f"{what} ({urls.show(url)})"
     with url_errors(what, backend, url):
         engine = backend.engine(url, parameters=parameters, read_only=read_only)
+    refuse_old(engine, backend, what)
     return Database(
         what=what,
         engine=engine,
@@ -134,6 +136,19 @@ def make_database(
         attempts=settings.attempts,
         stopping=stopping,
     )
+
+
+def refuse_old(engine: sa.Engine, backend: Backend, what: str) -> None:
+    """Let the first connection of *engine* raise ServerTooOld for an old server."""
+
+    def connected(driver: Any, _: Any) -> None:
+        name, version = backend.server(driver)
+        oldest = backend.oldest.get(name, ())
+        if version and version < oldest:
+            found, least = (".".join(map(str, each)) for each in (version, oldest))
+            raise ServerTooOld(what=what, found=f"{name} {found}", oldest=least)
+
+    sa.event.listen(engine, "first_connect", connected)
 
 
 def wait_for_answer(database: Database, seconds: float) -> None:

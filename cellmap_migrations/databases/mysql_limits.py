@@ -12,6 +12,8 @@ from cellmap_migrations.databases.options import READING, STATUS, autocommits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cellmap_migrations.databases.base import Version
+
 
 # The limit on an answer, which each of the two has by a name of its own: 30 s.
 MARIADB, MYSQL = "max_statement_time", "max_execution_time"
@@ -45,25 +47,41 @@ OF_SESSION = {
 # In SQL, the value that the server has for all sessions.
 DEFAULT = "DEFAULT"
 
-# Older servers take no settings for one statement.
-SINCE = {MARIADB: (10, 2, 3), MYSQL: (8, 0, 3)}
+# Older servers take no settings for one statement: EXECUTE IMMEDIATE, and SET_VAR.
+SINCE: dict[str, Version] = {"MariaDB": (10, 2, 3), "MySQL": (8, 0, 3)}
 
-VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-MariaDB|$|-(?!\d))")
+# The first with max_statement_time, and with START TRANSACTION READ ONLY.
+OLDEST: dict[str, Version] = {"MariaDB": (10, 1, 1), "MySQL": (5, 6, 5)}
+
+VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
-def is_too_old(driver: Any, kind: str) -> bool:
-    """Return True if the server of *driver* takes no settings for one statement."""
-    found = VERSION.search(str(driver.get_server_info()))
-    return found is not None and tuple(map(int, found.groups())) < SINCE[kind]
+def server(version: str) -> tuple[str, Version]:
+    """Return the name and the numbers of the server whose ``@@version`` is *version*.
+
+    Distributions append numbers of their own: 5.7.33-0ubuntu0.16.04.1.
+    """
+    found = VERSION.match(version)
+    numbers = tuple(map(int, found.groups())) if found else ()
+    return "MariaDB" if "MariaDB" in version else "MySQL", numbers
+
+
+def answering(cursor: Any) -> tuple[int, str]:
+    """Return the number of the session and the version, both as the server says.
+
+    ProxySQL answers CONNECTION_ID() itself.
+    """
+    cursor.execute("SELECT @@pseudo_thread_id, @@version")
+    number, version = cursor.fetchone()
+    return number, version
 
 
 def is_direct(driver: Any, cursor: Any) -> bool:
     """Return True if the server that answers has also made the handshake.
 
-    A pooler makes a handshake of its own. ProxySQL answers CONNECTION_ID() itself.
+    A pooler makes a handshake of its own.
     """
-    cursor.execute("SELECT @@pseudo_thread_id, @@version")
-    number, version = cursor.fetchone()
+    number, version = answering(cursor)
     greeted = str(driver.get_server_info())
     return bool(number == driver.thread_id() and greeted.endswith(version))
 
@@ -76,13 +94,18 @@ LIMITS = {
     "time_zone": "'+00:00'",
 }
 
-MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: "30"}
+# Seconds, and milliseconds.
+ANSWER = {MARIADB: "30", MYSQL: "30000"}
 
-MYSQL_LIMIT = "MAX_EXECUTION_TIME(30000)"
+MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: ANSWER[MARIADB]}
+
+MYSQL_LIMIT = f"MAX_EXECUTION_TIME({ANSWER[MYSQL]})"
 
 LOG = ("log_bin", "binlog_format")
 
-NAMES = [MARIADB, MYSQL, "sql_mode", *LOG, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
+SAID = ("version", "sql_mode", *LOG)
+
+NAMES = [MARIADB, MYSQL, *SAID, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
 
@@ -115,7 +138,7 @@ class Limits:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
             direct = is_direct(driver, cursor)
-            for name, value in self.of_session(driver, direct=direct).items():
+            for name, value in self.of_session(direct=direct).items():
                 cursor.execute(f"SET SESSION {name} = {value}")
         if direct and MARIADB not in self.known:
             record.info[IDLE[MYSQL]] = DEFAULT
@@ -131,7 +154,7 @@ class Limits:
             connection.exec_driver_sql(f"SET SESSION {name} = {seconds}")
             connection.info[name] = seconds
 
-    def of_session(self, driver: Any, *, direct: bool) -> dict[str, str]:
+    def of_session(self, *, direct: bool) -> dict[str, str]:
         """Return the variables of a new session, and their values in SQL.
 
         Behind a pooler only the sql_mode that nova's driver sets as well, and that for
@@ -139,11 +162,13 @@ class Limits:
         """
         known = self.known or {}
         kind = MARIADB if MARIADB in known else MYSQL
-        self.too_old = is_too_old(driver, kind)
+        name, version = server(known.get("version", ""))
+        self.too_old = bool(version) and version < SINCE[name]
         settings = OF_SESSION[kind] if direct else {}
         settings = {name: settings[name] for name in known.keys() & settings.keys()}
         if self.too_old and direct:
             settings |= {"innodb_lock_wait_timeout": "1", **self.settings()}
+            settings |= {name: ANSWER[name] for name in ANSWER.keys() & known.keys()}
         elif self.too_old:
             settings["sql_mode"] = self.settings()["sql_mode"]
         return settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
@@ -15,9 +15,18 @@ from cellmap_migrations.databases.postgresql_status import PostgreSQLStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cellmap_migrations.databases.base import Version
+
 
 # The SQLSTATE protocol_violation, which PgBouncer gives all its errors.
 POOLER = "08P01"
+
+
+# The first version with sha256 and hashtextextended.
+OLDEST = (11,)
+
+# The first major version of which a number has two parts, and not three.
+TWO_PARTS = 10
 
 
 def without_length(column: sa.ColumnElement[Any]) -> Any:
@@ -37,6 +46,7 @@ class PostgreSQL(Backend):
     timeouts = ("connect_timeout",)
     again = codes.POSTGRESQL_AGAIN
     refused = codes.POSTGRESQL_REFUSED
+    oldest: ClassVar = {"PostgreSQL": OLDEST}
     data = frozenset({"P0001"})  # RAISE in a trigger
     # As fast as 10,000 rows, and INSERTs of nova wait less meanwhile: on two busy cores
     # their 99th percentile is 20 ms instead of 22 to 28 ms.
@@ -56,6 +66,13 @@ class PostgreSQL(Backend):
     def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
         """Limit waits for locks, statements, and transactions of a frozen client."""
         postgresql_limits.limit(engine, read_only=read_only)
+
+    def server(self, driver: Any) -> tuple[str, Version]:
+        """Return the version that the server said when the client logged in."""
+        major, rest = divmod(int(driver.info.server_version), 10_000)
+        # 90624 stands for 9.6.24, and 110022 for 11.22.
+        minor = (rest,) if major >= TWO_PARTS else divmod(rest, 100)
+        return "PostgreSQL", (major, *minor)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each SHA-256 (PostgreSQL 11)."""
@@ -109,7 +126,9 @@ class PostgreSQL(Backend):
         waits for ever. No timeout of the server ends that wait.
         """
         text = sa.bindparam("lines", type_=sa.Text())
-        line = sa.func.string_to_table(text, "\n").column_valued("line")
+        # string_to_table does the same in one function, since PostgreSQL 14.
+        lines_of = sa.func.string_to_array(text, "\n")
+        line = sa.func.unnest(lines_of).column_valued("line")
         fields = [
             sa.cast(
                 sa.func.split_part(line, "\t", number), without_length(table.c[name])

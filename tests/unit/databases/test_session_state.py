@@ -143,7 +143,7 @@ def test_session_without_a_pooler_ends_when_its_client_is_frozen(
 def test_old_server_gets_its_limits_in_the_session(
     make_cloud: MakeCloud, held: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(mysql_limits.SINCE, mysql_limits.MARIADB, (99,))
+    monkeypatch.setitem(mysql_limits.SINCE, "MariaDB", (99,))
     cloud = make_cloud()
     filled(cloud)
 
