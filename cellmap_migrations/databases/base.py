@@ -122,7 +122,7 @@ class Backend(ABC):
     ) -> sa.ColumnElement[Any]:
         """Return a cheaper sum of 64 bits of each *text*, the same on this backend.
 
-        All servers whose version is *oldest* or later have it.
+        *oldest* is the version of the older one of the two servers that are compared.
         """
         return self.checksum(text)
 
