@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Known
 
     Load = Callable[[], Settings]
 
@@ -55,10 +56,18 @@ def run_cells(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int
 
 
 def run_one(
-    load: Load, work: Work, *, cell: str | None, stopping: Stopping | None = None
+    load: Load,
+    work: Work,
+    *,
+    cell: str | None,
+    stopping: Stopping | None = None,
+    known: Known | None = None,
 ) -> Report:
-    """Do *work* for the one cell that *cell* names, and return its report."""
-    reports, error = collect(load, work, stopping)
+    """Do *work* for the one cell that *cell* names, and return its report.
+
+    The databases whose identities are *known* are not asked for them again.
+    """
+    reports, error = collect(load, work, stopping, known)
     [report] = reports or [Report(cell=secrets.shown(cell) if cell else None)]
     if error and not report.error:
         report.end(error)
@@ -66,7 +75,7 @@ def run_one(
 
 
 def collect(
-    load: Load, work: Work, stopping: Stopping | None = None
+    load: Load, work: Work, stopping: Stopping | None = None, known: Known | None = None
 ) -> tuple[list[Report], CellmapError | None]:
     """Do *work* for each cell that the settings name, and return a report of each.
 
@@ -85,7 +94,7 @@ def collect(
             if not chosen and config.cell != ALL:
                 reports.append(Report(cell=secrets.shown(config.cell)))
             identities = Identities(
-                api=api, cells=cells, settings=config, stopping=stopping
+                api=api, cells=cells, settings=config, stopping=stopping, known=known
             )
             for mapping in chosen:
                 cell = make_cell(mapping, identities)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.common.errors import CellmapError
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
     from cellmap_migrations.output.report import Report
 
 
@@ -184,8 +185,7 @@ def refuse(scheduler: str) -> None:
 
 def run(
     cells: Sequence[CellMapping],
-    config: Settings,
-    stopping: Stopping,
+    identities: Identities,
     *,
     work: Callable[[Cell], None],
     arguments: Sequence[str],
@@ -200,6 +200,7 @@ def run(
         return []
     # Its warnings would come after the error, which is to be the last line.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    config, stopping = identities.settings, identities.stopping
     left = stopping.left()
     deadline = None if left is None else time.time() + left
     client = connect(scheduler, config.connect_timeout)

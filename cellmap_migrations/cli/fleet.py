@@ -19,6 +19,7 @@ from cellmap_migrations.common.errors import BadOption, CellmapError, Stopped
 from cellmap_migrations.common.sentences import CanaryFailed
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.nova.cells import ALL, find, read
+from cellmap_migrations.nova.identities import Identities
 from cellmap_migrations.operations import lasting
 from cellmap_migrations.output import tables
 from cellmap_migrations.output.report import Report, emit, worst
@@ -66,13 +67,13 @@ def in_turn(
 class Task:
     """What is to be done, and for which cells.
 
-    *start* does it for some cells. *done* says of the revision of a cell, or None,
-    whether nothing is left to do. The *canary* is another selector: the other cells
-    begin when its cell has ended well.
+    *start* does it for some cells, given the identities of all. *done* says of the
+    revision of a cell, or None, whether nothing is left to do. The *canary* is another
+    selector: the other cells begin when its cell has ended well.
     """
 
     load: Callable[[], Settings]
-    start: Callable[[Sequence[CellMapping], Settings, Stopping], list[Report]]
+    start: Callable[[Sequence[CellMapping], Identities], list[Report]]
     done: Callable[[str | None], bool]
     selectors: Sequence[str]
     canary: str | None
@@ -104,6 +105,9 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
         rest = [cell for cell in cells if cell not in behind]
         lost = lasting.outlived(api, rest, stamps, settings, stopping)
         behind += [cell for cell in rest if cell.uuid in lost]
+        identities = Identities(
+            api=api, cells=known, settings=settings, stopping=stopping
+        )
     done = [
         Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
         for cell in cells
@@ -112,10 +116,7 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
     if done:
         say(f"{len(done)} of {len(cells)} cells have nothing left to do")
 
-    def start(some: Sequence[CellMapping]) -> list[Report]:
-        return task.start(some, settings, stopping)
-
-    ended = in_turn(behind, first, start)
+    ended = in_turn(behind, first, lambda some: task.start(some, identities))
     for report in ended:
         # Its turn never came, or it could not look itself.
         report.revision = report.revision or stamped.get(report.cell or "")

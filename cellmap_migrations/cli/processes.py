@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -20,8 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cellmap_migrations import run
 from cellmap_migrations.cli.fleet import Workers, finish
 from cellmap_migrations.common import background
+from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.common.sentences import WorkerDied, WorkerKilled
-from cellmap_migrations.common.stopping import held_back
+from cellmap_migrations.common.stopping import Stopping, held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,10 +32,8 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.common.errors import CellmapError
-    from cellmap_migrations.common.stopping import Stopping
-    from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
     from cellmap_migrations.output.report import Report
 
 
@@ -74,13 +74,18 @@ class Processes(Workers):
             # Two progress bars on one terminal would overwrite each other.
             os.environ["TERM"] = "dumb"
         threading.Thread(target=end_with_parent, daemon=True).start()
-        result = call()
-        with suppress(OSError):
-            send.send([result])
+        try:
+            sent: tuple[object, Exception | None] = call(), None
+        # It is raised where the result is asked for.
+        except Exception as error:  # noqa: BLE001
+            sent = None, error
+        # The parent may be gone, or the error not fit for sending.
+        with suppress(Exception):
+            send.send(sent)
 
     def receive(self, results: Connection, process: ForkProcess) -> Any:
         """Return the result of *process*; raise BrokenExecutor without one."""
-        sent = []
+        sent = None
         with results, suppress(EOFError, OSError):
             sent = results.recv()
         with self.lock:
@@ -88,9 +93,10 @@ class Processes(Workers):
             process.kill()
             process.join()
             self.running.discard(process)
-        if not sent:
-            raise BrokenExecutor(process.exitcode)
-        return sent[0]
+        result, error = sent or (None, BrokenExecutor(process.exitcode))
+        if error:
+            raise error
+        return result
 
     def terminate_workers(self) -> None:
         """Send a SIGTERM to each process."""
@@ -106,7 +112,9 @@ class Processes(Workers):
 
     def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
         """Return the error for a cell whose process sent no report."""
-        [code] = error.args if isinstance(error, BrokenExecutor) else [0]
+        if not isinstance(error, BrokenExecutor):
+            return run.as_error(error, Stopping())
+        [code] = error.args
         if code in (-signal.SIGKILL, -signal.SIGTERM):
             return WorkerKilled(cell=cell, signal=signal.Signals(-code).name)
         return WorkerDied(cell=cell, code=code)
@@ -120,23 +128,59 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+# Seconds for which a database that did not answer is not asked again.
+RECENT = 60.0
+
+
 def run_here(
     cells: Sequence[CellMapping],
-    settings: Settings,
-    stopping: Stopping,
+    identities: Identities,
     *,
     work: Callable[[Cell], None],
     jobs: int,
 ) -> list[Report]:
     """Do *work* for every cell in a process, *jobs* at a time; return the reports.
 
+    The databases are asked for their identities before, and not by each process again.
     No database may be open, since the processes would share its connection.
     """
+    stopping = identities.stopping
+    asked = time.monotonic()
+    ask_apart(identities, cells)
     workers = Processes(jobs)
 
     def submit(cell: CellMapping) -> Future[Report]:
-        left = stopping.left()
-        mine = replace(settings, cell=cell.uuid, missing="fail", time_limit=left)
-        return workers.submit(run.run_one, lambda: mine, work, cell=cell.uuid)
+        left, late = stopping.left(), time.monotonic() > asked + RECENT
+        settings = replace(
+            identities.settings, cell=cell.uuid, missing="fail", time_limit=left
+        )
+        known = {
+            other: found
+            for other, found in identities.known.items()
+            if not (late and is_error(found))
+        }
+        call = partial(run.run_one, lambda: settings, work, cell=cell.uuid)
+        return workers.submit(call, known=known)
 
     return finish(cells, submit, workers, stopping)
+
+
+def ask_apart(identities: Identities, cells: Sequence[CellMapping]) -> None:
+    """Ask the databases that may be one with a database of *cells*, in a process.
+
+    Threads that wait for a silent server must not be there when others are forked.
+    """
+    if not (alike := identities.alike(cells)):
+        return
+    workers = Processes(1)
+    answers = workers.submit(identities.ask, alike, again=is_error)
+    # The process of each cell asks again, and reports the error.
+    with suppress(Exception):
+        found = background.result(answers, identities.stopping.check)
+        identities.known |= found
+    workers.kill_workers()
+
+
+def is_error(answer: object) -> bool:
+    """Return True if *answer* is the error of a database that was asked."""
+    return isinstance(answer, CellmapError)

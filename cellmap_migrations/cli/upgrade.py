@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from cellmap_migrations import Cell
-    from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
     from cellmap_migrations.output.report import Report
 
 
@@ -157,8 +157,7 @@ def start(
     conf: cfg.ConfigOpts,
     work: Callable[[Cell], None],
     cells: Sequence[CellMapping],
-    settings: Settings,
-    stopping: Stopping,
+    identities: Identities,
 ) -> list[Report]:
     """Do *work* for *cells* where the command line says, and return how each ended."""
     command = conf.command
@@ -167,7 +166,7 @@ def start(
         do = partial(processes.run_here, jobs=command.jobs)
     else:
         do = partial(dask().run, arguments=given(conf), scheduler=command.scheduler)
-    return do(cells, settings, stopping, work=work)
+    return do(cells, identities, work=work)
 
 
 def dask() -> Any:

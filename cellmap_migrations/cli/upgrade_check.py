@@ -118,6 +118,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
         identities = Identities(
             api=api, cells=mappings, settings=self.settings, stopping=self.stopping
         )
+        identities.ask(identities.alike(mappings))
         return [make_cell(mapping, identities) for mapping in mappings]
 
 
