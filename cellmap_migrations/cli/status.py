@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.bookkeeping import history, versions
+from cellmap_migrations.bookkeeping import history, journal, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.cli import common
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.status import Identity
     from cellmap_migrations.nova.cells import CellMapping
 
-    Answer = tuple[int, Identity]
+    Answer = tuple[int, Identity, str | None]
 
 
 SUMMARY = "Show how far each cell is, and how fast it moves."
@@ -69,13 +70,16 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
     """Return what the journal has of each cell, and whether its database answers."""
     cells = find(read(api), settings)
     stamps, histories = versions.all_stamps(api), history.of_cells(api)
-    found = ask_each(cells, ask, settings, stopping)
-    awake = [
-        cell
-        for cell in cells
-        if cell.uuid in stamps and not isinstance(found[cell.id], CellmapError)
-    ]
-    lost = lasting.emptied(api, awake, settings, stopping)
+    stamped = [cell for cell in cells if cell.uuid in stamps]
+    bounds = journal.reached(api, [cell.uuid for cell in stamped]) if stamped else {}
+    found = ask_each(cells, partial(ask, bounds=bounds), settings, stopping)
+    newest = {
+        cell.id: answer[2]
+        for cell in stamped
+        if not isinstance(answer := found[cell.id], CellmapError)
+    }
+    awake = [cell for cell in stamped if cell.id in newest]
+    lost = lasting.emptied(api, awake, bounds, settings, stopping, answers=newest)
     lost |= lasting.renumbered(stamps, cells)
     return {
         "cells": [
@@ -125,9 +129,10 @@ def progress(
     }
 
 
-def ask(database: Database, _: CellMapping) -> Answer:
-    """Return the highest ``instances.id`` of a cell, and which database it has."""
-    return highest_id_now(database), identify(database)
+def ask(database: Database, cell: CellMapping, bounds: Mapping[str, int]) -> Answer:
+    """Return the highest ``instances.id``, the identity, and the newest mapped uuid."""
+    newest = lasting.newest_mapped(database, cell, bounds)
+    return highest_id_now(database), identify(database), newest
 
 
 def database(

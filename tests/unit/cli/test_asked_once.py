@@ -110,6 +110,18 @@ def test_upgrade_check_asks_each_database_once_and_opens_it_once(
     assert opened() == {2}
 
 
+def test_status_opens_the_database_of_an_upgraded_cell_once(
+    fleet: Cloud, opened: Callable[[], set[int]]
+) -> None:
+    cellmap_inside(fleet, *ALL)
+    [before] = opened()
+
+    finished = cellmap_inside(fleet, "status")
+
+    assert (finished.code, finished.err) == (0, "")
+    assert opened() == {before + 1}
+
+
 def test_twins_are_refused_however_much_has_changed_since_they_were_asked(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
