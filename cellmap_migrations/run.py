@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Known
 
     Load = Callable[[], Settings]
 
@@ -55,10 +56,18 @@ def run_cells(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int
 
 
 def run_one(
-    load: Load, work: Work, *, cell: str | None, stopping: Stopping | None = None
+    load: Load,
+    work: Work,
+    *,
+    cell: str | None,
+    stopping: Stopping | None = None,
+    known: Known | None = None,
 ) -> Report:
-    """Do *work* for the one cell that the selector *cell* names; return its report."""
-    reports, error = run_selected(load, work, stopping)
+    """Do *work* for the one cell that the selector *cell* names; return its report.
+
+    Databases whose identities are *known* are not asked for them again.
+    """
+    reports, error = run_selected(load, work, stopping, known)
     [report] = reports or [Report(cell=secrets.shown(cell) if cell else None)]
     if error and not report.error:
         report.end(error)
@@ -66,7 +75,7 @@ def run_one(
 
 
 def run_selected(
-    load: Load, work: Work, stopping: Stopping | None = None
+    load: Load, work: Work, stopping: Stopping | None = None, known: Known | None = None
 ) -> tuple[list[Report], CellmapError | None]:
     """Do *work* for each cell that the settings name, and return a report of each.
 
@@ -85,7 +94,11 @@ def run_selected(
             if not selected and settings.cell != ALL:
                 reports.append(Report(cell=secrets.shown(settings.cell)))
             identities = Identities(
-                api=api, cells=mappings, settings=settings, stopping=stopping
+                api=api,
+                cells=mappings,
+                settings=settings,
+                stopping=stopping,
+                known=known,
             )
             for mapping in selected:
                 cell = make_cell(mapping, identities)

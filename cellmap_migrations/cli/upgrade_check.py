@@ -96,6 +96,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
         identities = Identities(
             api=api, cells=mappings, settings=self.settings, stopping=self.stopping
         )
+        identities.ask(identities.alike(mappings))
         cells = [make_cell(mapping, identities) for mapping in mappings]
         for cell in cells:
             stack.callback(cell.closing.close)

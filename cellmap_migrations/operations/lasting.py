@@ -47,7 +47,8 @@ def outlived(
     reasons = renumbered(stamps, cells)
     stamped = stamps.keys() - reasons.keys()
     rest = [mapping for mapping in cells if mapping.uuid in stamped]
-    return reasons | emptied(api, rest, settings, stopping)
+    bounds = journal.reached(api, [mapping.uuid for mapping in rest]) if rest else {}
+    return reasons | emptied(api, rest, bounds, settings, stopping)
 
 
 def renumbered(
@@ -69,13 +70,20 @@ READS = 3
 
 
 def emptied(
-    api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
+    api: Database,
+    cells: Sequence[CellMapping],
+    bounds: Mapping[str, int],
+    settings: Settings,
+    stopping: Stopping,
+    *,
+    answers: Mapping[int, str | CellmapError | None] | None = None,
 ) -> dict[str, str]:
     """Return the reason by uuid for cells whose newest instance lost its mapping.
 
-    Instances that no batch in the journal has reached are left out.
+    *bounds* is what ``journal.reached`` returns; instances above it are left out. If
+    *answers* of ``newest_mapped`` are given, by ``cell_mappings.id``, they are used as
+    the first read.
     """
-    bounds = journal.reached(api, [each.uuid for each in cells]) if cells else {}
     asked = [mapping for mapping in cells if mapping.uuid in bounds]
     question = partial(newest_mapped, bounds=bounds)
     reasons: dict[str, str] = {}
@@ -83,8 +91,9 @@ def emptied(
     for _ in range(READS):
         if not asked:
             break
-        answers = ask_each(asked, question, settings, stopping)
+        answers = answers or ask_each(asked, question, settings, stopping)
         unmapped = without_mapping(api, asked, answers)
+        answers = None
         reasons |= {
             cell_uuid: f"and instance {uuid}, which was mapped, has no mapping"
             for cell_uuid, uuid in unmapped.items()
@@ -130,9 +139,11 @@ def newest_mapped(
 ) -> str | None:
     """Return the uuid of the newest instance that must have a mapping, or None.
 
-    *bounds* has the highest ``instances.id`` to read, by the uuid of the cell. Errors
-    are not retried.
+    *bounds* has the highest ``instances.id`` to read, by the uuid of the cell; a cell
+    without one is not read. Errors are not retried.
     """
+    if mapping.uuid not in bounds:
+        return None
     table, has_hidden = instances.c, "hidden" in database.columns_once(instances)
     rows = database.read_once(
         sa.select(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.cli import dask, processes
+from cellmap_migrations.cli import fleet
 from cellmap_migrations.common import stopping
 from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying.batches import Batches
@@ -76,12 +76,11 @@ def locked(cloud: Cloud, uuids: list[str]) -> Iterator[None]:
 def test_patience_with_a_silent_server_is_over_in_time() -> None:
     cleaning = SECONDS_AFTER_SIGNAL + CLEANED_UP * stopping.ALARM_SECONDS
     alone = stopping.PATIENCE + cleaning
-    fleet = processes.PATIENCE + 2 * processes.TICK
-    cluster = stopping.PATIENCE + dask.FETCH + processes.TICK
+    together = fleet.PATIENCE + 2 * fleet.TICK
 
-    assert max(alone, fleet, cluster) < DEADLINE
+    assert max(alone, together) < DEADLINE
     # A process of a fleet is given the time to end by itself.
-    assert stopping.PATIENCE + stopping.ALARM_SECONDS < processes.PATIENCE
+    assert stopping.PATIENCE + stopping.ALARM_SECONDS < fleet.PATIENCE
 
 
 def test_signal_begins_the_patience_and_what_blocks_is_left_again_and_again(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.cli.answers import WORDS
+from cellmap_migrations.cli.status import WORDS
 from cellmap_migrations.nova import cells as nova_cells
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.servers.daemon import free_port
