@@ -227,8 +227,8 @@ def ask_fake(
     monkeypatch: pytest.MonkeyPatch, count: int, ask: Callable[[], str]
 ) -> dict[int, str | CellmapError]:
     """Ask so many cells what *ask* returns, without any database."""
-    monkeypatch.setattr(nova_cells, "unopened_cell", Mock())
-    monkeypatch.setattr(connect, "ask", lambda *_: ask())
+    monkeypatch.setattr(nova_cells, "make_cell_database", Mock())
+    monkeypatch.setattr(connect, "ask_once", lambda *_: ask())
     cells = [
         CellMapping(id=number, uuid=f"uuid-{number}", name=None, connection=None)
         for number in range(count)
