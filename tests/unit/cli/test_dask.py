@@ -9,7 +9,10 @@ from pathlib import Path
 from signal import SIGTERM
 
 import pytest
+from distributed import Client
 
+from cellmap_migrations.cli import dask
+from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.testing.process import Running
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -149,6 +152,22 @@ def test_limits_of_the_command_hold_on_the_workers(
     assert "max_rows" in rows.err
     assert "time limit" in seconds.err
     assert len(cloud.mapped_uuids(cell)) == 2
+
+
+class Unloadable:
+    """An object that can be sent, and raises ValueError where it arrives."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("no number",)
+
+
+def test_result_that_cannot_be_loaded_ends_its_call(cluster: Cluster) -> None:
+    with Client(cluster.address, set_as_default=False) as client:
+        workers = dask.Cluster(client, cluster.address, Stopping())
+        future = workers.submit(Unloadable)
+
+        with pytest.raises(ValueError, match="no number"):
+            future.result(timeout=60)
 
 
 def test_scheduler_that_is_not_there_is_named(cloud: Cloud) -> None:
