@@ -23,13 +23,21 @@ MARIADB, MYSQL = "max_statement_time", "max_execution_time"
 # connection, and certification refuses them where a row was changed since.
 SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
 
+# The same for MySQL's Group Replication: each transaction first waits until the member
+# has applied the transactions that were committed before it. No hint can say this.
+GROUP_SYNC = "group_replication_consistency"
+
 # No statement can say these, so they are set only where no pooler is in between.
 # MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
 # ... FOR UPDATE is no write. COMMIT waits for locks, too. MySQL takes hints for no
 # variable of InnoDB, and for none in START TRANSACTION.
 OF_SESSION = {
     MARIADB: {"idle_transaction_timeout": "5", "lock_wait_timeout": "1"},
-    MYSQL: {"innodb_lock_wait_timeout": "1", SYNC: SYNC_WAIT},
+    MYSQL: {
+        "innodb_lock_wait_timeout": "1",
+        SYNC: SYNC_WAIT,
+        GROUP_SYNC: "'BEFORE'",
+    },
 }
 
 # Older servers take no settings for one statement.
