@@ -1,6 +1,7 @@
 """Online data migrations of nova's instance mappings, as Alembic revisions.
 
-A version script imports its names from here; everything else may change.
+Version scripts import the names of ``__all__`` from here. All other modules are
+internal and may change.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is asked for.
+    """Import a public name when it is first used.
 
-    pytest imports this package in every run, for its plugin; that must cost nothing.
+    pytest imports this package in every run for its plugin, so the import must be fast.
     """
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,11 +7,11 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade(cell: Cell) -> None:
-    """Say what is true of the cell's mappings afterwards.
+    """Make ... of the cell's mappings agree with the cell.
 
-    A run may be killed and repeated: the operations resume by themselves.
+    A run may be killed and repeated: each operation resumes by itself.
     """
 
 
 def downgrade(cell: Cell) -> None:
-    """Say what is taken back, and what is left."""
+    """Remove ... of the cell's mappings, and leave ... as it is."""

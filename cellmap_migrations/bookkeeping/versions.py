@@ -1,21 +1,24 @@
 """Let Alembic keep one row for each cell in ``cellmap_version``.
 
-Alembic knows only ``version_num``. Its table is given one more column, whose value
-comes from the connection, and its statements are narrowed to the connection's cell.
+Alembic's version table has only the column ``version_num``. This module adds the column
+``cell_uuid``. A listener adds the cell of the connection to Alembic's statements.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
+from alembic.config import Config
 from alembic.ddl.impl import DefaultImpl
 from alembic.ddl.mysql import MySQLImpl
 from alembic.ddl.postgresql import PostgresqlImpl
 from alembic.ddl.sqlite import SQLiteImpl
+from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError, DatabaseNotAtHead
 
@@ -28,65 +31,56 @@ from cellmap_migrations.databases.base import DATABASE_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from alembic.config import Config
+    from alembic.runtime.migration import RevisionStep
 
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
 
 
-# kolla's HAProxy cuts a connection that was idle for a minute.
+# HAProxy, as kolla configures it, closes a connection that is idle for a minute.
 IDLE_SECONDS = 20.0
 
 
 class CellVersions(DefaultImpl):
-    """Gives Alembic the version table with the cell's column."""
+    """Give Alembic the version table with the column ``cell_uuid``."""
 
     def version_table_impl(self, *, version_table: str, **kw: Any) -> sa.Table:
-        """Return our table; any other environment in the process gets its own."""
+        """Return ``cellmap_version``; another environment gets Alembic's own table."""
         if version_table != versions.name:
             return super().version_table_impl(version_table=version_table, **kw)
         return versions
 
 
-class MySQLVersions(CellVersions, MySQLImpl):
-    """The table on MySQL."""
-
-    __dialect__ = MySQLImpl.__dialect__
-
-
-class PostgreSQLVersions(CellVersions, PostgresqlImpl):
-    """The table on PostgreSQL."""
-
-    __dialect__ = PostgresqlImpl.__dialect__
-
-
-class SQLiteVersions(CellVersions, SQLiteImpl):
-    """The table on SQLite."""
-
-    __dialect__ = SQLiteImpl.__dialect__
+for impl in (MySQLImpl, PostgresqlImpl, SQLiteImpl):
+    # Alembic's metaclass registers the new class for the dialect.
+    type(impl.__name__, (CellVersions, impl), {"__dialect__": impl.__dialect__})
 
 
 @contextmanager
-def connection(api: Database, cell: CellMapping) -> Iterator[sa.Connection]:
+def connection(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
     """Yield a connection on which Alembic sees only the version of one cell.
 
-    It is in AUTOCOMMIT: otherwise Alembic's first SELECT opens a transaction that
-    stays open for as long as the revision runs, and a failed stamp goes unnoticed.
+    The connection is in AUTOCOMMIT. Otherwise Alembic's first SELECT would open a
+    transaction that stays open while the revision runs, and Alembic would not notice a
+    failed stamp.
     """
-    mine = {CELL_OPTION: cell.uuid, NUMBER_OPTION: cell.id}
-    options = {"isolation_level": "AUTOCOMMIT", **mine}
+    options = {
+        "isolation_level": "AUTOCOMMIT",
+        CELL_OPTION: mapping.uuid,
+        NUMBER_OPTION: mapping.id,
+    }
     with api.engine.connect().execution_options(**options) as opened:
-        sa.event.listen(opened, "before_execute", narrow, retval=True)
-        # A node of Galera waits for the other nodes' commits before a SELECT, and not
-        # before the DESCRIBE that is Alembic's first statement.
+        sa.event.listen(opened, "before_execute", add_cell, retval=True)
+        # Alembic's first statement is a DESCRIBE. Only before a SELECT, a Galera node
+        # waits for the commits of the other nodes.
         opened.execute(sa.select(1))
         yield opened
 
 
-def narrow(
+def add_cell(
     connection: sa.Connection, statement: Any, multi: Any, single: Any, _: Any
 ) -> tuple[Any, Any, Any]:
-    """Add the cell to Alembic's SELECT, UPDATE and DELETE of its version table."""
+    """Add the cell to the WHERE of Alembic's SELECT, UPDATE and DELETE."""
     tables: list[Any] = []
     if isinstance(statement, (sa.Update, sa.Delete)):
         tables = [statement.table]
@@ -99,7 +93,7 @@ def narrow(
 
 
 class KeepAlive:
-    """Uses an idle connection before a proxy cuts it."""
+    """Execute a statement on an idle connection, so that no proxy closes it."""
 
     def __init__(self) -> None:
         self.watched: sa.Connection | None = None
@@ -115,75 +109,114 @@ class KeepAlive:
             self.watched = None
 
     def __call__(self) -> None:
-        """Execute a short SELECT if the last one is more than IDLE_SECONDS ago."""
+        """Execute a short SELECT if the last one was more than IDLE_SECONDS ago."""
         if self.watched and time.monotonic() - self.used > IDLE_SECONDS:
             self.watched.execute(sa.select(1))
             self.used = time.monotonic()
 
 
-# The attribute of Alembic's Config with the cell that a program already has.
-CELL = "cell"
-
-
 @contextmanager
-def proved(
-    api: Database, cell: CellMapping, *, purged: bool = False
+def verifying_stamp(
+    api: Database, mapping: CellMapping, *, purged: bool
 ) -> Iterator[Callable[..., None]]:
-    """Yield Alembic's ``on_version_apply``, and afterwards read the stamp again.
+    """Yield Alembic's ``on_version_apply``; afterwards compare it with the table.
 
-    Alembic ends well without a stamp if its connection was in a transaction when it
-    was configured; so the table is read on a fresh connection. Raises NotStamped,
-    OvertakenStamp if another run recorded something, or AlembicRefused.
+    Alembic succeeds without a stamp if its connection was in a transaction when it was
+    configured, so a fresh connection reads the table. Raises NotStamped, OvertakenStamp
+    if another run recorded a revision, or AlembicRefused.
     """
-    before = stamped(api, cell.uuid)
-    # None until Alembic has recorded something. Without any step it found, when it
-    # read the table itself, what another run may have recorded after *before*.
+    before = current_heads(api, mapping.uuid)
+    # None until Alembic has recorded a revision. If Alembic had no step to do, another
+    # run may have recorded one after *before* was read: then nothing is compared.
     wanted: tuple[str, ...] | None = () if purged else None
 
-    # Alembic passes ctx, step, heads and run_args, by these names.
+    # Alembic passes ctx, step, heads and run_args as keyword arguments.
     def remember(*, heads: Collection[str], **_: Any) -> None:
         nonlocal wanted
         wanted = tuple(sorted(heads))
 
     try:
         yield remember
-    except (CommandError, *DATABASE_ERRORS) as error:
-        if stamped(api, cell.uuid) not in (before, wanted):
-            raise OvertakenStamp(cell=cell) from error
+    except (CommandError, AlembicRefused, *DATABASE_ERRORS) as error:
+        if current_heads(api, mapping.uuid) not in (before, wanted):
+            raise OvertakenStamp(cell=mapping) from error
         if isinstance(error, DatabaseNotAtHead):
             revision = ", ".join(before) or "no revision"
-            raise BehindHead(cell=cell, revision=revision) from error
+            raise BehindHead(cell=mapping, revision=revision) from error
         if isinstance(error, CommandError):
             raise AlembicRefused(secrets.mask(error)) from error
         raise
-    found = stamped(api, cell.uuid)
+    found = current_heads(api, mapping.uuid)
     if wanted is None or found == wanted:
         return
     if found != before:
-        raise OvertakenStamp(cell=cell)
-    raise NotStamped(cell=cell, wanted=", ".join(wanted), found=", ".join(found))
+        raise OvertakenStamp(cell=mapping)
+    raise NotStamped(cell=mapping, wanted=", ".join(wanted), found=", ".join(found))
+
+
+def make_environment(
+    steps: Callable[[str, Collection[str]], list[RevisionStep]], revision: str
+) -> EnvironmentContext:
+    """Return Alembic's environment for *steps* to *revision*.
+
+    Raises AlembicRefused for a *revision* that no command of Alembic accepts.
+    """
+    # An empty revision fails an assertion of Alembic. A range is for offline mode only.
+    if not revision:
+        raise AlembicRefused("the revision is empty; write head, or one of history")
+    if ":" in revision:
+        raise AlembicRefused("Range revision not allowed")
+    return EnvironmentContext(
+        Config(), scripts(), fn=lambda heads, _: steps(revision, heads)
+    )
+
+
+def scripts() -> ScriptDirectory:
+    """Return the folder that contains env.py and ``versions``."""
+    return ScriptDirectory(str(Path(__file__).parents[1]))
+
+
+def upgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
+    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
+    with alembic_errors():
+        # alembic.command.upgrade calls it. No public function accepts "+1".
+        return scripts()._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
+
+
+def downgrade_steps(revision: str, heads: Collection[str]) -> list[RevisionStep]:
+    """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
+    with alembic_errors():
+        # alembic.command.downgrade calls it. No public function accepts "-3".
+        return scripts()._downgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
 
 
 @contextmanager
-def understood() -> Iterator[None]:
-    """Raise AlembicRefused for what Alembic refuses in the block."""
+def alembic_errors() -> Iterator[None]:
+    """Raise AlembicRefused for each CommandError of the block."""
     try:
         yield
     except CommandError as error:
         raise AlembicRefused(secrets.mask(error)) from error
 
 
-def steps(config: Config, revision: str, heads: Collection[str]) -> list[Any]:
-    """Return Alembic's steps from *heads* up to *revision*; raise AlembicRefused."""
-    with understood():
-        script = ScriptDirectory.from_config(config)
-        # What alembic.command.upgrade calls; its public relatives know no "+1".
-        found: list[Any] = script._upgrade_revs(revision, heads)  # type: ignore[arg-type]  # noqa: SLF001
-    return found
+# A fleet calls it once for each cell, and most cells are at the same revision.
+@cache
+def behind(revision: str, recorded: str | None) -> bool:
+    """Return True if an upgrade from *recorded* to *revision* has steps to do.
+
+    Also returns True if *recorded* is an unknown revision, because the upgrade reports
+    that. Raises AlembicRefused if *revision* is unknown.
+    """
+    make_environment(upgrade_steps, revision)
+    upgrade_steps(revision, ())
+    try:
+        return bool(upgrade_steps(revision, (recorded,) if recorded else ()))
+    except AlembicRefused:
+        return True
 
 
 class Stamp(NamedTuple):
-    """A recorded revision, and the ``cell_mappings.id`` of the cell at that time.
+    """Hold a recorded revision and the ``cell_mappings.id`` of its cell at that time.
 
     The id is None if an older version of this package recorded the revision.
     """
@@ -193,10 +226,10 @@ class Stamp(NamedTuple):
 
 
 def all_stamps(api: Database) -> dict[str, Stamp]:
-    """Return the stamp of each cell that has one, by the uuid of the cell."""
+    """Return the stamp of each cell that has one, keyed by the cell's uuid."""
     if not api.has_table(versions.name):
         return {}
-    # A table that an older version of this package made lacks the column cell_id.
+    # A table of an older version of this package lacks the column cell_id.
     every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(versions)
     return {
         str(row.cell_uuid): Stamp(row.version_num, getattr(row, "cell_id", None))
@@ -204,20 +237,14 @@ def all_stamps(api: Database) -> dict[str, Stamp]:
     }
 
 
-def command(config: Config) -> str:
-    """Return which command of ``alembic`` runs, or nothing for a call in process."""
-    chosen = getattr(config.cmd_opts, "cmd", None)
-    return str(chosen[0].__name__) if chosen else ""
+def current_heads(api: Database, cell_uuid: str) -> tuple[str, ...]:
+    """Return the cell's revision as Alembic's heads, a tuple of none or one."""
+    return api.again(lambda: current_heads_once(api, cell_uuid))
 
 
-def stamped(api: Database, cell_uuid: str) -> tuple[str, ...]:
-    """Return the cell's revision as a fresh connection reads it: none or one."""
-    return api.again(lambda: stamped_now(api, cell_uuid))
-
-
-def stamped_now(api: Database, cell_uuid: str) -> tuple[str, ...]:
-    """Read the cell's revision once."""
-    if not api.has_table_now(versions.name):
+def current_heads_once(api: Database, cell_uuid: str) -> tuple[str, ...]:
+    """Return the cell's revision as heads; do not retry."""
+    if not api.has_table_once(versions.name):
         return ()
     rows = api.read_once(
         sa.select(versions.c.version_num).where(versions.c.cell_uuid == cell_uuid)
@@ -225,25 +252,19 @@ def stamped_now(api: Database, cell_uuid: str) -> tuple[str, ...]:
     return tuple(str(row[0]) for row in rows)
 
 
-def recorded(api: Database, cell_uuid: str) -> str | None:
-    """Return the cell's revision, or None without one."""
-    return next(iter(stamped(api, cell_uuid)), None)
-
-
-def recorded_now(api: Database, cell_uuid: str) -> str | None:
-    """Return the same, asked once."""
-    return next(iter(stamped_now(api, cell_uuid)), None)
+def current_revision(api: Database, cell_uuid: str) -> str | None:
+    """Return the cell's recorded revision, or None without one."""
+    return next(iter(current_heads(api, cell_uuid)), None)
 
 
 def head() -> str:
-    """Return the last revision that there is."""
-    scripts = ScriptDirectory(str(Path(__file__).parents[1]))
-    return str(scripts.get_current_head())
+    """Return the last revision in ``versions``."""
+    return str(scripts().get_current_head())
 
 
-def forget(api: Database, cell_uuid: str) -> None:
-    """Remove the cell's revision, as if it had never been upgraded."""
-    if stamped(api, cell_uuid):
+def delete_stamp(api: Database, cell_uuid: str) -> None:
+    """Delete the cell's recorded revision."""
+    if current_heads(api, cell_uuid):
         gone = sa.delete(versions).where(versions.c.cell_uuid == cell_uuid)
         with api.engine.begin() as connection:
             connection.execute(gone)

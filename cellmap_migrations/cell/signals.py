@@ -91,7 +91,7 @@ class RunningThreads(Signal):
     def pause_reason(self) -> str | None:
         """Name the number of running threads if it is above the limit.
 
-        The thread of this query is one of them.
+        The thread of this query counts.
         """
         running = ask(self.api, self.api.backend.status.running)
         if running <= self.most:

@@ -1,1 +1,1 @@
-"""The ``cellmap`` console script, one module per command."""
+"""Implement the console scripts ``cellmap`` and ``cellmap-status``."""

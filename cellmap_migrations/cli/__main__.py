@@ -1,4 +1,4 @@
-"""``python -m cellmap_migrations.cli`` is ``cellmap``."""
+"""Run ``cellmap`` as ``python -m cellmap_migrations.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``cellmap cells``: which cells there are, and where."""
+"""Implement ``cellmap cells``, which lists the cells and their databases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.cells import CellMapping
 
 
-SUMMARY = "List the cells; never with a password."
+SUMMARY = "List the cells and their databases, without passwords."
 
 EXAMPLE = "Example: cellmap cells --cell local --output uuid"
 
@@ -28,36 +28,42 @@ UUID = "uuid"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the cell, all without one, and an output that a shell can read."""
+    """Add the cell, which is all by default, and the output."""
     common.add_cell(parser, default=cells.ALL)
     common.add_output(parser, UUID)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """List them."""
-    return common.show(conf, look, uuids if conf.command.output == UUID else lines)
+    """Print the cells, and return the exit code."""
+    return common.show(
+        conf, list_cells, list_uuids if conf.command.output == UUID else lines
+    )
 
 
-def look(settings: Settings, api: Database, _: Any) -> dict[str, Any]:
-    """Return the cells in the order of their ids."""
+def list_cells(settings: Settings, api: Database, _: Any) -> dict[str, Any]:
+    """Return the cells that the settings name, in the order of their ids."""
     return {
         "cells": [
-            {"cell": cell.uuid, "name": cell.name, "database": place(cell, settings)}
-            for cell in cells.find(cells.read(api), settings)
+            {
+                "cell": mapping.uuid,
+                "name": mapping.name,
+                "database": describe_database(mapping, settings),
+            }
+            for mapping in cells.find(cells.read(api), settings)
         ]
     }
 
 
-def place(cell: CellMapping, settings: Settings) -> str:
-    """Return where the cell's database is, or why that cannot be said."""
-    try:
-        return urls.show(cells.resolve(cell, settings)[0])
-    except CellUrlUnusable as error:
-        return f"unusable: {error.why}"
+def describe_database(mapping: CellMapping, settings: Settings) -> str:
+    """Return kind and address of the cell's database, or why its URL is unusable."""
+    url = cells.resolve_or_error(mapping, settings)
+    if isinstance(url, CellUrlUnusable):
+        return f"unusable: {url.why}"
+    return urls.show(url)
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return the table for a person."""
+    """Return the cells as the lines of a table."""
     return tables.lines(
         ("CELL", "NAME", "DATABASE"),
         [
@@ -67,6 +73,6 @@ def lines(found: dict[str, Any]) -> list[str]:
     )
 
 
-def uuids(found: dict[str, Any]) -> list[str]:
-    """Return one uuid on each line."""
+def list_uuids(found: dict[str, Any]) -> list[str]:
+    """Return the uuid of each cell."""
     return [cell["cell"] for cell in found["cells"]]

@@ -1,4 +1,4 @@
-"""``cellmap check``: compare, and change nothing."""
+"""Implement ``cellmap check``, which compares a cell with its mappings."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EXAMPLE = "Example: cellmap check --cell cell1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing of its own: every comparison is the whole one."""
+    """Add the cell and the output."""
     common.add_cell(parser)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Check one cell, or each of them."""
+    """Check each cell that the command line names."""
     return common.run(conf, check.check, conf.command.cell, read_only=True)

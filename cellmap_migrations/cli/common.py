@@ -1,4 +1,4 @@
-"""What the commands have in common: cells, output, limits, and nova.conf."""
+"""Define options, settings and output that several commands share."""
 
 from __future__ import annotations
 
@@ -21,28 +21,26 @@ if TYPE_CHECKING:
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
 
-    Found = dict[str, Any]
+    Result = dict[str, Any]
 
-    Look = Callable[[Settings, Database, Stopping], Found]
+    Query = Callable[[Settings, Database, Stopping], Result]
 
 
 LIMITS = ("time_limit", "max_rows")
 
-WELL = {"exit_code": 0, "reason": ""}
-
 
 def add_cell(parser: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Let the command name its cell, or take *default*."""
+    """Add ``--cell``, which is *default* if it is not given."""
     parser.add_argument(
         "--cell",
         default=default,
-        help="uuid or name of the cell, local for the one that nova.conf points at, "
-        "or all",
+        help="uuid or name of the cell; local: the cell with the database of "
+        "[database] connection; all: every cell",
     )
 
 
 def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
-    """Let the command print text, JSON, or *more*."""
+    """Add ``--output`` with text, JSON and the formats in *more*."""
     parser.add_argument(
         "--output",
         choices=("text", "json", *more),
@@ -52,7 +50,7 @@ def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
 
 
 def add_missing(parser: argparse.ArgumentParser) -> None:
-    """Let a cell be one that is not there yet."""
+    """Add ``--missing``, which allows that the cell does not exist yet."""
     parser.add_argument(
         "--missing",
         choices=settings.RUN_OPTIONS["missing"],
@@ -62,40 +60,41 @@ def add_missing(parser: argparse.ArgumentParser) -> None:
 
 
 def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add options of ``[cellmap]`` for this run; what they take is checked there."""
+    """Add the options of ``[cellmap]`` that limit a run. oslo.config checks them."""
     parser.add_argument(
         "--time-limit",
         metavar="SECONDS",
-        help="stop after the batch in hand when so many seconds have passed (75)",
+        help="stop after the current batch when this many seconds have passed (75)",
     )
     parser.add_argument(
         "--max-rows",
         metavar="ROWS",
-        help="stop after so many rows of a cell (75)",
+        help="stop after this many rows of a cell (75)",
     )
 
 
 def add_accept(parser: argparse.ArgumentParser) -> None:
-    """Add the number of orphans with which a refused run goes on."""
+    """Add ``--accept-orphans``, with which a refused run can be repeated."""
     parser.add_argument(
         "--accept-orphans",
         metavar="N",
-        help="go on although so many mappings have no instance in the cell's database; "
-        "N is the number that the refusal showed",
+        help="go on although N mappings have no instance in the cell's database; N is "
+        "the number that the refusal showed",
     )
 
 
 def load(
     conf: cfg.ConfigOpts, cell: str | None = None, *, read_only: bool = False
 ) -> Settings:
-    """Return what nova.conf and the command line say; a dry run is *read_only*.
+    """Return the settings from nova.conf and the command line.
 
-    Raises BadOption, NoApiDatabase or ConfigurationError.
+    A dry run is always read-only. Raises BadOption, NoApiDatabase or
+    ConfigurationError.
     """
     given = {name: getattr(conf.command, name, None) for name in LIMITS}
     chosen = {name: value for name, value in given.items() if value is not None}
     options.override(conf, chosen, also=())
-    return settings.make(
+    return settings.make_settings(
         conf,
         cell=cell,
         missing=getattr(conf.command, "missing", "fail"),
@@ -112,7 +111,7 @@ def run(
     *,
     read_only: bool = False,
 ) -> int:
-    """Do *work* for the cell, or for each of them, and return the exit code."""
+    """Do *work* for each cell that the selector *cell* names; return the exit code."""
     return run_cells(
         lambda: load(conf, cell, read_only=read_only),
         work,
@@ -122,25 +121,25 @@ def run(
 
 
 def show(
-    conf: cfg.ConfigOpts, look: Look, lines: Callable[[Found], Sequence[str]]
+    conf: cfg.ConfigOpts, query: Query, lines: Callable[[Result], Sequence[str]]
 ) -> int:
-    """Print what *look* finds in the API database, and return the exit code.
+    """Print the result of *query* on the API database, and return the exit code.
 
-    As JSON, or as what *lines* makes of it.
+    Prints JSON, or the lines that *lines* returns for the result.
     """
-    found: Found = {}
+    result: Result = {}
 
     def work(stopping: Stopping) -> None:
-        config = load(conf, conf.command.cell, read_only=True)
-        with opened_api(config, stopping) as api:
-            found.update(look(config, api, stopping))
+        loaded = load(conf, conf.command.cell, read_only=True)
+        with opened_api(loaded, stopping) as api:
+            result.update(query(loaded, api, stopping))
 
     error = guard(work)
     if conf.command.output == "json":
-        return tell([json.dumps(found | ending(error))], error)
-    return tell(lines(found) if found else [], error)
+        return tell([json.dumps(result | exit_fields(error))], error)
+    return tell(lines(result) if result else [], error)
 
 
-def ending(error: CellmapError | None) -> Found:
-    """Return what JSON says of the end of a command."""
-    return {"exit_code": error.code, "reason": str(error)} if error else WELL
+def exit_fields(error: CellmapError | None) -> Result:
+    """Return the fields of the JSON output that every command has."""
+    return {"exit_code": error.code if error else 0, "reason": str(error or "")}

@@ -1,4 +1,4 @@
-"""``cellmap config-path``: where the packaged alembic.ini is."""
+"""Implement ``cellmap config-path``, which prints the path of alembic.ini."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Print the path."""
-    as_json = json.dumps({"path": path(), **common.WELL})
-    return tell([as_json if conf.command.output == "json" else path()])
-
-
-def path() -> str:
-    """Return the path."""
-    return str(files("cellmap_migrations") / "conf" / "alembic.ini")
+    """Print the path, and return the exit code."""
+    path = str(files("cellmap_migrations") / "conf" / "alembic.ini")
+    as_json = json.dumps({"path": path, **common.exit_fields(None)})
+    return tell([as_json if conf.command.output == "json" else path])

@@ -10,147 +10,124 @@ from __future__ import annotations
 import logging
 import re
 import time
-from dataclasses import dataclass, replace
+from concurrent.futures import CancelledError
+from dataclasses import replace
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from distributed import CancelledError, Client, KilledWorker
+from distributed import Client, KilledWorker
 
 # On Python 3.10 it is another one than Python's own.
 from distributed import TimeoutError as TimedOut
 from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.security import Security
 
-from cellmap_migrations.cli.processes import TICK, not_begun
+from cellmap_migrations.cli.fleet import Workers, finish
 from cellmap_migrations.common import background, secrets
-from cellmap_migrations.common.errors import (
-    BadOption,
-    CellmapError,
-    Stopped,
-    Unreachable,
-)
+from cellmap_migrations.common.errors import BadOption, Unreachable
 from cellmap_migrations.common.sentences import SchedulerLost, WorkerKilled, WorkerUnfit
-from cellmap_migrations.common.stopping import PATIENCE, Stopping
-from cellmap_migrations.config.settings import load
-from cellmap_migrations.output.report import Report
+from cellmap_migrations.common.stopping import Stopping
+from cellmap_migrations.config import settings
 from cellmap_migrations.run import run_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
-    from distributed import Future
+    from distributed import Future as Task
 
     from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.common.errors import CellmapError
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
+    from cellmap_migrations.output.report import Report
 
+
+T = TypeVar("T")
 
 # All threads of a process share Alembic's one context.
 ONE_AT_A_TIME = Lock()
 
-# What this process works on, by the run that asked for it and the cell.
-AT_WORK: dict[tuple[str, str], Stopping] = {}
-
-# The runs that got a signal, by name; what they asked for may be in a queue here.
-STOPPED: dict[str, str] = {}
+# What this process was told by each run, by the name of the run.
+TOLD: dict[str, Stopping] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A cell for a worker. It names files and no database: those the worker reads.
+def carry_out(
+    run: str,
+    cell: str,
+    arguments: Sequence[str],
+    work: Callable[[Cell], None],
+    *,
+    read_only: bool,
+    deadline: float | None,
+) -> Report:
+    """Do *work* for *cell* on a worker, with the settings of that host.
 
-    *arguments* are those of ``-x``. The *deadline* is Unix time: hosts of one cloud
-    agree about that.
+    *arguments* are those of ``-x``: they name files and no database. The *deadline* is
+    Unix time: hosts of one cloud agree about that.
     """
 
-    run: str
-    cell: str
-    arguments: Sequence[str]
-    work: Callable[[Cell], None]
-    read_only: bool
-    deadline: float | None
+    def load() -> Settings:
+        left = None if deadline is None else max(deadline - time.time(), 0.0)
+        mine = settings.load([*arguments, f"cell={cell}"])
+        return replace(mine, time_limit=left, read_only=read_only)
 
-    def load(self) -> Settings:
-        """Return the settings of this host, with what is left of the run's time."""
-        left = None
-        if self.deadline is not None:
-            left = max(self.deadline - time.time(), 0.0)
-        mine = load(self.arguments)
-        return replace(mine, time_limit=left, read_only=self.read_only)
+    with ONE_AT_A_TIME:
+        return run_one(load, work, cell=cell, stopping=stopping_of(run))
 
 
-def carry_out(order: Order) -> Report:
-    """Do the work for the cell of *order*, and return how it ended."""
-    place = order.run, order.cell
-    stopping = AT_WORK[place] = Stopping()
-    if order.run in STOPPED:
-        stopping.stop(STOPPED[order.run])
-    try:
-        with ONE_AT_A_TIME:
-            return run_one(order.load, order.work, cell=order.cell, stopping=stopping)
-    finally:
-        del AT_WORK[place]
+def stopping_of(run: str) -> Stopping:
+    """Return what *run* has told this process."""
+    return TOLD.setdefault(run, Stopping())
 
 
 def stop(run: str, signal: str) -> None:
     """End what *run* asked for, after the batch in hand; *signal* is what it got."""
-    STOPPED[run] = signal
-    for (whose, _), stopping in list(AT_WORK.items()):
-        if whose == run:
-            stopping.stop(signal)
+    stopping_of(run).stop(signal)
 
 
-# Seconds for a report to come from the worker that has it.
-FETCH = 1.0
+class Cluster(Workers):
+    """Makes a task of each call, and can tell those at work to end.
 
-
-class Tasks:
-    """The tasks of one run that have not ended."""
+    The executor of Dask's own ``Client.get_executor`` cannot do that. Its futures also
+    never end if the result of a task cannot be fetched or loaded.
+    """
 
     def __init__(self, client: Client, scheduler: str, stopping: Stopping) -> None:
         self.client, self.scheduler, self.stopping = client, scheduler, stopping
         self.run = uuid4().hex
-        self.pending: dict[Future[Report], CellMapping] = {}
-        self.give_up_at: float | None = None
+        self.tasks: list[Task[Any]] = []
 
-    def begin(self, cell: CellMapping, order: Order) -> None:
-        """Hand over an order to the cluster."""
-        key = f"cellmap-{self.run}-{cell.uuid}"
-        future = self.client.submit(carry_out, order, key=key, pure=False)
-        self.pending[future] = cell
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Hand over a call to the cluster; *kwargs* are those of ``Client.submit``."""
+        task: Task[T] = self.client.submit(fn, *args, pure=False, **kwargs)
+        self.tasks.append(task)
+        return background.start(task.result)
 
-    def finish(self) -> list[Report]:
-        """Return all reports when they are there, or when a signal leaves no time."""
-        reports: list[Report] = []
-        while self.pending:
-            try:
-                self.stopping.check_limits()
-            except Stopped as error:
-                reports += self.end(error)
-            time.sleep(TICK)
-            for future in [each for each in self.pending if each.done()]:
-                if report := self.received(future):
-                    del self.pending[future]
-                    reports.append(report)
-        return reports
+    def cancel_queued(self) -> None:
+        """Forget the tasks that have not begun: the others know the deadline."""
+        begun = {key for keys in self.client.processing().values() for key in keys}
+        self.forget([task for task in self.tasks if task.key not in begun])
 
-    def received(self, future: Future[Report]) -> Report | None:
-        """Return the report of a task; None if it has to be done again for that."""
-        cell = self.pending[future]
-        try:
-            report: Report = future.result(timeout=FETCH)
-        except TimedOut:
-            return None
-        except Exception as error:  # noqa: BLE001 - whatever a worker cannot load
-            report = Report(cell=cell.uuid)
-            report.end(self.explain(cell, error))
-        report.name = cell.name
-        return report
+    def terminate_workers(self) -> None:
+        """Pass the signal on to the tasks that have begun."""
+        tell = partial(self.client.run, stop, self.run, self.stopping.signal)
+        # In a thread, for a worker that does not answer.
+        background.start(partial(tell, on_error="ignore"))
+
+    def kill_workers(self) -> None:
+        """Forget all tasks: the workers end theirs after the batch in hand."""
+        self.forget(self.tasks)
+
+    def forget(self, tasks: Sequence[Task[Any]]) -> None:
+        """Cancel those of *tasks* that have not ended."""
+        self.client.cancel([task for task in tasks if not task.done()])
 
     def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
-        """Return the error for a task that has no report."""
+        """Return the error for a cell whose task has no report."""
         if isinstance(error, CancelledError):
             return SchedulerLost(scheduler=self.scheduler)
         if isinstance(error, KilledWorker):
@@ -160,30 +137,6 @@ class Tasks:
         why = secrets.mask(f"{type(error).__name__}: {error}")
         return WorkerUnfit(cell=cell, message=why)
 
-    def end(self, error: Stopped) -> list[Report]:
-        """Stop all tasks, and return reports of those that need not be waited for."""
-        if not self.stopping.signal:
-            # Those at work know the deadline, and end at it.
-            begun = {key for keys in self.client.processing().values() for key in keys}
-            return self.drop(
-                [each for each in self.pending if each.key not in begun], error
-            )
-        self.stopping.take_time()
-        if self.give_up_at is None:
-            self.give_up_at = time.monotonic() + PATIENCE
-            tell = partial(self.client.run, stop, self.run, self.stopping.signal)
-            # In a thread, for a worker that does not answer.
-            background.start(partial(tell, on_error="ignore"))
-        if time.monotonic() < self.give_up_at:
-            return []
-        return self.drop(list(self.pending), error)
-
-    def drop(self, futures: Sequence[Future[Report]], error: Stopped) -> list[Report]:
-        """Forget tasks, and return their reports."""
-        open_ones = [each for each in futures if not each.done()]
-        self.client.cancel(open_ones)
-        return [not_begun(self.pending.pop(future), error) for future in open_ones]
-
 
 TCP, TLS = "tcp", "tls"
 
@@ -191,6 +144,9 @@ TCP, TLS = "tcp", "tls"
 HOST = re.compile(r"[\w.:%-]+")
 
 HIGHEST_PORT = 65_535
+
+# Seconds to take leave of the scheduler.
+FAREWELL = 1.0
 
 
 def refuse(scheduler: str) -> None:
@@ -229,8 +185,7 @@ def refuse(scheduler: str) -> None:
 
 def run(
     cells: Sequence[CellMapping],
-    settings: Settings,
-    stopping: Stopping,
+    identities: Identities,
     *,
     work: Callable[[Cell], None],
     arguments: Sequence[str],
@@ -245,28 +200,26 @@ def run(
         return []
     # Its warnings would come after the error, which is to be the last line.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    config, stopping = identities.settings, identities.stopping
     left = stopping.left()
     deadline = None if left is None else time.time() + left
-    client = connect(scheduler, settings.connect_timeout)
+    client = connect(scheduler, config.connect_timeout)
+    cluster = Cluster(client, scheduler, stopping)
+
+    def submit(cell: CellMapping) -> Future[Report]:
+        order = partial(carry_out, cluster.run, cell.uuid, arguments, work)
+        key = f"cellmap-{cluster.run}-{cell.uuid}"
+        limits = {"read_only": config.read_only, "deadline": deadline}
+        return cluster.submit(partial(order, **limits), key=key)
+
     try:
-        tasks = Tasks(client, scheduler, stopping)
-        for cell in cells:
-            order = Order(
-                run=tasks.run,
-                cell=cell.uuid,
-                arguments=[*arguments, f"cell={cell.uuid}"],
-                work=work,
-                read_only=settings.read_only,
-                deadline=deadline,
-            )
-            tasks.begin(cell, order)
-        return tasks.finish()
+        return finish(cells, submit, cluster, stopping)
     except OSError as error:
         raise SchedulerLost(scheduler=scheduler) from error
     finally:
         # After a signal there is no time for a farewell.
         if not stopping.signal:
-            client.close(timeout=FETCH)
+            client.close(timeout=FAREWELL)
 
 
 def connect(scheduler: str, patience: float) -> Client:
@@ -284,7 +237,7 @@ def connect(scheduler: str, patience: float) -> Client:
     try:
         client.wait_for_workers(1, timeout=patience)
     except (OSError, TimedOut) as error:
-        client.close(timeout=FETCH)
+        client.close(timeout=FAREWELL)
         message = "start dask worker on some hosts"
         raise Unreachable(f"a worker of {what}", patience, message) from error
     return client

@@ -1,40 +1,50 @@
-"""``cellmap downgrade``: take back what revisions did to a cell."""
+"""Implement ``cellmap downgrade``, which reverts revisions of a cell."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.cli import common, through_alembic
+from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.cli import common
+from cellmap_migrations.operations import steps
 
 if TYPE_CHECKING:
     import argparse
 
     from oslo_config import cfg
 
-SUMMARY = "Go back to a revision; base removes the mappings that 0001 made."
+    from cellmap_migrations import Cell
+
+SUMMARY = "Revert to a revision; base removes the mappings that 0001 inserted."
 EXAMPLE = "Example: cellmap downgrade --cell cell1 --remove-mappings base"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the revision, and the leave to remove mappings."""
+    """Add the revision, and the confirmation to remove mappings."""
     parser.add_argument(
         "revision",
         metavar="REVISION",
-        help="revision to go back to, as alembic takes it, or base",
+        help="revision to revert to, as alembic takes it, or base",
     )
     parser.add_argument(
         "--remove-mappings",
         action="store_const",
         const="yes",
         default="no",
-        help="do it although instances without a mapping answer 404 from then on",
+        help="remove mappings, although their instances then answer 404",
     )
     common.add_cell(parser)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Downgrade one cell, or each of them."""
-    work = partial(through_alembic.downgrade, revision=conf.command.revision)
+    """Downgrade each cell that the command line names."""
+    work = partial(downgrade, revision=conf.command.revision)
     return common.run(conf, work, conf.command.cell)
+
+
+def downgrade(cell: Cell, revision: str) -> None:
+    """Downgrade *cell* as ``alembic downgrade`` does."""
+    environment = versions.make_environment(versions.downgrade_steps, revision)
+    steps.downgrade(cell, environment, revision)

@@ -1,26 +1,33 @@
-"""Upgrade several cells, a canary first, and print one summary."""
+"""Upgrade several cells, a canary first, and print one summary.
+
+Each cell is a call that an executor of ``concurrent.futures`` carries out: one of
+``processes`` on this host, or one of ``dask`` on a cluster.
+"""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cellmap_migrations import run
 from cellmap_migrations.bookkeeping import versions
-from cellmap_migrations.cli import processes
-from cellmap_migrations.cli.processes import not_begun
-from cellmap_migrations.common.errors import BadOption
+from cellmap_migrations.common.errors import BadOption, CellmapError, Stopped
 from cellmap_migrations.common.sentences import CanaryFailed
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.nova.cells import ALL, find, read
+from cellmap_migrations.nova.identities import Identities
 from cellmap_migrations.operations import lasting
 from cellmap_migrations.output import tables
 from cellmap_migrations.output.report import Report, emit, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
-    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.nova.cells import CellMapping
@@ -52,7 +59,7 @@ def in_turn(
     ended = start(canary)
     if code := worst(ended):
         error = CanaryFailed(canary=canary[0], code=code)
-        return ended + [not_begun(cell, error) for cell in rest]
+        return ended + [failed(cell, error) for cell in rest]
     return ended + start(rest)
 
 
@@ -60,13 +67,13 @@ def in_turn(
 class Task:
     """What is to be done, and for which cells.
 
-    *start* does it for some cells. *done* says of the revision of a cell, or None,
-    whether nothing is left to do. The *canary* is another selector: the other cells
-    begin when its cell has ended well.
+    *start* does it for some cells, given the identities of all. *done* says of the
+    revision of a cell, or None, whether nothing is left to do. The *canary* is another
+    selector: the other cells begin when its cell has ended well.
     """
 
     load: Callable[[], Settings]
-    start: Callable[[Sequence[CellMapping], Settings, Stopping], list[Report]]
+    start: Callable[[Sequence[CellMapping], Identities], list[Report]]
     done: Callable[[str | None], bool]
     selectors: Sequence[str]
     canary: str | None
@@ -98,6 +105,9 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
         rest = [cell for cell in cells if cell not in behind]
         lost = lasting.outlived(api, rest, stamps, settings, stopping)
         behind += [cell for cell in rest if cell.uuid in lost]
+        identities = Identities(
+            api=api, cells=known, settings=settings, stopping=stopping
+        )
     done = [
         Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
         for cell in cells
@@ -106,10 +116,7 @@ def each(task: Task, stopping: Stopping) -> list[Report]:
     if done:
         say(f"{len(done)} of {len(cells)} cells have nothing left to do")
 
-    def start(some: Sequence[CellMapping]) -> list[Report]:
-        return task.start(some, settings, stopping)
-
-    ended = in_turn(behind, first, start)
+    ended = in_turn(behind, first, lambda some: task.start(some, identities))
     for report in ended:
         # Its turn never came, or it could not look itself.
         report.revision = report.revision or stamped.get(report.cell or "")
@@ -153,31 +160,93 @@ def choose(
     return list(chosen.values())
 
 
-def here(
+# Seconds between two looks at the signals and the time limit.
+TICK = 0.05
+
+# What the cells at work get of the two seconds after which su and runuser kill.
+PATIENCE = 1.2
+
+
+class Workers(Executor):
+    """An executor whose calls can be told to end.
+
+    ``concurrent.futures`` has this only in Python 3.14, for processes: the names are
+    the same. The caller submits at most *max_workers* calls at a time.
+    """
+
+    max_workers = sys.maxsize
+
+    def cancel_queued(self) -> None:
+        """Cancel the calls that have not begun."""
+
+    def terminate_workers(self) -> None:
+        """Tell the calls that have begun to end after the batch in hand."""
+
+    def kill_workers(self) -> None:
+        """End all calls at once."""
+
+    def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
+        """Return the error for a cell whose call ended without a report."""
+        raise NotImplementedError
+
+
+def finish(
     cells: Sequence[CellMapping],
-    settings: Settings,
+    submit: Callable[[CellMapping], Future[Report]],
+    workers: Workers,
     stopping: Stopping,
-    *,
-    work: Callable[[Cell], None],
-    jobs: int,
 ) -> list[Report]:
-    """Do *work* for *cells* on this machine, *jobs* at a time."""
+    """Submit the call of every cell, and return its report when all have ended.
 
-    def one(cell: CellMapping) -> Report:
-        return run_here(cell, settings, work, stopping)
+    A signal ends all calls; after the time limit no other call begins.
+    """
+    waiting = deque(cells)
+    pending: dict[Future[Report], CellMapping] = {}
+    reports: list[Report] = []
+    stopped = kill_at = None
+    while waiting or pending:
+        try:
+            stopping.check_limits()
+        except Stopped as error:
+            stopped = error
+            reports += [failed(cell, error) for cell in waiting]
+            waiting.clear()
+            if not stopping.signal:
+                workers.cancel_queued()
+            elif kill_at is None:
+                stopping.take_time()
+                kill_at = time.monotonic() + PATIENCE
+                workers.terminate_workers()
+            elif time.monotonic() > kill_at:
+                workers.kill_workers()
+        while waiting and len(pending) < workers.max_workers:
+            cell = waiting.popleft()
+            pending[submit(cell)] = cell
+        wait(pending, TICK, FIRST_COMPLETED)
+        for future in [future for future in pending if future.done()]:
+            reports.append(received(future, pending.pop(future), workers, stopped))
+    return reports
 
-    return processes.run(cells, one, jobs=jobs, stopping=stopping)
+
+def failed(cell: CellMapping, error: CellmapError) -> Report:
+    """Return the report of a cell of which nothing but an *error* is known."""
+    report = Report(cell=cell.uuid, name=cell.name)
+    report.end(error)
+    return report
 
 
-def run_here(
-    mapping: CellMapping,
-    settings: Settings,
-    work: Callable[[Cell], None],
-    stopping: Stopping,
+def received(
+    future: Future[Report],
+    cell: CellMapping,
+    workers: Workers,
+    stopped: Stopped | None,
 ) -> Report:
-    """Do *work* for one cell, in what is left of the time, and return its report."""
-    left = stopping.left()
-    mine = replace(settings, cell=mapping.uuid, missing="fail", time_limit=left)
-    report = run.run_one(lambda: mine, work, cell=mapping.uuid)
-    report.name = mapping.name
+    """Return the report of a call that has ended, or one of why it sent none."""
+    try:
+        report = future.result()
+    # A worker of a cluster may raise anything, as when it cannot import this package.
+    except Exception as error:  # noqa: BLE001
+        cancelled = stopped if isinstance(error, CancelledError) else None
+        return failed(cell, cancelled or workers.explain(cell, error))
+    report.name = cell.name
     return report

@@ -1,4 +1,4 @@
-"""``cellmap journal``: the batches of a cell."""
+"""Implement ``cellmap journal``, which prints the batches of a cell."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ TIMES = ("started_at", "stamp")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing of its own."""
+    """Add the cell and the output."""
     common.add_cell(parser)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Show them."""
-    return common.show(conf, look, lines)
+    """Print the batches, and return the exit code."""
+    return common.show(conf, list_batches, lines)
 
 
-def look(settings: Settings, api: Database, _: Any) -> dict[str, Any]:
-    """Return the batches as they are recorded; times are UTC."""
+def list_batches(settings: Settings, api: Database, _: Any) -> dict[str, Any]:
+    """Return the journal entries of the cells that the settings name."""
     return {
         "batches": [
-            {"cell": batch.pop("cell_uuid"), **batch, **times(batch)}
-            for cell in cells.find(cells.read(api), settings)
-            for batch in history.batches(api, cell.uuid)
+            {"cell": batch.pop("cell_uuid"), **batch, **iso_times(batch)}
+            for mapping in cells.find(cells.read(api), settings)
+            for batch in history.batches(api, mapping.uuid)
         ]
     }
 
 
-def times(batch: Mapping[str, Any]) -> dict[str, str]:
-    """Return the times of a batch as JSON has them."""
+def iso_times(batch: Mapping[str, Any]) -> dict[str, str]:
+    """Return the times of *batch* in ISO 8601, in UTC."""
     return {name: f"{batch[name].isoformat()}Z" for name in TIMES}
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return the table for a person."""
+    """Return the batches as the lines of a table."""
     return tables.lines(
         (
             *("CELL", "REVISION", "BATCH", "AFTER", "UP TO", "ROWS", "OUTCOMES"),

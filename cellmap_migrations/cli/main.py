@@ -1,4 +1,4 @@
-"""Read the command line as nova-manage does, and run one command."""
+"""Parse the command line of ``cellmap``, and run one command."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 
 
 class Command(Protocol):
-    """A module of this folder."""
+    """Describe a module of this room that implements a command."""
 
     SUMMARY: str
     EXAMPLE: str
 
     def arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add what the command takes."""
+        """Add the arguments of the command."""
 
     def run(self, conf: cfg.ConfigOpts) -> int:
-        """Do it, and return the exit code."""
+        """Run the command, and return the exit code."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -78,19 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         nova_conf.read(conf, given, prog="cellmap")
     except CellmapError as error:
-        return refused(error, given)
+        return report_unreadable(error, given)
     return COMMANDS[conf.command.name].run(conf)
 
 
-def refused(error: CellmapError, given: Sequence[str]) -> int:
-    """Print why a command line could not be read to its end; return the exit code."""
+def report_unreadable(error: CellmapError, given: Sequence[str]) -> int:
+    """Print *error* in the output format that *given* names; return its exit code."""
     asked = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     asked.add_argument("--cell", action="append", default=[])
     for name in ("--output", "--canary", "--executor", "--scheduler"):
         asked.add_argument(name)
     known, _ = asked.parse_known_args(given)
     as_json = known.output == "json"
-    if upgrade.together(known):
+    if upgrade.wants_summary(known):
         return emit([], as_json=as_json, together=True, error=error)
     report = Report(cell=next(map(secrets.shown, known.cell), None))
     report.end(error)

@@ -1,4 +1,4 @@
-"""``cellmap merge``: give the mappings of a cell that was created twice to one row."""
+"""Implement ``cellmap merge``, for a cell with two rows in ``cell_mappings``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
 
-SUMMARY = "Move the mappings of a cell to another row with the same database."
+SUMMARY = "Move the mappings of a cell that has two rows in cell_mappings to one row."
 
 EXAMPLE = "Example: cellmap merge --cell cell1 --from twin --dry-run"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the two cells, the dead address, the way back, and the limits."""
+    """Add the two cells, the two modes, and the limits."""
     parser.add_argument(
         "--cell",
-        type=partial(one, "cell"),
+        type=partial(one_cell, "cell"),
         help="uuid or name of the cell to keep, or local",
     )
     parser.add_argument(
@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         dest="duplicate",
         metavar="CELL",
         required=True,
-        type=partial(one, "from"),
+        type=partial(one_cell, "from"),
         help="uuid or name of the cell whose mappings are moved",
     )
     parser.add_argument(
@@ -43,13 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     way.add_argument(
         "--database-is-gone",
         action="store_true",
-        help="the address of --from is dead: move the mappings of those instances "
-        "that --cell has",
+        help="the database of --from no longer exists: move only the mappings whose "
+        "instances --cell has",
     )
     way.add_argument(
         "--undo",
         action="store_true",
-        help="give back the rows that merges moved, as far as they are still there",
+        help="move the rows of earlier merges back, as far as they still exist",
     )
     common.add_accept(parser)
     common.add_limits(parser)
@@ -57,7 +57,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Merge, or undo that."""
+    """Merge two cells, or undo merges."""
     command = conf.command
     shared = {"selector": command.duplicate, "dry_run": command.dry_run}
     if command.undo:
@@ -66,8 +66,8 @@ def run(conf: cfg.ConfigOpts) -> int:
     return common.run(conf, work, command.cell)
 
 
-def one(name: str, selector: str) -> str:
-    """Return the *selector* of one cell; raise BadOption for all of them."""
+def one_cell(name: str, selector: str) -> str:
+    """Return *selector*; raise BadOption if it names all cells."""
     if selector == ALL:
         raise BadOption(name, selector, "name one cell")
     return selector

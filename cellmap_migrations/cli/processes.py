@@ -1,4 +1,8 @@
-"""Run a process for each cell, some of them at a time, on this machine."""
+"""An executor that forks a process for each call.
+
+The ProcessPoolExecutor of ``concurrent.futures`` gives up all of its calls when one of
+its processes is killed.
+"""
 
 from __future__ import annotations
 
@@ -7,138 +11,113 @@ import os
 import signal
 import threading
 import time
-from collections import deque
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from multiprocessing import connection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cellmap_migrations.common.errors import CellmapError, Stopped, TryAgain
+from cellmap_migrations import run
+from cellmap_migrations.cli.fleet import Workers, finish
+from cellmap_migrations.common import background
+from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.common.sentences import WorkerDied, WorkerKilled
-from cellmap_migrations.common.stopping import held_back
-from cellmap_migrations.output.report import Report
+from cellmap_migrations.common.stopping import Stopping, held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
-    from cellmap_migrations.common.stopping import Stopping
+    from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.nova.cells import CellMapping
+    from cellmap_migrations.nova.identities import Identities
+    from cellmap_migrations.output.report import Report
 
-    Work = Callable[[CellMapping], Report]
 
+T = TypeVar("T")
 
 # Forked, not started anew: with a hundred cells, start-up would cost more than the
 # work. Processes and not threads, because all threads share Alembic's one context.
 FORK = multiprocessing.get_context("fork")
 
-# Seconds between two looks at the signals and the time limit.
-TICK = 0.05
 
-# What the processes get of the two seconds after which su and runuser kill.
-PATIENCE = 1.2
+class Processes(Workers):
+    """Forks a process for each call at once, in the thread that submits it.
 
-
-def run(
-    cells: Sequence[CellMapping], work: Work, *, jobs: int, stopping: Stopping
-) -> list[Report]:
-    """Do *work* for every cell, *jobs* at a time, and return how each one ended.
-
-    A signal stops all of them, the time limit keeps the others from beginning. No
-    database may be open, since the processes would share its connection.
+    The result of each is received by a thread that only waits for it, so that a fork
+    meets no lock.
     """
-    workers = Workers(work, several=jobs > 1)
-    waiting = deque(cells)
-    reports: list[Report] = []
-    while waiting or workers.busy:
-        try:
-            stopping.check_limits()
-        except Stopped as error:
-            reports += [not_begun(cell, error) for cell in waiting]
-            waiting.clear()
-        if stopping.signal:
-            stopping.take_time()
-            workers.stop()
-        while waiting and len(workers.busy) < jobs:
-            workers.start(waiting.popleft())
-        reports += workers.ended()
-    return reports
 
+    def __init__(self, max_workers: int) -> None:
+        self.max_workers = max_workers
+        self.running: set[ForkProcess] = set()
+        # One process must not be waited for, or signalled, in two threads.
+        self.lock = threading.Lock()
 
-def not_begun(cell: CellMapping, error: TryAgain) -> Report:
-    """Return the report of a cell whose turn never came."""
-    report = Report(cell=cell.uuid, name=cell.name)
-    report.end(error)
-    return report
-
-
-class Workers:
-    """The processes, each with its cell and the pipe that its report comes through."""
-
-    def __init__(self, work: Work, *, several: bool) -> None:
-        self.work, self.several = work, several
-        self.busy: dict[Connection, tuple[CellMapping, ForkProcess]] = {}
-        self.kill_at: float | None = None
-
-    def start(self, cell: CellMapping) -> None:
-        """Begin with *cell*."""
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Fork a process that calls *fn*; return the future of its result."""
         results, send = FORK.Pipe(duplex=False)
-        process = FORK.Process(target=self.serve, args=(cell, send), daemon=True)
-        with held_back():
+        call = partial(fn, *args, **kwargs)
+        process = FORK.Process(target=self.serve, args=(call, send), daemon=True)
+        with self.lock, held_back():
             process.start()
+            self.running.add(process)
         send.close()
-        self.busy[results] = cell, process
+        return background.start(partial(self.receive, results, process))
 
-    def serve(self, cell: CellMapping, send: Connection) -> None:
-        """Be the process: do the work, and send the report."""
-        if self.several:
+    def serve(self, call: Callable[[], object], send: Connection) -> None:
+        """Be the process: do the call, and send its result."""
+        if self.max_workers > 1:
             # Two progress bars on one terminal would overwrite each other.
             os.environ["TERM"] = "dumb"
         threading.Thread(target=end_with_parent, daemon=True).start()
-        report = self.work(cell)
-        with suppress(OSError):
-            send.send(report)
+        try:
+            sent: tuple[object, Exception | None] = call(), None
+        # It is raised where the result is asked for.
+        except Exception as error:  # noqa: BLE001
+            sent = None, error
+        # The parent may be gone, or the error not fit for sending.
+        with suppress(Exception):
+            send.send(sent)
 
-    def ended(self) -> list[Report]:
-        """Return the reports of those that end within a moment."""
-        reports = []
-        ready = connection.wait(list(self.busy), TICK)
-        for results in [each for each in self.busy if each in ready]:
-            cell, process = self.busy.pop(results)
-            reports.append(received(results, cell, process))
-        return reports
+    def receive(self, results: Connection, process: ForkProcess) -> Any:
+        """Return the result of *process*; raise BrokenExecutor without one."""
+        sent = None
+        with results, suppress(EOFError, OSError):
+            sent = results.recv()
+        with self.lock:
+            # It has sent all, and might still wait for a server that is silent.
+            process.kill()
+            process.join()
+            self.running.discard(process)
+        result, error = sent or (None, BrokenExecutor(process.exitcode))
+        if error:
+            raise error
+        return result
 
-    def stop(self) -> None:
-        """Tell all to stop; called again, kill those that did not in time."""
-        if self.kill_at is None:
-            self.kill_at = time.monotonic() + PATIENCE
-            for _, process in self.busy.values():
+    def terminate_workers(self) -> None:
+        """Send a SIGTERM to each process."""
+        with self.lock:
+            for process in self.running:
                 process.terminate()
-        elif time.monotonic() > self.kill_at:
-            for _, process in self.busy.values():
+
+    def kill_workers(self) -> None:
+        """Send a SIGKILL to each process."""
+        with self.lock:
+            for process in self.running:
                 process.kill()
 
-
-def received(results: Connection, cell: CellMapping, process: ForkProcess) -> Report:
-    """Return the report that a process sent, or one of how it died."""
-    try:
-        report: Report = results.recv()
-    except (EOFError, OSError):
-        process.join()
-        report = Report(cell=cell.uuid, name=cell.name)
-        report.end(died(cell, process.exitcode or 0))
-    results.close()
-    # It has nothing left to say, and might take its time with a server that is silent.
-    process.kill()
-    process.join()
-    return report
-
-
-def died(cell: CellMapping, code: int) -> CellmapError:
-    """Return the error for a process that sent no report."""
-    if code in (-signal.SIGKILL, -signal.SIGTERM):
-        return WorkerKilled(cell=cell, signal=signal.Signals(-code).name)
-    return WorkerDied(cell=cell, code=code)
+    def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
+        """Return the error for a cell whose process sent no report."""
+        if not isinstance(error, BrokenExecutor):
+            return run.as_error(error, Stopping())
+        [code] = error.args
+        if code in (-signal.SIGKILL, -signal.SIGTERM):
+            return WorkerKilled(cell=cell, signal=signal.Signals(-code).name)
+        return WorkerDied(cell=cell, code=code)
 
 
 def end_with_parent() -> None:
@@ -147,3 +126,61 @@ def end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+# Seconds for which a database that did not answer is not asked again.
+RECENT = 60.0
+
+
+def run_here(
+    cells: Sequence[CellMapping],
+    identities: Identities,
+    *,
+    work: Callable[[Cell], None],
+    jobs: int,
+) -> list[Report]:
+    """Do *work* for every cell in a process, *jobs* at a time; return the reports.
+
+    The databases are asked for their identities before, and not by each process again.
+    No database may be open, since the processes would share its connection.
+    """
+    stopping = identities.stopping
+    asked = time.monotonic()
+    ask_apart(identities, cells)
+    workers = Processes(jobs)
+
+    def submit(cell: CellMapping) -> Future[Report]:
+        left, late = stopping.left(), time.monotonic() > asked + RECENT
+        settings = replace(
+            identities.settings, cell=cell.uuid, missing="fail", time_limit=left
+        )
+        known = {
+            other: found
+            for other, found in identities.known.items()
+            if not (late and is_error(found))
+        }
+        call = partial(run.run_one, lambda: settings, work, cell=cell.uuid)
+        return workers.submit(call, known=known)
+
+    return finish(cells, submit, workers, stopping)
+
+
+def ask_apart(identities: Identities, cells: Sequence[CellMapping]) -> None:
+    """Ask the databases that may be one with a database of *cells*, in a process.
+
+    Threads that wait for a silent server must not be there when others are forked.
+    """
+    if not (alike := identities.alike(cells)):
+        return
+    workers = Processes(1)
+    answers = workers.submit(identities.ask, alike, again=is_error)
+    # The process of each cell asks again, and reports the error.
+    with suppress(Exception):
+        found = background.wait_for(answers, identities.stopping.check)
+        identities.known |= found
+    workers.kill_workers()
+
+
+def is_error(answer: object) -> bool:
+    """Return True if *answer* is the error of a database that was asked."""
+    return isinstance(answer, CellmapError)

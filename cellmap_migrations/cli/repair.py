@@ -1,4 +1,4 @@
-"""``cellmap repair``: mend what can be decided safely."""
+"""Implement ``cellmap repair``, which corrects differences where that is safe."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
 
-SUMMARY = "Mend what differs between a cell and its mappings, where that is safe."
+SUMMARY = "Correct differences between a cell and its mappings, where that is safe."
 
 EXAMPLE = "Example: cellmap repair --cell cell1 --dry-run"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the dry run."""
-    parser.add_argument(
-        "--dry-run", action="store_true", help="only say what would be done"
-    )
+    """Add the cell, the dry run and the output."""
+    parser.add_argument("--dry-run", action="store_true", help="only print the changes")
     common.add_accept(parser)
     common.add_cell(parser)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Repair one cell, or each of them."""
+    """Repair each cell that the command line names."""
     work = partial(repair.repair, dry_run=conf.command.dry_run)
     return common.run(conf, work, conf.command.cell)

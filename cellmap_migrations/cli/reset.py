@@ -1,4 +1,4 @@
-"""``cellmap reset``: let a cell be walked again, removing nothing."""
+"""Implement ``cellmap reset``, which deletes the recorded progress of a cell."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
     from cellmap_migrations import Cell
 
-SUMMARY = "Forget how far a cell is: the next upgrade walks all of it again."
+SUMMARY = "Delete the progress of a cell; the next upgrade reads all its instances."
 EXAMPLE = "Example: cellmap reset --cell cell1 && cellmap upgrade --cell cell1"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing of its own."""
+    """Add the cell and the output."""
     common.add_cell(parser)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Reset one cell, or each of them."""
+    """Reset each cell that the command line names."""
     return common.run(conf, reset, conf.command.cell)
 
 
 def reset(cell: Cell) -> None:
-    """Reset one cell."""
+    """Delete the recorded progress of *cell*, and report that."""
     start_over(cell)
     cell.report.results.append(
         f"cell {cell.mapping}: forgotten; the next upgrade walks all of it"

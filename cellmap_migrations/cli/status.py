@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.bookkeeping import history, versions
+from cellmap_migrations.bookkeeping import history, journal, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.cli import answers, common, through_alembic
-from cellmap_migrations.common.errors import CellmapError
+from cellmap_migrations.cli import common
+from cellmap_migrations.common.errors import (
+    CellmapError,
+    ConfigurationError,
+    LoginRefused,
+    RightsError,
+    TryAgain,
+)
+from cellmap_migrations.copying.read import highest_id_now
 from cellmap_migrations.nova.cells import ALL, ask_each, find, read
+from cellmap_migrations.nova.identities import identify
 from cellmap_migrations.nova.tables import utcnow
 from cellmap_migrations.operations import lasting
 from cellmap_migrations.output import tables
@@ -18,18 +27,32 @@ from cellmap_migrations.output.report import spell
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
     from oslo_config import cfg
 
-    from cellmap_migrations.cli.answers import Answer
     from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
+    from cellmap_migrations.databases.status import Identity
+    from cellmap_migrations.nova.cells import CellMapping
+
+    Answer = tuple[int, Identity, str | None]
 
 
 SUMMARY = "Show how far each cell is, and how fast it moves."
 
 EXAMPLE = "Example: cellmap status --output json"
+
+# Why a cell does not answer, in a few words.
+GOOD = "answers"
+WORDS = (
+    (TryAgain, "no answer"),
+    (LoginRefused, "login refused"),
+    (RightsError, "no right"),
+    (ConfigurationError, "misconfigured"),
+    (CellmapError, "error"),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,13 +70,16 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
     """Return what the journal has of each cell, and whether its database answers."""
     cells = find(read(api), settings)
     stamps, histories = versions.all_stamps(api), history.of_cells(api)
-    found = ask_each(cells, answers.ask, settings, stopping)
-    awake = [
-        cell
-        for cell in cells
-        if cell.uuid in stamps and not isinstance(found[cell.id], CellmapError)
-    ]
-    lost = lasting.emptied(api, awake, settings, stopping)
+    stamped = [cell for cell in cells if cell.uuid in stamps]
+    bounds = journal.reached(api, [cell.uuid for cell in stamped]) if stamped else {}
+    found = ask_each(cells, partial(ask, bounds=bounds), settings, stopping)
+    newest = {
+        cell.id: answer[2]
+        for cell in stamped
+        if not isinstance(answer := found[cell.id], CellmapError)
+    }
+    awake = [cell for cell in stamped if cell.id in newest]
+    lost = lasting.emptied(api, awake, bounds, settings, stopping, answers=newest)
     lost |= lasting.renumbered(stamps, cells)
     return {
         "cells": [
@@ -66,7 +92,7 @@ def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any
                     found[cell.id],
                     lost.get(cell.uuid, ""),
                 ),
-                **answers.database(cell, cells, found),
+                **database(cell, cells, found),
             }
             for cell in cells
         ]
@@ -83,7 +109,7 @@ def progress(
     last = past.last
     error = found if isinstance(found, CellmapError) else None
     bound = None if isinstance(found, CellmapError) else found[0]
-    behind = through_alembic.behind("head", revision)
+    behind = versions.behind("head", revision)
     active = behind and past.active(utcnow())
     left = last.seconds_left(bound) if last and active and bound else None
     return {
@@ -91,7 +117,7 @@ def progress(
         "state": "lost" if lost else state(behind=behind, active=active),
         "lost": lost and f"its revision was recorded {lost}",
         "reachable": error is None,
-        "answer": answers.spell(error),
+        "answer": next((word for kind, word in WORDS if isinstance(error, kind)), GOOD),
         "reason": str(error) if error else "",
         "batches": past.batches,
         "rows": past.rows,
@@ -101,6 +127,40 @@ def progress(
         "last_batch": last and f"{last.last_batch.isoformat()}Z",
         "runner": last and last.runner,
     }
+
+
+def ask(database: Database, cell: CellMapping, bounds: Mapping[str, int]) -> Answer:
+    """Return the highest ``instances.id``, the identity, and the newest mapped uuid."""
+    newest = lasting.newest_mapped(database, cell, bounds)
+    return highest_id_now(database), identify(database), newest
+
+
+def database(
+    cell: CellMapping,
+    cells: Sequence[CellMapping],
+    answers: Mapping[int, Answer | CellmapError],
+) -> dict[str, Any]:
+    """Return the identity of a cell's database, and the *cells* that share it."""
+    found = answers[cell.id]
+    if isinstance(found, CellmapError):
+        return {"database": None, "shared_with": []}
+    return {
+        "database": found[1].name,
+        "shared_with": [
+            other.name or other.uuid
+            for other in cells
+            if other.id != cell.id
+            and not isinstance(theirs := answers[other.id], CellmapError)
+            and theirs[1].same(found[1])
+        ],
+    }
+
+
+def told(cell: Mapping[str, Any]) -> str:
+    """Return the text of the column DATABASE."""
+    if cell["shared_with"]:
+        return f"same as {', '.join(cell['shared_with'])}"
+    return str(cell["answer"])
 
 
 def state(*, behind: bool, active: bool) -> str:
@@ -123,7 +183,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 cell["name"] or cell["cell"],
                 cell["revision"] or "-",
                 cell["state"],
-                answers.told(cell),
+                told(cell),
                 cell["batches"],
                 cell["rows"],
                 spell(cell) or "-",

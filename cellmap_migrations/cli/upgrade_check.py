@@ -1,4 +1,7 @@
-"""Check all cells read-only, in the format of ``nova-status upgrade check``."""
+"""Implement ``cellmap-status upgrade check``, which checks all cells read-only.
+
+The output has the format of ``nova-status upgrade check``.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,22 @@ from oslo_upgradecheck import upgradecheck
 from oslo_upgradecheck.upgradecheck import Code, Result
 
 from cellmap_migrations import run
-from cellmap_migrations.cell.cell import Cell, make_cell
+from cellmap_migrations.cell.cell import make_cell
 from cellmap_migrations.cli.upgrade_checks import (
-    compared,
-    counted,
-    failed,
-    no_marker,
-    problem,
+    as_result,
+    check_cell,
+    check_marker,
+    check_schema,
+    check_unified_limits,
+    opening_error,
     result,
-    safely,
-    schema_recent,
+    run_check,
 )
 from cellmap_migrations.common.background import at_once
-from cellmap_migrations.common.errors import (
-    CellmapError,
-)
+from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.config import nova_conf
-from cellmap_migrations.config.settings import make
+from cellmap_migrations.config.settings import make_settings
 from cellmap_migrations.nova.cells import ALL, read
 from cellmap_migrations.nova.identities import Identities
 from cellmap_migrations.output.report import tell
@@ -49,10 +50,10 @@ UNIFIED_LIMITS = "nova.quota.UnifiedLimitsDriver"
 
 
 class UpgradeCommands(upgradecheck.UpgradeCommands):
-    """Checks that only read, and of which none keeps another from being done."""
+    """Run read-only checks, each even if another one fails."""
 
     def __init__(self, conf: cfg.ConfigOpts, stopping: Stopping) -> None:
-        self.settings = make(conf, cell=ALL, read_only=True)
+        self.settings = make_settings(conf, cell=ALL, read_only=True)
         self.stopping = stopping
         self.unified_limits = conf.quota.driver == UNIFIED_LIMITS
 
@@ -66,67 +67,58 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
             return super().check()
 
     def checks(self, stack: ExitStack) -> Checks:
-        """Return the checks of this cloud; *stack* closes what they work on.
+        """Return the checks of this cloud; *stack* closes their connections.
 
-        Without the API database nobody knows of any cell.
+        Without the API database the cells are unknown, and its error is the result.
         """
         try:
             api = stack.enter_context(run.opened_api(self.settings, self.stopping))
             mappings = read(api)
         except CellmapError as error:
             self.stopping.check()
-            reason = failed(error, Code.FAILURE)
+            reason = as_result(error, Code.FAILURE)
             return (("API database", lambda _: reason),)
         reached = result(f"{api.what}, {len(mappings)} cells")
-        cells = self.cells(api, mappings)
-        for cell in cells:
-            stack.callback(cell.closing.close)
-        # At the same time, because those that are down take long.
-        problems = at_once(*(partial(problem, cell) for cell in cells))
+        marker = partial(check_marker, api, self.settings)
+        limits = partial(check_unified_limits, api, in_use=self.unified_limits)
         return (
             ("API database", lambda _: reached),
-            ("API schema", self.of_api(api, schema_recent)),
-            ("map_instances marker", self.of_api(api, self.marker)),
-            ("Unified limits", self.of_api(api, self.limits)),
-            *(
-                (f"Cell {cell.mapping}", self.of_cell(cell, error))
-                for cell, error in zip(cells, problems, strict=True)
-            ),
+            ("API schema", guarded(partial(check_schema, api), api)),
+            ("map_instances marker", guarded(marker, api)),
+            ("Unified limits", guarded(limits, api)),
+            *self.cell_checks(api, mappings, stack),
         )
 
-    def marker(self, api: Database) -> Result:
-        """Check nova's marker."""
-        return no_marker(api, self.settings)
-
-    def limits(self, api: Database) -> Result:
-        """Check what unified limits count by."""
-        return counted(api, in_use=self.unified_limits)
-
-    def of_api(
-        self, api: Database, check: Callable[[Database], Result]
-    ) -> Callable[[Any], Result]:
-        """Return *check* of the API database as oslo.upgradecheck calls it."""
-        return lambda _: safely(partial(check, api), api)
-
-    def of_cell(self, cell: Cell, problem: Exception | None) -> Callable[[Any], Result]:
-        """Return the check of a cell as oslo.upgradecheck calls it."""
-        check = partial(compared, cell, problem)
-        return lambda _: safely(check, cell.api)
-
-    def cells(self, api: Database, mappings: Sequence[CellMapping]) -> list[Cell]:
-        """Return the cells of *mappings*, not opened yet."""
+    def cell_checks(
+        self, api: Database, mappings: Sequence[CellMapping], stack: ExitStack
+    ) -> Checks:
+        """Return a check for each cell of *mappings*; *stack* closes its databases."""
         identities = Identities(
             api=api, cells=mappings, settings=self.settings, stopping=self.stopping
         )
-        return [make_cell(mapping, identities) for mapping in mappings]
+        identities.ask(identities.alike(mappings))
+        cells = [make_cell(mapping, identities) for mapping in mappings]
+        for cell in cells:
+            stack.callback(cell.closing.close)
+        # All at once, because a cell that is down is noticed only at the timeout.
+        errors = at_once(*(partial(opening_error, cell) for cell in cells))
+        return tuple(
+            (f"Cell {cell.mapping}", guarded(partial(check_cell, cell, error), api))
+            for cell, error in zip(cells, errors, strict=True)
+        )
 
 
-# What oslo.upgradecheck ends with when it could not check.
+def guarded(check: Callable[[], Result], api: Database) -> Callable[[Any], Result]:
+    """Return *check* with the argument that oslo.upgradecheck passes."""
+    return lambda _: run_check(check, api)
+
+
+# The exit code of oslo.upgradecheck after an error.
 NOT_CHECKED = 255
 
 
 def add_commands(subparsers: Any) -> None:
-    """Add the one command; its words are those of every OpenStack project."""
+    """Add the command ``upgrade check``, as each OpenStack project has it."""
     parser = subparsers.add_parser(
         "upgrade",
         help="Check whether the instances of all cells are mapped; changes nothing.",
@@ -139,7 +131,7 @@ def add_commands(subparsers: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, and return the exit code: 0, 1, 2 or 255 of oslo.upgradecheck."""
+    """Run the checks, and return an exit code of oslo.upgradecheck: 0, 1, 2 or 255."""
     conf = nova_conf.new_config()
     conf.register_opt(cfg.StrOpt("driver"), group="quota")
     conf.register_cli_opt(
@@ -151,10 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CellmapError as error:
         say(f"error: {error}")
         return NOT_CHECKED
-    # Where oslo.upgradecheck looks for --json.
+    # oslo.upgradecheck reads --json from it.
     upgradecheck.CONF = conf
     codes: list[int] = []
-    # oslo.upgradecheck would not see that its output never arrived.
+    # oslo.upgradecheck ignores errors of stdout, so tell() prints its output.
     text = StringIO()
 
     def work(stopping: Stopping) -> None:

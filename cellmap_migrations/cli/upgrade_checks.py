@@ -33,30 +33,29 @@ if TYPE_CHECKING:
 
 
 def result(*found: str, code: Code = Code.SUCCESS) -> Result:
-    """Return a result whose details are the sentences of *found*."""
+    """Return a result with the sentences of *found* as its details."""
     return Result(code, one_line("; ".join(found)))
 
 
-def failed(error: CellmapError, at_least: Code = Code.WARNING) -> Result:
-    """Return *error* as a result.
+def as_result(error: CellmapError, at_least: Code = Code.WARNING) -> Result:
+    """Return *error* as a result, which is a warning if another run may succeed.
 
-    What may be over at the next attempt is a warning, what has to be corrected is a
-    failure.
+    Any other error is a failure. *at_least* is the least code.
     """
     code = Code.WARNING if isinstance(error, TryAgain) else Code.FAILURE
     return result(str(error), code=max(code, at_least))
 
 
-def safely(check: Callable[[], Result], database: Database) -> Result:
-    """Return the result of *check*, which fails alone; raise Stopped after a signal."""
+def run_check(check: Callable[[], Result], database: Database) -> Result:
+    """Return the result of *check*, or its error as one; raise Stopped at a signal."""
     try:
         return check()
-    # One check that fails, for whatever reason, must not keep the others from running.
+    # A check that fails must not prevent the other checks, even after a bug.
     except Exception as failure:  # noqa: BLE001
-        error = run.as_error(failure, database)
+        error = run.as_error(failure, database.stopping, database)
     if isinstance(error, Stopped):
         raise error
-    return failed(error)
+    return as_result(error)
 
 
 COUNTED_BY = frozenset({"queued_for_delete", "user_id"})
@@ -64,8 +63,8 @@ COUNTED_BY = frozenset({"queued_for_delete", "user_id"})
 EXAMPLES = 3
 
 
-def schema_recent(api: Database) -> Result:
-    """Fail if a revision needs a column that is not there."""
+def check_schema(api: Database) -> Result:
+    """Fail if the table lacks a column that a revision needs."""
     have = api.columns(instance_mappings)
     if lacking := sorted((ALWAYS | COMPARED.keys()) - have):
         names = ", ".join(f"instance_mappings.{name}" for name in lacking)
@@ -75,26 +74,26 @@ def schema_recent(api: Database) -> Result:
     return result("every column that the revisions need is there")
 
 
-def no_marker(api: Database, settings: Settings) -> Result:
-    """Warn of a place that map_instances left in the table; it stops only itself."""
+def check_marker(api: Database, settings: Settings) -> Result:
+    """Warn of a marker of map_instances, which stops only later runs of that."""
     if not (markers := count_markers(api, settings)):
-        return result("none is left behind")
+        return result("no marker is in instance_mappings")
     return result(
-        f"{markers} left behind in instance_mappings; cellmap repair of any cell "
+        f"{markers} stale markers in instance_mappings; cellmap repair of any cell "
         "removes them",
         code=Code.WARNING,
     )
 
 
-def counted(api: Database, *, in_use: bool) -> Result:
-    """Look for mappings that nova cannot count by.
+def check_unified_limits(api: Database, *, in_use: bool) -> Result:
+    """Look for mappings that make nova count instances in the cells.
 
-    One of them breaks unified limits for the whole cloud, which fails where these are
-    *in_use*, and keeps the other drivers at counting in the cells.
+    One such mapping breaks unified limits for the whole cloud. That is a failure if
+    they are *in_use*, and a warning otherwise.
     """
     if COUNTED_BY - api.columns(instance_mappings):
         return result("not checked: see API schema", code=Code.WARNING)
-    # The condition of nova.quota.is_qfd_populated (19.0.0 and later).
+    # The condition of nova.quota.is_qfd_populated() (19.0.0 and later).
     flag, user = instance_mappings.c.queued_for_delete, instance_mappings.c.user_id
     rows = api.read(
         sa.select(instance_mappings.c.instance_uuid)
@@ -103,19 +102,19 @@ def counted(api: Database, *, in_use: bool) -> Result:
         .limit(EXAMPLES + 1)
     )
     if not rows:
-        return result("every mapping has what they count by")
+        return result("every mapping has queued_for_delete and user_id")
     uuids = [row[0] for row in rows[:EXAMPLES]]
     more = " and more" if len(rows) > EXAMPLES else ""
     return result(
         f"mappings without queued_for_delete or user_id: {', '.join(uuids)}{more}",
-        "with one such row nova refuses to count by unified limits; upgrade every "
-        "cell to head, then decide about what is left",
+        "one such row makes nova refuse unified limits; upgrade every cell to head, "
+        "then decide about the remaining rows",
         code=Code.FAILURE if in_use else Code.WARNING,
     )
 
 
-# Instances with such a difference answer 404. The others are found, and are counted
-# or listed wrongly.
+# Instances with such a difference answer 404. Instances with any other difference are
+# found, but are counted or listed incorrectly.
 LOST = (
     Kind.UNMAPPED,
     Kind.NO_CELL,
@@ -126,18 +125,18 @@ LOST = (
 )
 
 
-def problem(cell: Cell) -> Exception | None:
-    """Open the database of *cell*, and return what keeps it from being read."""
+def opening_error(cell: Cell) -> Exception | None:
+    """Open the database of *cell*; return the error, or None."""
     try:
         _ = cell.opened
-    # Cells are opened in threads; each problem is for the row of its own cell.
+    # This runs in a thread. The check of the cell reports the error.
     except Exception as error:  # noqa: BLE001
         return error
     return None
 
 
-def compared(cell: Cell, problem: Exception | None) -> Result:
-    """Check one cell; *problem* is the error that keeps it from being read, or None."""
+def check_cell(cell: Cell, problem: Exception | None) -> Result:
+    """Check one cell; *problem* is the error of opening its database, or None."""
     wrong = False
 
     def compare() -> Result:
@@ -145,30 +144,24 @@ def compared(cell: Cell, problem: Exception | None) -> Result:
         try:
             if problem:
                 raise problem
-            return equal(cell)
+            return compare_rows(cell)
         except (ConfigurationError, TopLevelCell):
             wrong = True
             raise
 
-    found = safely(compare, cell.api)
-    # An upgrade would be refused for the same reason.
-    return together(at_head(cell, hint=not wrong), found)
+    found = run_check(compare, cell.api)
+    # The same error would end an upgrade, so no upgrade is recommended.
+    revision = check_revision(cell, hint=not wrong)
+    code = max(revision.code, found.code)
+    return result(str(revision.details), str(found.details), code=code)
 
 
-def together(*results: Result) -> Result:
-    """Return several results as one."""
-    return result(
-        *(each.details or "" for each in results),
-        code=max(each.code for each in results),
-    )
+def check_revision(cell: Cell, *, hint: bool) -> Result:
+    """Fail if the cell is not at the last revision.
 
-
-def at_head(cell: Cell, *, hint: bool) -> Result:
-    """Fail if the cell is not at the last revision: nothing is proved of it.
-
-    With a *hint* at the command that brings it there.
+    With *hint* the result names the command that upgrades the cell.
     """
-    found = ", ".join(versions.stamped(cell.api, cell.mapping.uuid))
+    found = versions.current_revision(cell.api, cell.mapping.uuid)
     head = versions.head()
     if found == head:
         return result(f"at revision {head}")
@@ -177,9 +170,9 @@ def at_head(cell: Cell, *, hint: bool) -> Result:
     return result(f"at {at}, and the last one is {head}{command}", code=Code.FAILURE)
 
 
-def equal(cell: Cell) -> Result:
+def compare_rows(cell: Cell) -> Result:
     """Compare all rows of the cell with its mappings."""
-    plan = make_plan(COMPARED, api=cell.api, cell=cell.database)
+    plan = make_plan(cell, COMPARED)
     preflight.refuse_top_level(cell)
     tally = Tally()
     for page in differences(cell, plan, list(plan.columns)):
@@ -190,14 +183,14 @@ def equal(cell: Cell) -> Result:
     return result(
         f"{compared}: {tally}",
         *(" ".join(line.split()) for line in tally.listing([Kind.IN_FLIGHT])),
-        f"cellmap check --cell {selector(cell)} lists them all, cellmap repair mends "
-        "what is safe to mend",
+        f"cellmap check --cell {selector(cell)} lists all of them, cellmap repair "
+        "corrects those that are safe to correct",
         code=gravity(cell, tally),
     )
 
 
 def gravity(cell: Cell, tally: Tally) -> Code:
-    """Return how grave the differences are."""
+    """Return failure if instances of the cell answer 404, else warning."""
     lost = {kind for kind in LOST if tally.counts[kind]}
     if cell.settings.on_reject == "skip":
         lost.discard(Kind.REJECTED)
@@ -205,5 +198,5 @@ def gravity(cell: Cell, tally: Tally) -> Code:
 
 
 def selector(cell: Cell) -> str:
-    """Return what names the cell on a command line, whatever it is called."""
+    """Return the uuid of the cell for a command line."""
     return shlex.quote(cell.mapping.uuid)

@@ -1,1 +1,1 @@
-"""Errors, secrets, signals and background work. Imports nothing of this package."""
+"""Define errors, mask secrets, handle signals and start threads."""

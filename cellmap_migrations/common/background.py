@@ -1,4 +1,4 @@
-"""Do several things at the same time, without being held up by any of them."""
+"""Run functions in daemon threads, which never delay the end of the process."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds of a wait: the kernel may hand a signal to one of the threads, and that wakes
-# nobody.
+# Seconds of one wait. The kernel may deliver a signal to another thread. Python then
+# runs the handler only when the wait of the main thread ends.
 TICK = 0.1
 
 
 def at_once(
     *works: Callable[[], T], meanwhile: Callable[[], object] = lambda: None
 ) -> list[T]:
-    """Return the results of *works*, each done in a thread; raise what one raised.
+    """Run each of *works* in a thread; return their results, or raise the first error.
 
-    *meanwhile* is called here again and again until they are there.
+    Calls *meanwhile* in this thread every TICK seconds until all have ended.
     """
     futures = [start(work) for work in works]
-    return [result(future, meanwhile) for future in futures]
+    return [wait_for(future, meanwhile) for future in futures]
 
 
-def result(future: Future[T], meanwhile: Callable[[], object] = lambda: None) -> T:
-    """Return the result of *future* when it is there, or raise its error."""
+def wait_for(future: Future[T], meanwhile: Callable[[], object] = lambda: None) -> T:
+    """Wait for *future*; return its result, or raise its error."""
     while wait([future], timeout=TICK).not_done:
         meanwhile()
     return future.result()
 
 
-def soon(work: Callable[[], T], seconds: float) -> T:
-    """Return the result of *work*; raise TimeoutError if it takes longer than that."""
+def result_within(work: Callable[[], T], seconds: float) -> T:
+    """Return the result of *work*; raise TimeoutError after *seconds*."""
     future, deadline = start(work), time.monotonic() + seconds
     while wait([future], timeout=TICK).not_done:
         if time.monotonic() > deadline:
@@ -46,17 +46,17 @@ def soon(work: Callable[[], T], seconds: float) -> T:
 
 
 def start(work: Callable[[], T]) -> Future[T]:
-    """Do *work* in a thread, and return what becomes of it.
+    """Start *work* in a daemon thread, and return the future of its result.
 
-    An executor's threads are waited for at the end of the process, even if they wait
-    for a server that does not answer.
+    Not an executor: at its end, the process would wait for the executor's threads, even
+    for a thread that waits for a server that does not answer.
     """
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(work())
-        # It is raised where the result is asked for.
+        # wait_for() and result_within() raise it.
         except BaseException as error:  # noqa: BLE001
             future.set_exception(error)
 

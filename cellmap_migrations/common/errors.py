@@ -1,4 +1,4 @@
-"""Every failure that an operator can cause or cure, with its exit code."""
+"""Define the errors that end a run, each with its exit code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-# From harmless to grave. With several cells the gravest code is the exit code:
-# what needs an operator outweighs what needs only another run.
+# From harmless to grave. The exit code of a run with several cells is the gravest one:
+# an error that needs an operator outweighs an error that needs only another run.
 SEVERITY = (
     os.EX_OK,
     3,
@@ -25,9 +25,10 @@ SEVERITY = (
 
 
 class CellmapError(Exception):
-    """A run that ends without its result; ``code`` is the exit code.
+    """End a run without its result; ``code`` is the exit code.
 
-    *values* fill the braces of *sentence*. Without any it is the message as it is.
+    *values* replace the names in braces in *sentence*. Without *values* the message is
+    *sentence*, unchanged.
     """
 
     code: ClassVar[int] = os.EX_SOFTWARE
@@ -36,63 +37,63 @@ class CellmapError(Exception):
         super().__init__(sentence.format(**values) if values else sentence)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let an error travel between processes: its message is its only argument."""
+        """Let pickle restore the error from its message, without ``__init__``."""
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class CheckFailed(CellmapError):
-    """A check that found something; no run is needed to find it again."""
+    """Report that a check found differences."""
 
     code = 3
 
 
 class RowsInTheWay(CellmapError):
-    """Rows that only an operator can decide about."""
+    """Report rows that only an operator can decide about."""
 
     code = os.EX_DATAERR
 
 
 class TryAgain(CellmapError):
-    """A run that can be repeated as it is; what was committed stays."""
+    """Report a failure after which the same command can be run again."""
 
     code = os.EX_TEMPFAIL
 
 
 class RightsError(CellmapError):
-    """Something that this user may not read or write."""
+    """Report a file or a database that this user may not read or write."""
 
     code = os.EX_NOPERM
 
 
 class ConfigurationError(CellmapError):
-    """Something that must be corrected in the configuration or the command."""
+    """Report an error in the configuration or the command line."""
 
     code = os.EX_CONFIG
 
 
-# Each error that a caller catches by name; all others are in ``sentences``.
+# The errors that a caller catches by name. All others are in ``sentences``.
 
 
 class BadOption(ConfigurationError):
-    """An option whose value cannot be used."""
+    """Report an option with an unusable value."""
 
     def __init__(self, name: str, found: object, wanted: str) -> None:
         super().__init__(f"{name}={shown(found)} cannot be used: {wanted}")
 
 
 class AlembicRefused(ConfigurationError):
-    """The message of an error of Alembic, such as an unknown revision."""
+    """Report an error of Alembic, such as an unknown revision."""
 
 
 class UrlUnusable(ConfigurationError):
-    """A database URL that cannot be used at all; never shows the URL."""
+    """Report an unusable database URL, without showing the URL."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"{what}: {why}")
 
 
 class CellUrlUnusable(ConfigurationError):
-    """A cell's ``database_connection`` that leads nowhere."""
+    """Report a cell whose ``database_connection`` is unusable."""
 
     def __init__(self, cell: str, why: str) -> None:
         self.why = why
@@ -102,7 +103,7 @@ class CellUrlUnusable(ConfigurationError):
 
 
 class UnknownCell(ConfigurationError):
-    """A selector that names no cell."""
+    """Report a selector that matches no cell."""
 
     def __init__(self, selector: str, cells: Sequence[str]) -> None:
         super().__init__(
@@ -112,18 +113,18 @@ class UnknownCell(ConfigurationError):
 
 
 class TablesTooOld(ConfigurationError):
-    """A table of this package that an older version of it made."""
+    """Report a table that an older version of this package created."""
 
     def __init__(self, table: str, missing: Iterable[str]) -> None:
         super().__init__(
             f"table {table} lacks {', '.join(missing)}, because an older version "
-            "of this package made it; run cellmap upgrade, which adds that, and then "
-            "this command again"
+            "of this package created it. Run cellmap upgrade, which adds the columns, "
+            "then run this command again"
         )
 
 
 class DatabaseMissing(ConfigurationError):
-    """A server that answers and does not have the database."""
+    """Report a server that does not have the database."""
 
     def __init__(self, what: str, message: str) -> None:
         super().__init__(
@@ -133,58 +134,58 @@ class DatabaseMissing(ConfigurationError):
 
 
 class LoginRefused(RightsError):
-    """A user that a server does not let in."""
+    """Report a login that the server refuses."""
 
 
 class Stopped(TryAgain):
-    """A signal or a limit that ended the run between two batches."""
+    """Report the signal or the limit that ended the run between two batches."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"stopped: {reason}; run again to go on from here")
 
 
 class Unreachable(TryAgain):
-    """A server that did not answer in time."""
+    """Report a server that did not answer in time."""
 
     def __init__(self, what: str, seconds: float, message: str) -> None:
         super().__init__(
-            f"{what} not reached within {seconds:g} s: {message}; see that it answers "
-            "there, then run again"
+            f"{what} not reached within {seconds:g} s: {message}; check that the "
+            "database answers at this address, then run again"
         )
 
 
 class OutputLost(TryAgain):
-    """A result that could not be printed."""
+    """Report that the output could not be written."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"the output could not be written: {why}; what was done stays, so see to "
-            "that, then run again"
+            f"the output could not be written: {why}. All committed changes stay. "
+            "Correct the cause, then run again"
         )
 
 
 class Unasked(TryAgain):
-    """Instances whose other cell could not be asked about them."""
+    """Report instances that are mapped to a cell whose database cannot be read."""
 
     def __init__(self, cell: str, count: int, others: str) -> None:
         super().__init__(
             f"cell {cell}: {count} instances are mapped to a cell that cannot be asked "
-            f"now ({others}); run again when it can"
+            f"now ({others}); run again when its database answers"
         )
 
 
 class RowsLeft(RowsInTheWay):
-    """Rows that a revision left as they are, so that it is not recorded."""
+    """Report rows that a revision left unchanged, so that Alembic records no stamp."""
 
     def __init__(self, cell: str, counts: str) -> None:
         super().__init__(
-            f"cell {cell}: {counts} left as they are and listed above; nothing else is "
-            "in the way. Decide about them, then run again"
+            f"cell {cell}: {counts} left as they are and listed above. Nothing else "
+            "blocks the revision. Decide about these rows, then run again"
         )
 
 
 class TopLevelCell(RowsInTheWay):
-    """A cell whose database is the top-level one of cells v1."""
+    """Report a cell whose database is the top-level database of cells v1."""
 
     def __init__(
         self, cell: str, copies: int, names: int, sample: int, owners: str

@@ -1,7 +1,8 @@
-"""Keep passwords out of everything that is printed.
+"""Keep passwords out of all output.
 
-Own sentences never contain a URL. A value that somebody gave goes through ``shown``,
-and foreign text (a driver's message, a traceback) through ``mask``.
+Messages of this package never contain a URL. A value from the command line or the
+configuration goes through ``shown``. The text of a driver or of Python, such as a
+traceback, goes through ``mask``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ MASKED = "***"
 
 SHORT = 4
 
-# A password is in front of the first, or behind the second. The third is what a path
-# made absolute leaves of a URL.
+# "@" follows a password, "?" precedes arguments, and ":/" remains of a URL that was
+# taken for a relative path and made absolute.
 MARKS_OF_A_URL = ("@", "?", ":/")
 
-# Arguments of a URL that hold a secret.
+# URL arguments with a secret value.
 ARGUMENTS = {
     "password",
     "passwd",
@@ -34,27 +35,28 @@ KNOWN: set[str] = set()
 
 
 def remember(password: str | None) -> None:
-    """Mask *password* from now on, as it is and in its percent-encoded spellings."""
+    """Make ``mask`` replace *password*, both plain and percent-encoded."""
     if password:
-        plain = unquote(password)
-        for spelling in (password, plain, quote(plain, safe=""), quote_plus(plain)):
-            KNOWN.update((spelling, repr(spelling)[1:-1]))
+        # A "%" may belong to the password, or begin an escape.
+        for text in (password, unquote(password)):
+            for spelling in (text, quote(text, safe=""), quote_plus(text)):
+                KNOWN.update((spelling, repr(spelling)[1:-1]))
 
 
 def mask(text: object) -> str:
-    """Return *text* without passwords, on one line."""
+    """Return *text* with ``***`` for each password, on one line."""
     return " ".join(mask_line(str(text)).split())
 
 
 def mask_line(line: str) -> str:
-    """Return *line* without passwords, its spaces as they are."""
+    """Return *line* with ``***`` for each password, and with its white space."""
     for password in sorted(KNOWN, key=len, reverse=True):
-        # A short one would be found in any word, and the gaps would tell it.
+        # Short passwords are parts of many words. Masking those would betray them.
         if len(password) < SHORT:
             line = re.sub(rf"(?<!\w){re.escape(password)}(?!\w)", MASKED, line)
         else:
             line = line.replace(password, MASKED)
-    # A URL that this package never read: its login may end at any @.
+    # The password of a URL that this package never parsed may end at any @.
     head, slashes, rest = line.partition("://")
     if "@" in rest:
         return f"{head}{slashes}{MASKED}"
@@ -62,22 +64,22 @@ def mask_line(line: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Return what somebody gave as it is, or ``***`` if it may be a URL."""
+    """Return the masked text of *value*, or only ``***`` if it may be a URL."""
     text = str(value)
     return MASKED if any(mark in text for mark in MARKS_OF_A_URL) else mask(text)
 
 
 def without_value(error: object, colon: str = ": ") -> str:
-    """Return the text of *error*, with what follows the first *colon* as ``shown``."""
+    """Return the masked text of *error*; ``shown`` masks the part after *colon*."""
     words, colon, value = str(error).partition(colon)
     return f"{mask(words)}{colon}{shown(value)}"
 
 
 def one_line(text: str) -> str:
-    """Return *text* with an escape for whatever would end or move a terminal's line.
+    """Return *text* with each unprintable character escaped.
 
-    Names of cells, uuids and what drivers say come from databases, and somebody may
-    have put anything into those.
+    A line break or a control sequence could forge output. Names of cells, uuids and
+    messages of drivers come from databases, which may hold any character.
     """
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""The errors that no caller catches by name: a sentence each, and its exit code.
+"""Define the errors that no caller catches by name, each as one sentence.
 
 Raise one with a value for each pair of braces: ``raise CellGone(cell=cell)``.
 """
@@ -86,8 +86,8 @@ WorkerDied = partial(
 
 StillFailing = partial(
     TryAgain,
-    "{what} failed {attempts} times, last with: {message}; what was committed stays, "
-    "so run again",
+    "{what} failed {attempts} times, last with: {message}. All committed batches stay; "
+    "run again",
 )
 AnotherRun = partial(
     TryAgain,
@@ -104,8 +104,8 @@ Unsettled = partial(
 )
 PausedTooLong = partial(
     TryAgain,
-    "paused for {seconds:g} s (max_pause): {reason}; what was committed stays, so run "
-    "again when that is over",
+    "paused for {seconds:g} s (max_pause): {reason}. All committed batches stay; run "
+    "again when this reason is gone",
 )
 DuplicateSilent = partial(
     TryAgain,
@@ -120,24 +120,24 @@ TopLevelDoubt = partial(
 CanaryFailed = partial(
     TryAgain,
     "the other cells were not started, because the canary, cell {canary}, ended with "
-    "{code}; see to that one, then run again",
+    "{code}; correct its error, then run again",
 )
 WorkerKilled = partial(
     TryAgain,
-    "cell {cell}: its process was killed ({signal}); what was committed stays, so run "
+    "cell {cell}: its process was killed ({signal}). All committed batches stay; run "
     "again",
 )
 SchedulerLost = partial(
     TryAgain,
-    "the connection to Dask scheduler {scheduler} was lost; its workers may be at work "
-    "still, and what they committed stays, so run again",
+    "the connection to Dask scheduler {scheduler} was lost. Its workers may still run. "
+    "All committed batches stay; run again",
 )
 
-# Exit code 77. The driver's words, and what to do.
+# Exit code 77. Each has the driver's message and the remedy.
 
 PasswordRefused = partial(
     LoginRefused,
-    # MariaDB and MySQL say 1130 only where no account at all may log in from the host.
+    # MariaDB and MySQL return 1130 only if no account may log in from the host.
     "{what}: {message}; correct user or password, in [api_database] connection or in "
     "the cell's database_connection, or allow this user to log in from this host",
 )
@@ -152,16 +152,17 @@ HostRefused = partial(
     "host, or a line of pg_hba.conf, which may ask for TLS)",
 )
 PrivilegeMissing = partial(
-    RightsError, "{what}: {message}; grant what is missing (docs/privileges.rst)"
+    RightsError,
+    "{what}: {message}; grant the missing privilege (docs/privileges.rst)",
 )
-# Without a right to a database, a server also says that there is none.
+# A server also returns this error for a missing database to a user without rights.
 DatabaseHidden = partial(
     RightsError,
-    "{what}: {message}; grant what is missing (docs/privileges.rst), or correct the "
-    "database's name",
+    "{what}: {message}; grant the missing privilege (docs/privileges.rst), or correct "
+    "the database's name",
 )
 
-# Exit code 78. How to connect: the driver's words, and what to do.
+# Exit code 78. Connections: each has the driver's message and the remedy.
 
 OpposedMerge = partial(
     ConfigurationError,
@@ -190,6 +191,12 @@ ArgumentRefused = partial(
     "{what}: {message}; correct that argument, or take it out, in its URL or in "
     "connection_parameters",
 )
+ServerTooOld = partial(
+    ConfigurationError,
+    "{what}: the server is {found}, and {oldest} is the oldest version that has the "
+    "SQL of this package; upgrade the server, or run against a newer copy of it "
+    "(docs/servers.rst)",
+)
 StatementPooling = partial(
     ConfigurationError,
     "{what}: {message}; a pooler in statement mode is in between, through which nova "
@@ -197,7 +204,7 @@ StatementPooling = partial(
     "server's own address",
 )
 
-# Exit code 78. The command and the options.
+# Exit code 78. The command line and the options.
 
 UnknownOption = partial(
     ConfigurationError, "-x {name} is not known here; known are {known}"
@@ -218,8 +225,8 @@ AmbiguousCell = partial(
 )
 OfflineRefused = partial(
     ConfigurationError,
-    "{option} is refused: which rows are written depends on rows in two databases at "
-    "the time of writing, and a script cannot read them",
+    "{option} is refused: the changes depend on the rows of two databases at the time "
+    "of the run, and an SQL script cannot read both",
 )
 MappingsInUse = partial(
     ConfigurationError,
@@ -242,14 +249,15 @@ WorkerUnfit = partial(
 
 NoLocalCell = partial(
     ConfigurationError,
-    "cell=local: no cell is known to have the database of [database] connection, and "
-    "these could not be looked at: {unusable}. Correct them with nova-manage cell_v2 "
+    "cell=local: no usable URL leads to the database of [database] connection, and "
+    "these cells have an unusable one: {unusable}. Correct it with nova-manage cell_v2 "
     "update_cell, or name the cell",
 )
 CellGone = partial(
     ConfigurationError,
     "cell {cell} was deleted from cell_mappings while its instances were mapped; "
-    "create it again with nova-manage cell_v2 create_cell, or leave it",
+    "create it again with nova-manage cell_v2 create_cell, unless it was deleted on "
+    "purpose",
 )
 SameDatabase = partial(
     ConfigurationError,
@@ -280,7 +288,7 @@ SchemaTooOld = partial(
 TableRefuses = partial(
     ConfigurationError,
     "{what}: table {table} refuses every row: {message}; {remedy} (see "
-    "docs/troubleshooting.rst). Then run again; what was committed stays",
+    "docs/troubleshooting.rst). Then run again. All committed batches stay",
 )
 
 # Exit code 78. cellmap merge.

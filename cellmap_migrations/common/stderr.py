@@ -1,4 +1,4 @@
-"""Write lines for people to stderr."""
+"""Write diagnostics to stderr."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from cellmap_migrations.common.secrets import one_line
 
 
 def say(line: str) -> None:
-    """Write one line to stderr, if there is one."""
+    """Write one line to stderr, unless stderr is closed."""
     if sys.stderr is not None:
         try:
             print(one_line(line), file=sys.stderr, flush=True)  # noqa: T201 - this is the output
         except (OSError, ValueError):
-            # Closed by the caller, or a pipe that nobody reads: not a reason to stop.
+            # The caller closed stderr, or its reader ended. The run goes on without it.
             sys.stderr = None

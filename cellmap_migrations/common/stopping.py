@@ -1,4 +1,4 @@
-"""End a run early and cleanly: signals, the time limit, the row limit."""
+"""End a run between two batches, after a signal or at the time limit."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-# su and runuser kill their child 2 s after they passed on a SIGTERM. The batch in
-# hand is given most of that; then its transaction is dropped where it is.
+# Seconds from a signal to Interrupted. su and runuser kill their child 2 s after they
+# passed on a SIGTERM, so the current batch gets less than that to commit.
 PATIENCE = 0.8
 
-# Cleaning up may block as well, on the same server that does not answer. psycopg looks
-# for signals only when it was left in peace for 0.1 s.
-AND_AGAIN = 0.25
+# Seconds between two alarms after that. Closing a connection may block too, on the same
+# server that does not answer. psycopg checks for signals every 0.1 s.
+ALARM_SECONDS = 0.25
 
 
 class Interrupted(BaseException):
-    """Unwinds whatever blocks when the patience with the batch in hand is over.
+    """Unwind a blocking call PATIENCE seconds after a signal.
 
-    Not an Exception: oslo.db, SQLAlchemy and the drivers would wrap one as an error of
-    the database, and go on using a connection that is in the middle of an answer.
+    It does not derive from Exception. oslo.db, SQLAlchemy and the drivers would wrap an
+    Exception as a database error, and use the connection again in the middle of an
+    answer.
     """
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Keep signals waiting, also in a process that is started in the block."""
+    """Block SIGNALS while the block runs, and in the processes that it starts."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -44,7 +45,7 @@ def held_back() -> Iterator[None]:
 
 
 class Stopping:
-    """Knows whether the run should end, and why; also how it waits."""
+    """Record why the run should end, and wait without missing a signal."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -53,7 +54,7 @@ class Stopping:
         self.signalled = threading.Event()
 
     def limit(self, seconds: float) -> None:
-        """Let ``check_limits`` raise from *seconds* after now on."""
+        """Set the time limit: ``check_limits`` raises after *seconds*."""
         self.deadline = self.clock() + seconds
 
     def check(self) -> None:
@@ -62,7 +63,7 @@ class Stopping:
             raise self.stopped()
 
     def stopped(self) -> Stopped:
-        """Return the error for the signal that arrived."""
+        """Return the error that names the signal."""
         return Stopped(f"{self.signal} received")
 
     def check_limits(self) -> None:
@@ -77,7 +78,7 @@ class Stopping:
         self.check()
 
     def pause(self, seconds: float) -> None:
-        """Wait *seconds*; raise Stopped at a signal, or when the time limit passes."""
+        """Wait *seconds*; raise Stopped after a signal, or at the time limit."""
         if self.deadline is not None:
             seconds = min(seconds, max(self.deadline - self.clock(), 0.0))
         self.wait(seconds)
@@ -85,19 +86,19 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Turn SIGTERM, SIGINT and SIGHUP into Stopped while the block runs.
+        """Make ``check`` raise Stopped after a SIGTERM, SIGINT or SIGHUP in the block.
 
-        Raises Interrupted when that takes too long. After one signal the others are
-        ignored to the end of the process, which is near, so that its exit code and
-        its last words arrive. Only the main thread can listen; elsewhere the signals
-        stay as they are.
+        Raises Interrupted if the block does not end within PATIENCE seconds after the
+        signal. The process then ignores all further signals, so that it can still print
+        its last line and return its exit code. Does nothing in any thread but the main
+        thread, because only the main thread can set a signal handler.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.note) for number in SIGNALS}
-        alarm = signal.signal(signal.SIGALRM, self.give_up)
-        # A parent holds them back until somebody listens.
+        before = {number: signal.signal(number, self.on_signal) for number in SIGNALS}
+        alarm = signal.signal(signal.SIGALRM, self.on_alarm)
+        # A parent may have started this process inside held_back().
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             yield
@@ -107,27 +108,27 @@ class Stopping:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if self.signal else handler)
 
-    def note(self, number: int, _: Any) -> None:
-        """Remember the signal, and give the batch in hand PATIENCE seconds."""
+    def on_signal(self, number: int, _: Any) -> None:
+        """Record the signal, and raise Interrupted after PATIENCE seconds."""
         if not self.signal:
             self.stop(signal.Signals(number).name)
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE, AND_AGAIN)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, ALARM_SECONDS)
 
     def stop(self, name: str) -> None:
-        """End the run after the batch in hand, as after the signal *name*."""
+        """End the run after the current batch, as the signal *name* would."""
         self.signal = name
         self.signalled.set()
 
     def left(self) -> float | None:
-        """Return the seconds that are left of the time limit; None without one."""
+        """Return the seconds until the time limit, or None without a limit."""
         if self.deadline is None:
             return None
         return max(self.deadline - self.clock(), 0.0)
 
     def take_time(self) -> None:
-        """Do not interrupt: the caller waits for others, and never for long."""
+        """Cancel the alarm: the caller waits for other processes, with a bound."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def give_up(self, _: int, __: Any) -> None:
-        """Leave whatever blocks: the server rolls back what was not committed."""
+    def on_alarm(self, _: int, __: Any) -> None:
+        """Raise Interrupted. The server rolls back the open transaction."""
         raise Interrupted

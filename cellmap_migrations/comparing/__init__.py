@@ -1,1 +1,1 @@
-"""Prove rows: compare a cell with its mappings, both ways."""
+"""Compare a cell with its mappings, and mend the differences."""

@@ -1,8 +1,8 @@
 """Find the uuids at which a cell and its mappings differ.
 
-Each server computes a checksum per chunk of uuids, in short statements over ranges of
-ids. Only unequal chunks are fetched, a page at a time, and each page is looked up on
-the other side, so memory does not grow with the cell.
+Each server computes a checksum per chunk; only unequal chunks are fetched. They are
+fetched page by page, and each page is compared with the same rows of the other side, so
+memory does not grow with the cell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing.checksums import APART, near, ranges, totals
+from cellmap_migrations.comparing.checksums import ranges, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,38 +23,35 @@ if TYPE_CHECKING:
     from cellmap_migrations.comparing.checksums import Side
 
 
-# How many rows a page has.
-PAGE = 1_000
-
-# How many chunks that only differ in created_at are fetched.
-LATE = 40
-
-# Beyond this many unequal chunks naming them costs more than fetching every row.
-NAMED_CHUNKS = 1_000
-
-
 def differing(
     cell: Cell, ours: Side, theirs: Side, *, look_again: float
 ) -> Iterator[list[str]]:
     """Yield pages of uuids at which the sides differ, *look_again* seconds later.
 
-    The cloud is live, so what differed may have been equal a moment before or after;
-    the caller looks at each uuid again, in new transactions.
+    The cloud is live, and the two sides are not read at the same moment. So the caller
+    reads each uuid again in new transactions.
     """
     chunks = unequal_chunks(cell, ours, theirs)
     if chunks:
-        pages = fetched(cell, ours, theirs, chunks)
-        yield from aged(pages, look_again, cell.stopping)
+        pages = differing_at_once(cell, ours, theirs, chunks)
+        yield from delay(pages, look_again, cell.stopping)
+
+
+# The most seconds by which two times of created_at count as equal.
+APART = 60
+
+# The most chunks to fetch that differ only in created_at.
+LATE = 40
 
 
 def unequal_chunks(cell: Cell, ours: Side, theirs: Side) -> list[str]:
     """Return the chunks whose rows differ in number, in checksum or in created_at.
 
-    In created_at they do if the sums of both sides are more than APART seconds a row
-    apart. This misses a few rows among many: in a chunk of 240 rows, as in a cell of a
-    million instances, one row that is less than 4 hours off, and rows that are off by
-    as much in both directions. Of the chunks that differ in nothing else only the first
-    LATE are returned: map_instances makes nearly all rows late.
+    They differ in created_at if the sums of both sides are more than APART seconds per
+    row apart. This misses a few rows among many: in a chunk of 240 rows, as in a cell
+    of a million instances, one row with a difference of less than 4 hours, and rows
+    whose differences add up to 0. Of the chunks that differ only in created_at the
+    first LATE are returned: nova's map_instances sets a late time in nearly all rows.
     """
     one, two = totals(cell, ours, theirs, chunked=True)
     none = (0, 0, 0)
@@ -68,13 +65,17 @@ def unequal_chunks(cell: Cell, ours: Side, theirs: Side) -> list[str]:
     return unequal + late[:LATE]
 
 
-def fetched(
+def differing_at_once(
     cell: Cell, ours: Side, theirs: Side, chunks: Sequence[str]
 ) -> Iterator[list[str]]:
-    """Yield the uuids of the unequal chunks that differ, from either side's view."""
+    """Yield pages of uuids in *chunks* at which the sides differ now.
+
+    The first pages have rows of *ours* that are absent or different on the other side;
+    the last ones have rows of *theirs* that are absent.
+    """
     for side, other in ((ours, theirs), (theirs, ours)):
-        one_way = side is theirs
-        for rows in pages(cell, side, chunks):
+        only_absent = side is theirs
+        for rows in chunk_pages(cell, side, chunks):
             there = {
                 row[0]: tuple(row[1:])
                 for row in other.database.read(
@@ -83,27 +84,40 @@ def fetched(
                     )
                 )
             }
-            if one_way:
+            if only_absent:
                 differ = [uuid for uuid in rows if uuid not in there]
             else:
                 differ = [
                     uuid
                     for uuid, row in rows.items()
-                    if uuid not in there or not same(row, there[uuid])
+                    if uuid not in there or not is_same(row, there[uuid])
                 ]
             if differ:
                 yield differ
 
 
-def same(row: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Return True if the texts of two rows are equal, and their times are near."""
-    return row[1:] == other[1:] and near(row[0], other[0])
+def is_same(row: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return True if two rows have the same texts and nearly the same created_at."""
+    return row[1:] == other[1:] and is_near(row[0], other[0])
 
 
-def pages(
+def is_near(one: int | None, other: int | None) -> bool:
+    """Return True if two times, in seconds, are at most APART apart, or one is NULL."""
+    return one is None or other is None or abs(one - other) <= APART
+
+
+# Rows in a page.
+PAGE = 1_000
+
+# With more unequal chunks than these, every row is fetched: that takes less time than
+# to select so many chunks by their names.
+NAMED_CHUNKS = 1_000
+
+
+def chunk_pages(
     cell: Cell, side: Side, chunks: Sequence[str]
 ) -> Iterator[dict[str, tuple[Any, ...]]]:
-    """Yield the rows of *chunks*, seconds and texts by uuid, up to PAGE at a time."""
+    """Yield up to PAGE rows of *chunks* at a time: seconds and texts, by uuid."""
     select = sa.select(side.id, side.uuid, side.seconds, *side.texts)
     select = select.where(side.belongs)
     if len(chunks) <= NAMED_CHUNKS:
@@ -125,12 +139,12 @@ def pages(
             cell.stopping.check()
 
 
-def aged(
-    found: Iterator[list[str]], seconds: float, stopping: Stopping
+def delay(
+    pages: Iterator[list[str]], seconds: float, stopping: Stopping
 ) -> Iterator[list[str]]:
-    """Yield each page when it is at least *seconds* old."""
+    """Yield each page at least *seconds* after it was fetched."""
     waiting: deque[tuple[float, list[str]]] = deque()
-    for page in found:
+    for page in pages:
         waiting.append((time.monotonic() + seconds, page))
         while waiting[0][0] <= time.monotonic():
             yield waiting.popleft()[1]

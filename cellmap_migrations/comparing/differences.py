@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing.checksums import CREATED_AT, apart, sides
-from cellmap_migrations.comparing.chunks import differing
+from cellmap_migrations.comparing.checksums import CREATED_AT, sides
+from cellmap_migrations.comparing.chunks import APART, differing
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.decide import SECOND_LOOK, decide_rows
 from cellmap_migrations.nova.rules import (
@@ -24,12 +25,13 @@ from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.copying.plan import ColumnSource, Plan
 
 
-# What is compared, and where the cell has it.
+# The columns of a mapping that are compared, and the source of each in the cell.
 COMPARED: dict[str, ColumnSource] = {
     "project_id": "project_id",
     "user_id": "user_id",
@@ -53,16 +55,17 @@ class Kind(str, Enum):
     CONFLICT = "conflict"
     UNRESOLVED = "unresolved"
     IN_FLIGHT = "in_flight"
-    # No difference: nova queues an instance before it deletes it.
+    # Not wrong: nova sets queued_for_delete before it deletes an instance.
     QUEUED = "queued"
-    # No difference either: map_instances writes the time at which it runs.
+    # Not wrong: nova's map_instances writes the time at which it runs.
     CREATED_AT = "created_at"
 
 
-# Kinds that are only information.
+# Kinds that are information, and not wrong.
 INFORMATION = (Kind.QUEUED, Kind.CREATED_AT)
 
-# What upgrade would do about an instance, as a difference; a boot only if it died.
+# The difference that an instance has before its outcome. An instance in flight is one
+# only if its boot has died.
 KINDS = {
     Outcome.MAPPED: Kind.UNMAPPED,
     Outcome.FILLED: Kind.NO_CELL,
@@ -76,7 +79,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """One uuid at which a cell and its mappings differ, and how."""
+    """A uuid at which a cell and its mappings differ, the kind, and the reason."""
 
     kind: Kind
     uuid: str
@@ -86,7 +89,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """The instances and the mappings of a page of uuids, read in new transactions.
+    """The verdicts and the mappings of a page of uuids, read in new transactions.
 
     *mappings* are keyed by uuid. *orphans* are the uuids of mappings to this cell whose
     instance the cell does not have.
@@ -97,18 +100,18 @@ class Examined:
     orphans: Sequence[str]
 
     def differences(self, compared: Sequence[str]) -> list[Difference]:
-        """Return how the instances and the mappings differ, in *compared* columns."""
-        found = []
+        """Return the differences of these uuids; only *compared* columns count."""
+        differences = []
         for verdict in self.verdicts:
-            mapping = self.mappings.get(verdict.instance.uuid)
+            existing = self.mappings.get(verdict.instance.uuid)
             if verdict.why or verdict.outcome in WRITTEN:
-                found.append(as_difference(KINDS[verdict.outcome], verdict))
-            elif verdict.outcome is Outcome.ALREADY and mapping is None:
+                differences.append(as_difference(KINDS[verdict.outcome], verdict))
+            elif verdict.outcome is Outcome.ALREADY and existing is None:
                 why = "its mapping spells the uuid in another way"
-                found.append(as_difference(Kind.UNMAPPED, verdict, why))
+                differences.append(as_difference(Kind.UNMAPPED, verdict, why))
             elif verdict.outcome is Outcome.ALREADY:
-                found += in_columns(verdict, mapping, compared)
-        return found + [
+                differences += column_differences(verdict, existing, compared)
+        return differences + [
             Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
             for uuid in self.orphans
         ]
@@ -117,10 +120,10 @@ class Examined:
 def differences(
     cell: Cell, plan: Plan, compared: Sequence[str]
 ) -> Iterator[list[Difference]]:
-    """Yield pages of differences in both directions, after a second look.
+    """Yield pages of differences in both directions, each uuid read twice.
 
     *compared* are the columns to compare for instances that are mapped to this cell.
-    uuids are compared to the byte, whatever the servers take for equal.
+    uuids are compared byte by byte, also on servers that ignore case.
     """
     for page in examined_pages(cell, plan, compared):
         yield page.differences(compared)
@@ -129,7 +132,7 @@ def differences(
 def examined_pages(
     cell: Cell, plan: Plan, compared: Sequence[str]
 ) -> Iterator[Examined]:
-    """Yield the rows at which the cell and its mappings differ, a page at a time."""
+    """Yield the rows at which the cell and its mappings differ, page by page."""
     ours, theirs = sides(cell, plan, compared)
     for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
         cell.keep_alive()
@@ -144,30 +147,30 @@ def examine(
     rows = read.by_uuids(cell.database, plan, uuids)
     rows = [row for row in rows if row.uuid in asked]
     with cell.api.reading() as connection:
-        mappings = exact(connection, uuids, compared)
+        mappings = exact_mappings(connection, uuids, compared)
     missing = asked - {row.uuid for row in rows}
     return Examined(
         verdicts=decide_rows(cell, plan, rows),
         mappings=mappings,
         orphans=[
             uuid
-            for uuid, mapping in mappings.items()
-            if uuid in missing and mapping.cell_id == cell.mapping.id
+            for uuid, existing in mappings.items()
+            if uuid in missing and existing.cell_id == cell.mapping.id
         ],
     )
 
 
 def as_difference(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
-    """Return a verdict as a difference."""
+    """Convert a verdict to a difference; its reason is *why*, or the verdict's."""
     return Difference(
         kind=kind, uuid=verdict.instance.uuid, why=why or verdict.why, verdict=verdict
     )
 
 
-def exact(
+def exact_mappings(
     connection: sa.Connection, uuids: Sequence[str], compared: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the mappings of *uuids* by the uuid as the API database spells it."""
+    """Return the mappings of *uuids*, keyed by uuid as the API database spells it."""
     columns = [instance_mappings.c[name] for name in compared]
     rows = connection.execute(
         sa.select(
@@ -177,15 +180,15 @@ def exact(
     return {row.instance_uuid: row for row in rows}
 
 
-def in_columns(
-    verdict: Verdict, mapping: Any, compared: Sequence[str]
+def column_differences(
+    verdict: Verdict, existing: Any, compared: Sequence[str]
 ) -> Iterator[Difference]:
-    """Yield how a mapping to this cell differs from its instance."""
+    """Yield the *compared* columns in which a mapping differs from its instance."""
     instance = verdict.instance
     for name in compared:
-        expected, found = instance.values[name], getattr(mapping, name)
+        expected, found = instance.values[name], getattr(existing, name)
         if name == CREATED_AT:
-            if why := apart(read.time_of(found), instance.created_at):
+            if why := time_difference(read.time_of(found), instance.created_at):
                 yield as_difference(Kind.CREATED_AT, verdict, why)
             continue
         if name == Kind.QUEUED_FOR_DELETE.value:
@@ -199,54 +202,71 @@ def in_columns(
                 and not instance.deleted
                 and instance.restoring
             ):
-                # nova clears the flag of an instance that it is restoring before the
-                # instance changes.
+                # nova clears the flag of an instance that it restores before it changes
+                # the instance.
                 continue
         if expected != found:
             why = f"{found!r} in its mapping, {expected!r} in the cell"
             yield as_difference(Kind(name), verdict, why)
 
 
+def time_difference(found: datetime | None, expected: datetime | None) -> str:
+    """Return the sentence about two times that differ, or an empty text.
+
+    Times that are at most APART seconds apart, or missing, do not differ.
+    """
+    if found is None or expected is None:
+        return ""
+    if abs(expected - found) <= timedelta(seconds=APART):
+        return ""
+    one, other = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (found, expected))
+    return (
+        f"{one} in its mapping, {other} in the cell; nova shows the first while the "
+        "cell is down"
+    )
+
+
+# The most uuids of a kind to show.
 EXAMPLES = 10
 
 
 class Tally:
-    """How many differences of each kind there are, with up to EXAMPLES of each."""
+    """Counts differences by kind, and keeps up to EXAMPLES of each kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[Kind] = Counter()
         self.examples: dict[Kind, list[Difference]] = {}
 
     def add(self, differences: Iterable[Difference]) -> None:
-        """Take in some differences."""
+        """Count some differences."""
         for difference in differences:
             self.counts[difference.kind] += 1
             if self.counts[difference.kind] <= EXAMPLES:
                 self.examples.setdefault(difference.kind, []).append(difference)
 
     def total(self, *without: Kind) -> int:
-        """Return how many there are, leaving out the kinds *without*."""
+        """Return the number of differences of all kinds except *without*."""
         return sum(n for kind, n in self.counts.items() if kind not in without)
 
-    def found(self) -> list[Kind]:
-        """Return the kinds there are, in an order that is always the same."""
+    def kinds(self) -> list[Kind]:
+        """Return the kinds with a count, in the order of Kind."""
         return [kind for kind in Kind if self.counts[kind]]
 
     def __str__(self) -> str:
-        return ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in self.found())
+        return ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in self.kinds())
 
     def lines(self) -> list[str]:
-        """Return a line for each kind: its count and some uuids."""
+        """Return a line for each kind: its count and the examples' uuids."""
         return [
             f"{kind.value:<18}{self.counts[kind]:>9,}  "
             + " ".join(difference.uuid for difference in self.examples[kind])
-            for kind in self.found()
+            for kind in self.kinds()
         ]
 
     def listing(self, kinds: Collection[Kind] = tuple(Kind)) -> list[str]:
-        """Return a line for each example of *kinds*, with the reason."""
+        """Return a line for each example of *kinds*: its uuid and the reason."""
         lines = []
-        for kind in self.found():
+        for kind in self.kinds():
             if kind not in kinds:
                 continue
             shown = self.examples[kind]
@@ -256,12 +276,12 @@ class Tally:
         return lines
 
     def as_dict(self) -> dict[str, Any]:
-        """Return counts, uuids and what is different about each of those, by kind."""
+        """Return the count, and the examples' uuids and reasons, by kind."""
         return {
             kind.value: {
                 "count": self.counts[kind],
                 "uuids": [difference.uuid for difference in self.examples[kind]],
                 "why": [difference.why for difference in self.examples[kind]],
             }
-            for kind in self.found()
+            for kind in self.kinds()
         }

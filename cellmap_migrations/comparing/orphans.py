@@ -1,9 +1,10 @@
-"""Mappings to this cell whose instance is gone from it."""
+"""Remove orphans, and decide which must stay: mappings whose instance is gone."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,13 +12,12 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.journal import inserted_by
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.differences import Kind
-from cellmap_migrations.comparing.unsettled import settled, unsettled
-from cellmap_migrations.copying import decide
+from cellmap_migrations.copying import decide, read
 from cellmap_migrations.nova.rules import Copy
-from cellmap_migrations.nova.tables import instance_mappings, instances
+from cellmap_migrations.nova.tables import instance_mappings, instances, utcnow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
@@ -25,39 +25,43 @@ if TYPE_CHECKING:
     from cellmap_migrations.copying.plan import Plan
 
 
-def remove(
+def remove_orphans(
     connection: sa.Connection,
     _stamp: datetime,
     *,
     cell: Cell,
     plan: Plan,
-    strangers: bool,
+    include_foreign: bool,
     uuids: Sequence[str],
     changed: set[str],
 ) -> Counter[str]:
-    """Delete mappings of instances that are gone, and count them.
+    """Delete mappings whose instance is gone; return their count.
 
-    nova's archive deletes the instance first and its mapping afterwards, and a batch
-    that read the instance before may insert the mapping after both. Those are ours,
-    and queued for deletion, since nova archives nothing else. With *strangers* all
-    others go too, unless they may be in flight.
+    nova's archive deletes an instance before its mapping, and a batch that has read the
+    instance may insert the mapping after both. This package inserted such a mapping,
+    and it is queued for deletion, because nova archives only deleted instances. With
+    *include_foreign* all other orphans are deleted too, unless nova may be at work on
+    them.
 
-    The mappings are locked, and only then is the cell asked, so that no decision is
-    older than the lock.
+    The mappings are locked before the cell is read, so no decision is older than the
+    lock. *changed* gets the uuids of the deleted mappings.
     """
-    locked = lock(connection, cell, plan, uuids)
+    locked = lock_mappings(connection, cell, plan, uuids)
     # A mapping in another spelling serves its instance if the index takes the two
     # uuids for equal.
     fold = cell.api.fold
-    rows = cell.database.read_soon(select_present(cell, uuids))
+    rows = cell.database.read_holding_locks(select_present(cell, uuids))
     here = {fold(row[0]) for row in rows}
-    building = decide.requests(cell.api, uuids) if strangers else {}
+    requests = decide.find_build_requests(cell.api, uuids) if include_foreign else {}
     gone = {
         row.id: row.instance_uuid
         for row in locked
         if row.instance_uuid in uuids
         and fold(row.instance_uuid) not in here
-        and ((row.ours and row.queued) or (strangers and settled(cell, row, building)))
+        and (
+            (row.ours and row.queued)
+            or (include_foreign and is_settled(cell, row, requests))
+        )
     }
     changed.clear()
     changed.update(gone.values())
@@ -68,74 +72,13 @@ def remove(
     return Counter({REMOVED: len(gone)})
 
 
-def elsewhere(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
-    """Return those of the orphans that another cell has, or may have, and why.
-
-    Their mapping is wrong, and yet the only place that has their flag and user; the
-    upgrade or repair of that cell moves it, but not to a hidden copy: nova hides one of
-    the two copies of a cross-cell resize, and destroys it at the end.
-    """
-    uuids = [difference.uuid for difference in found]
-    kept: dict[str, Difference] = {}
-    hidden: dict[str, Difference] = {}
-    for number, other in cell.cells.items():
-        if number == cell.mapping.id or not uuids:
-            continue
-        copies = cell.others.copies(number, uuids)
-        for difference in found:
-            copy = copies[difference.uuid]
-            if copy is Copy.HIDDEN:
-                why = f"last copy, hidden in {other}: see docs/troubleshooting.rst"
-                only = replace(difference, kind=Kind.ONLY_HIDDEN, why=why)
-                hidden.setdefault(difference.uuid, only)
-            elif copy is not Copy.ABSENT:
-                why = f"{copy.value} in {other}; upgrade or repair that cell"
-                kept.setdefault(difference.uuid, replace(difference, why=why))
-    return list((hidden | kept).values())
-
-
-def must_stay(cell: Cell, found: Sequence[Difference]) -> list[Difference]:
-    """Return the orphans that a repair must leave, each with the reason."""
-    left = elsewhere(cell, found)
-    known = {each.uuid for each in left}
-    return left + unsettled(cell, [each for each in found if each.uuid not in known])
-
-
-def kept(cell: Cell, plan: Plan, found: Sequence[Difference]) -> list[Difference]:
-    """Return the orphans that an upgrade must leave: all but ours that are queued."""
-    rows = cell.api.read(
-        sa.select(instance_mappings.c.instance_uuid).where(
-            instance_mappings.c.instance_uuid.in_([each.uuid for each in found]),
-            inserted_by(cell.mapping),
-            queued(plan),
-        )
-    )
-    ours = {row[0] for row in rows}
-    left = [difference for difference in found if difference.uuid not in ours]
-    return left + elsewhere(cell, [each for each in found if each.uuid in ours])
-
-
-def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
-    """Return SQL that is true of mappings whose instance nova does not delete.
-
-    It is true of all mappings where the API schema has no such flag (before Rocky).
-    """
-    if "queued_for_delete" not in plan.columns:
-        return sa.true()
-    flag = instance_mappings.c.queued_for_delete
-    return sa.not_(sa.func.coalesce(flag, sa.false()))
-
-
-def queued(plan: Plan) -> sa.ColumnElement[bool]:
-    """Return SQL that is true of mappings that may be queued for deletion."""
-    has_flag = "queued_for_delete" in plan.columns
-    return sa.not_(not_queued(plan)) if has_flag else sa.true()
-
-
-def lock(
+def lock_mappings(
     connection: sa.Connection, cell: Cell, plan: Plan, uuids: Sequence[str]
 ) -> Sequence[Any]:
-    """Lock the mappings to this cell, and return them; *ours* says who made each."""
+    """Lock the mappings of *uuids* to this cell, and return them.
+
+    The field *ours* is true of a mapping that this package inserted.
+    """
     return connection.execute(
         sa.select(
             instance_mappings.c.id,
@@ -151,6 +94,129 @@ def lock(
         )
         .with_for_update()
     ).all()
+
+
+def kept_by_upgrade(
+    cell: Cell, plan: Plan, orphans: Sequence[Difference]
+) -> list[Difference]:
+    """Return the orphans that an upgrade must leave.
+
+    It removes only mappings that this package inserted and that are queued for
+    deletion.
+    """
+    rows = cell.api.read(
+        sa.select(instance_mappings.c.instance_uuid).where(
+            instance_mappings.c.instance_uuid.in_([each.uuid for each in orphans]),
+            inserted_by(cell.mapping),
+            queued(plan),
+        )
+    )
+    ours = {row[0] for row in rows}
+    foreign = [each for each in orphans if each.uuid not in ours]
+    return foreign + kept_for_others(
+        cell, [each for each in orphans if each.uuid in ours]
+    )
+
+
+def kept_by_repair(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:
+    """Return the orphans that a repair must leave, each with the reason."""
+    kept = kept_for_others(cell, orphans)
+    known = {each.uuid for each in kept}
+    rest = [each for each in orphans if each.uuid not in known]
+    return kept + kept_for_nova(cell, rest)
+
+
+def kept_for_others(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:
+    """Return the orphans whose instance another cell has or may have, with the reason.
+
+    Such a mapping has the wrong cell, but no other row has its flag and its user. The
+    upgrade or repair of the other cell moves it, though not to a hidden copy: nova
+    hides one of the two copies of a cross-cell resize, and destroys it at the end.
+    """
+    uuids = [difference.uuid for difference in orphans]
+    present: dict[str, Difference] = {}
+    hidden: dict[str, Difference] = {}
+    for number, other in cell.cells.items():
+        if number == cell.mapping.id or not uuids:
+            continue
+        copies = cell.others.copies(number, uuids)
+        for difference in orphans:
+            copy = copies[difference.uuid]
+            if copy is Copy.HIDDEN:
+                why = f"last copy, hidden in {other}: see docs/troubleshooting.rst"
+                only = replace(difference, kind=Kind.ONLY_HIDDEN, why=why)
+                hidden.setdefault(difference.uuid, only)
+            elif copy is not Copy.ABSENT:
+                why = f"{copy.value} in {other}; upgrade or repair that cell"
+                present.setdefault(difference.uuid, replace(difference, why=why))
+    return list((hidden | present).values())
+
+
+def kept_for_nova(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:
+    """Return the orphans on which nova may be at work, each with the reason."""
+    table = instance_mappings.c
+    uuids = [difference.uuid for difference in orphans]
+    if not uuids:
+        return []
+    rows = cell.api.read(
+        sa.select(table.instance_uuid, table.created_at, table.updated_at).where(
+            table.instance_uuid.in_(uuids), table.cell_id == cell.mapping.id
+        )
+    )
+    requests = cell.api.again(lambda: decide.find_build_requests(cell.api, uuids))
+    rows_by_uuid = {row.instance_uuid: row for row in rows}
+    return [
+        replace(difference, why=why_kept(cell, row, requests))
+        for difference in orphans
+        if (row := rows_by_uuid.get(difference.uuid))
+        and not is_settled(cell, row, requests)
+    ]
+
+
+def why_kept(cell: Cell, row: Any, requests: dict[str, int]) -> str:
+    """Return the sentence that says why the mapping *row* is left, and until when."""
+    if (request := requests.get(row.instance_uuid)) is not None:
+        return f"nova has build request {request} for it; left until that is gone"
+    return (
+        f"its mapping is younger than grace_seconds ({cell.settings.grace_seconds}); "
+        f"left until {end_of_grace(cell, row):%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def is_settled(cell: Cell, row: Any, requests: Collection[str]) -> bool:
+    """Return True if nova is certainly not at work on the mapping *row*.
+
+    *requests* are the uuids of instances that have a build request.
+    """
+    end = end_of_grace(cell, row)
+    return (end is None or utcnow() >= end) and row.instance_uuid not in requests
+
+
+def end_of_grace(cell: Cell, row: Any) -> datetime | None:
+    """Return when ``grace_seconds`` end for the mapping *row*; None without times."""
+    times = map(read.time_of, (row.created_at, row.updated_at))
+    touched = max(filter(None, times), default=None)
+    return touched and touched + timedelta(seconds=cell.settings.grace_seconds)
+
+
+def queued(plan: Plan) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of mappings that are queued for deletion.
+
+    It is true of all mappings if the API schema has no such flag (before Rocky).
+    """
+    has_flag = "queued_for_delete" in plan.columns
+    return sa.not_(not_queued(plan)) if has_flag else sa.true()
+
+
+def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of mappings that are not queued for deletion.
+
+    It is true of all mappings if the API schema has no such flag (before Rocky).
+    """
+    if "queued_for_delete" not in plan.columns:
+        return sa.true()
+    flag = instance_mappings.c.queued_for_delete
+    return sa.not_(sa.func.coalesce(flag, sa.false()))
 
 
 def select_present(cell: Cell, uuids: Sequence[str]) -> sa.Select[tuple[str]]:

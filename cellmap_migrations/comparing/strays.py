@@ -1,7 +1,7 @@
-"""Find mappings without a cell whose instance is in no cell: strays.
+"""Find and remove strays: mappings without a cell whose instance is in no cell.
 
 A stray belongs to no cell. So the check of each cell names all strays, and the repair
-of any cell removes them, as it removes the markers of ``map_instances``.
+of any cell removes all, as it removes the markers of nova's ``map_instances``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.checksums import mappings_side, ranges
-from cellmap_migrations.comparing.chunks import PAGE
 from cellmap_migrations.comparing.differences import Difference, Kind
-from cellmap_migrations.comparing.evidence import copies, displaced
-from cellmap_migrations.comparing.unsettled import settled
+from cellmap_migrations.comparing.evidence import copies_in, find_displaced, paged
+from cellmap_migrations.comparing.orphans import is_settled
 from cellmap_migrations.copying import decide
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import MARKER, instance_mappings
@@ -31,37 +30,31 @@ if TYPE_CHECKING:
     from cellmap_migrations.copying.plan import Plan
 
 
-SELECT = sa.select(
-    instance_mappings.c.id,
-    instance_mappings.c.instance_uuid,
-    instance_mappings.c.created_at,
-    instance_mappings.c.updated_at,
-)
-
-
 class Strays:
-    """Finds the strays of the cloud during a run on *cell*."""
+    """Finds and removes the strays of the cloud in a run on *cell*."""
 
     def __init__(self, cell: Cell, plan: Plan) -> None:
         self.cell, self.plan = cell, plan
 
     def pages(self) -> Iterator[list[Any]]:
-        """Yield the rows of strays; ask a cell only if there are candidates for it."""
-        for rows in without_cell(self.cell):
-            if found := self.cell.api.again(partial(self.among, rows)):
-                yield found
+        """Yield pages of strays, as rows. No cell is asked if none is possible."""
+        for rows in pages_without_cell(self.cell):
+            if strays := self.cell.api.again(partial(self.choose, rows)):
+                yield strays
 
-    def among(self, rows: Sequence[Any]) -> list[Any]:
-        """Return those of *rows* that are strays, as far as the cells can be asked."""
-        requests = decide.requests(self.cell.api, [row.instance_uuid for row in rows])
-        found = [row for row in rows if settled(self.cell, row, requests)]
+    def choose(self, rows: Sequence[Any]) -> list[Any]:
+        """Return the *rows* that are strays. A cell that cannot be asked has none."""
+        uuids = [row.instance_uuid for row in rows]
+        requests = decide.find_build_requests(self.cell.api, uuids)
+        strays = [row for row in rows if is_settled(self.cell, row, requests)]
         for number in self.cell.cells:
-            nowhere = missing(self.cell, number, [row.instance_uuid for row in found])
-            found = [row for row in found if row.instance_uuid in nowhere]
-        return found
+            uuids = [row.instance_uuid for row in strays]
+            absent = absent_or_unknown(self.cell, number, uuids)
+            strays = [row for row in strays if row.instance_uuid in absent]
+        return strays
 
     def differences(self, rows: Sequence[Any]) -> list[Difference]:
-        """Return strays as differences, with the reason if they must be left."""
+        """Convert strays to differences, with the reason if they must be left."""
         why = "no cell has its instance"
         if obstacle := self.obstacle():
             why = f"no cell that can be asked has its instance; left because {obstacle}"
@@ -70,32 +63,33 @@ class Strays:
         ]
 
     def obstacle(self) -> str:
-        """Return why a cell may have instances of strays after all, or nothing."""
+        """Return why a cell may have an instance of a stray, or an empty text."""
         silent = self.cell.others.silent()
         reasons = [f"cell {each} cannot be asked" for each in silent]
-        return "; ".join(reasons or self.displaced)
+        return "; ".join(reasons or self.displaced_cells)
 
     @cached_property
-    def displaced(self) -> list[str]:
+    def displaced_cells(self) -> list[str]:
         """The evidence against the databases of the other cells.
 
-        The database of *cell* is looked at when the run starts.
+        The database of *cell* itself was examined when the run started.
         """
-        others = self.cell.cells.keys() - {self.cell.mapping.id}
-        found = (displaced(self.cell, self.plan, number) for number in sorted(others))
-        return [str(each) for each in found if each]
+        others = sorted(self.cell.cells.keys() - {self.cell.mapping.id})
+        evidence = (find_displaced(self.cell, self.plan, number) for number in others)
+        return [str(displaced) for displaced in evidence if displaced]
 
     def remove(self, rows: Sequence[Any], batches: Batches | None) -> list[Difference]:
-        """Delete the rows that are still as they were, and return those as differences.
+        """Delete strays that have not changed, and return them as differences.
 
-        Without *batches* nothing is deleted. Raises AnotherRun.
+        Without *batches*, in a dry run, no row is deleted. Raises AnotherRun.
         """
         removed = list(rows)
         if batches:
-            batches.do(partial(self.delete, rows=rows, removed=removed))
+            delete = partial(self.delete_rows, rows=rows, removed=removed)
+            batches.commit_prepared(delete)
         return self.differences(removed)
 
-    def delete(
+    def delete_rows(
         self,
         connection: sa.Connection,
         _stamp: datetime,
@@ -103,9 +97,12 @@ class Strays:
         rows: Sequence[Any],
         removed: list[Any],
     ) -> Counter[str]:
-        """Delete *rows* unless nova or another repair has changed them, and count."""
+        """Delete the *rows* that nova or another repair has not changed; count them.
+
+        *removed* becomes the list of the deleted rows.
+        """
         seen = {row.id: row for row in rows}
-        # By id, so that two repairs do not wait for each other.
+        # In the order of ids, so that two repairs do not deadlock.
         locked = connection.execute(
             SELECT.where(
                 instance_mappings.c.id.in_(seen), instance_mappings.c.cell_id.is_(None)
@@ -113,7 +110,8 @@ class Strays:
             .order_by(instance_mappings.c.id)
             .with_for_update()
         ).all()
-        requests = decide.requests(self.cell.api, [row.instance_uuid for row in locked])
+        uuids = [row.instance_uuid for row in locked]
+        requests = decide.find_build_requests(self.cell.api, uuids)
         removed[:] = [
             row
             for row in locked
@@ -127,8 +125,16 @@ class Strays:
         return Counter({REMOVED: len(removed)})
 
 
-def without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
-    """Yield pages of mappings without a cell, but none of nova's markers."""
+SELECT = sa.select(
+    instance_mappings.c.id,
+    instance_mappings.c.instance_uuid,
+    instance_mappings.c.created_at,
+    instance_mappings.c.updated_at,
+)
+
+
+def pages_without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
+    """Yield pages of mappings without a cell, without nova's markers."""
     side = mappings_side(cell, None)
     for after_id, upto_id in ranges(side, cell.stopping):
         cell.keep_alive()
@@ -140,18 +146,18 @@ def without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
                 side.id <= upto_id,
             ).order_by(side.id)
         )
-        for start in range(0, len(rows), PAGE):
-            yield rows[start : start + PAGE]
+        yield from paged(rows)
 
 
-def missing(cell: Cell, number: int, uuids: Sequence[str]) -> set[str]:
-    """Return the uuids that the cell *number* lacks, in either spelling.
+def absent_or_unknown(cell: Cell, number: int, uuids: Sequence[str]) -> set[str]:
+    """Return the uuids that the cell *number* lacks, as they are and in lower case.
 
-    All of them if the cell cannot be asked.
+    All are returned if the cell cannot be asked.
     """
     if not uuids:
         return set()
     asked = [*uuids, *(uuid.lower() for uuid in uuids)]
-    found = copies(cell, number, asked)
-    present = {uuid for uuid in asked if found[uuid] not in (Copy.ABSENT, Copy.UNKNOWN)}
+    copies = copies_in(cell, number, asked)
+    unseen = (Copy.ABSENT, Copy.UNKNOWN)
+    present = {uuid for uuid in asked if copies[uuid] not in unseen}
     return {uuid for uuid in uuids if not present & {uuid, uuid.lower()}}

@@ -1,1 +1,1 @@
-"""Read nova.conf, its [cellmap] group and the -x arguments. Imports common."""
+"""Read nova.conf, its [cellmap] group and the -x arguments."""

@@ -1,4 +1,4 @@
-"""nova.conf, read the way nova-manage reads it, without opening any log."""
+"""Read nova.conf as nova-manage does, without opening a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cellmap_migrations.config.options import GROUP, OPTIONS
 
 NOVA_MANAGE = "nova-manage"
 
-# What oslo.config raises of a value with a dollar sign that it cannot fill in.
+# Errors of oslo.config for a $ that refers to an unknown option.
 DOLLAR_ERRORS = (
     cfg.TemplateSubstitutionError,
     cfg.NoSuchOptError,
@@ -23,7 +23,7 @@ DOLLAR_ERRORS = (
 
 
 def new_config() -> cfg.ConfigOpts:
-    """Return a configuration that knows the options this package reads."""
+    """Return a configuration with the options of nova and ``[cellmap]`` registered."""
     conf = cfg.ConfigOpts()
     for group in ("api_database", "database"):
         conf.register_opts(
@@ -33,17 +33,16 @@ def new_config() -> cfg.ConfigOpts:
             ],
             group=group,
         )
-    # By name: oslo.config would share the group object, with the values that -x set
-    # in it, between all runs of one process.
+    # By name, not by object: all runs in one process would share a group object and
+    # the values that -x set in it.
     conf.register_opts(OPTIONS, group=GROUP.name)
     return conf
 
 
 def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
-    """Read the files that the command line *arguments* and nova's rules name.
+    """Parse the command line *arguments*, and read the configuration files.
 
-    *prog* is the program that a usage message names. Raises RightsError or
-    ConfigurationError.
+    A usage message names *prog*. Raises RightsError or ConfigurationError.
     """
     try:
         conf(
@@ -51,8 +50,8 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
             project="nova",
             prog=prog,
             version=version(),
-            # The program's name decides which files are read beside nova.conf;
-            # alembic's own would add /etc/nova/alembic.conf.
+            # oslo.config also reads a file named after the program. The name alembic
+            # would make it read /etc/nova/alembic.conf.
             default_config_files=cfg.find_config_files("nova", NOVA_MANAGE),
             default_config_dirs=cfg.find_config_dirs("nova", NOVA_MANAGE),
         )
@@ -62,24 +61,24 @@ def read(conf: cfg.ConfigOpts, arguments: list[str], *, prog: str) -> None:
             "this user; run as nova, or as a member of its group"
         ) from None
     except cfg.ConfigFileParseError as error:
-        # Its text shows the line, and the line may be the one with the password.
+        # The text of the error shows the line, which may contain a password.
         raise ConfigurationError(
             f"{secrets.shown(error.config_file)} is not in nova.conf's format (a "
             "line without = or a value before the first [group])"
         ) from None
     except cfg.Error as error:
         raise ConfigurationError(secrets.without_value(error)) from None
-    # What open() raises, and of a file that is not text.
+    # open() raises OSError, and decoding a binary file ValueError.
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"nova.conf, or a file named in its place, is not to be read as text: "
-            f"{secrets.without_value(error)}; correct it, or name another one"
+            "nova.conf, or the file named instead, cannot be read as text: "
+            f"{secrets.without_value(error)}; correct it, or name another file"
         ) from None
 
 
 @cache
 def version() -> str:
-    """Return the version of the distribution that is installed, if one is."""
+    """Return the version of the installed distribution, or a note without one."""
     try:
         return metadata.version("cellmap-migrations")
     except metadata.PackageNotFoundError:
@@ -87,7 +86,7 @@ def version() -> str:
 
 
 def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
-    """Return the connections by name, and the ``[cellmap]`` options as one dict.
+    """Return the connections, and the options of ``[cellmap]`` under that name.
 
     Raises ConfigurationError.
     """
@@ -100,7 +99,7 @@ def values(conf: cfg.ConfigOpts) -> dict[str, Any]:
             GROUP.name: dict(conf[GROUP.name].items()),
         }
     except DOLLAR_ERRORS:
-        # The name after the dollar may be a part of a password: it is not shown.
+        # The name after the $ is not shown, because it may be a part of a password.
         raise ConfigurationError(
             "a value in nova.conf refers with $ to an option that does not exist; "
             "write $$ for a dollar sign"

@@ -1,4 +1,4 @@
-"""Define the ``[cellmap]`` options of nova.conf. Durations are seconds."""
+"""Define the options of the group ``[cellmap]``. Durations are in seconds."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ THROTTLE = [
     cfg.FloatOpt(
         "max_lag",
         min=0,
-        help="Pause between two batches while one of the replicas is more than so many "
-        "seconds behind the API database.",
+        help="Pause between two batches while a replica is more than this many seconds "
+        "behind the API database.",
     ),
     cfg.ListOpt(
         "replicas",
         default=[],
-        help="The replicas of the API database that max_lag is about. MariaDB and "
+        help="The replicas of the API database to which max_lag applies. MariaDB and "
         "MySQL: host or host:port of each; the user of [api_database] connection logs "
         "in there. PostgreSQL: the application_name of each in pg_stat_replication.",
     ),
     cfg.IntOpt(
         "max_threads_running",
         min=1,
-        help="Pause between two batches while more sessions than this are at work on "
-        "the server of the API database.",
+        help="Pause between two batches while the server of the API database runs "
+        "statements of more than this many sessions.",
     ),
     cfg.FloatOpt(
         "sleep_ratio",
         default=0,
         min=0,
         max=100,
-        help="Between two batches, sleep this many times as long as the last one "
-        "took. Batches are then written one at a time.",
+        help="Sleep after each batch for this many times the duration of the batch. "
+        "Batches are then written one at a time.",
     ),
     cfg.StrOpt(
         "pause_file",
-        help="Pause between two batches while this file is there; an absolute path.",
+        help="Pause between two batches while this file exists. Give an absolute path.",
     ),
     cfg.FloatOpt(
         "max_pause",
         default=3600,
         min=0,
         help="End the run (exit code 75) when one pause has taken this many seconds. "
-        "What cannot be measured is a reason for a pause, too.",
+        "A run also pauses while it cannot measure the lag or the load.",
     ),
 ]
 
@@ -64,37 +64,37 @@ OPTIONS = [
         default=0.5,
         min=0.01,
         max=2.0,
-        help="How long one batch, which is one transaction on the API database, "
-        "should take. The rows per batch adapt to it.",
+        help="Target duration of one batch, which is one transaction on the API "
+        "database. The number of rows in a batch adapts to it.",
     ),
     cfg.IntOpt(
         "batch_rows_min",
         default=100,
         min=1,
-        help="Fewest rows in a batch, however slow the database is.",
+        help="Smallest number of rows in a batch, even if the database is slow.",
     ),
     cfg.IntOpt(
         "batch_rows_max",
         min=1,
-        # PostgreSQL takes 65,535 parameters in a statement.
+        # A statement on PostgreSQL may have 65,535 parameters.
         max=50_000,
-        help="Most rows in a batch, however fast the database is. Without it 10,000, "
-        "on PostgreSQL 5,000, on SQLite 25,000.",
+        help="Largest number of rows in a batch. The default is 10,000, on PostgreSQL "
+        "5,000, and on SQLite 25,000.",
     ),
     cfg.IntOpt(
         "writers",
         default=2,
         min=1,
         max=8,
-        help="How many batches are written at the same time. They are committed one "
-        "after the other.",
+        help="Number of batches that are written at the same time. They are committed "
+        "one after the other.",
     ),
     cfg.IntOpt(
         "grace_seconds",
         default=600,
         min=0,
-        help="An instance younger than this may still be in the hands of nova: a "
-        "mapping of it that has no cell yet is left alone.",
+        help="Do not change a mapping without a cell while its instance is younger "
+        "than this: nova may still be booting it.",
     ),
     cfg.StrOpt(
         "on_reject",
@@ -103,35 +103,35 @@ OPTIONS = [
             ("fail", "the run ends with exit code 65 and lists the rows"),
             ("skip", "the rows are counted and listed, and do not stop the run"),
         ],
-        help="What to do with instances that cannot have a mapping, such as those "
-        "without a project.",
+        help="How to treat an instance that cannot have a mapping, such as one without "
+        "a project.",
     ),
     cfg.FloatOpt(
         "time_limit",
         min=0,
-        help="Stop after the batch in hand when this many seconds have passed "
-        "(exit code 75). A comparison is not cut short, and the first batch that "
-        "corrects something after it is committed.",
+        help="Stop after the current batch when this many seconds have passed (exit "
+        "code 75). A comparison is not interrupted, and the first batch of "
+        "corrections after it is committed.",
     ),
     cfg.IntOpt(
         "max_rows",
         min=1,
-        help="Stop after this many rows in one run (exit code 75): instances that were "
-        "walked, and mappings that were corrected, moved or removed.",
+        help="Stop after this many rows in one run (exit code 75). Instances that were "
+        "read count, and mappings that were corrected, moved or removed.",
     ),
     cfg.FloatOpt(
         "connect_timeout",
         default=60,
         min=1,
-        help="How long to try to reach a database, whatever max_retries says in "
-        "[database] and [api_database].",
+        help="How long to try to reach a database. max_retries in [database] and "
+        "[api_database] is ignored.",
     ),
     cfg.IntOpt(
         "attempts",
         default=10,
         min=1,
-        help="How often a batch is tried that meets a deadlock, a lock or a lost "
-        "connection. The pause between two attempts grows from 0.1 s to 5 s.",
+        help="Number of attempts to commit a batch after a deadlock, a lock timeout or "
+        "a lost connection. The pause between two attempts grows from 0.1 s to 5 s.",
     ),
     *THROTTLE,
 ]
@@ -142,20 +142,20 @@ def list_opts() -> list[tuple[cfg.OptGroup, list[Any]]]:
     return [(GROUP, OPTIONS)]
 
 
-def refuse(values: Mapping[str, Any]) -> None:
-    """Raise BadOption for values that oslo.config lets pass."""
+def validate(values: Mapping[str, Any]) -> None:
+    """Raise BadOption for an unusable value that oslo.config accepts."""
     for option in OPTIONS:
         value = values[option.dest]
         if value is None and option.default is not None:
             raise BadOption(option.dest, "", "it is empty")
-        # Not a number is neither below a minimum nor above a maximum.
+        # oslo.config accepts nan, which is neither below min nor above max.
         if isinstance(value, float) and math.isnan(value):
             raise BadOption(option.dest, value, "it is not a number")
     if (values["max_lag"] is None) != (not values["replicas"]):
         raise BadOption(
             "max_lag",
             values["max_lag"],
-            "set max_lag and replicas together, which names them",
+            "set max_lag and replicas together",
         )
     least, most = values["batch_rows_min"], values["batch_rows_max"]
     if most is not None and least > most:
@@ -167,10 +167,9 @@ def refuse(values: Mapping[str, Any]) -> None:
 def override(
     conf: cfg.ConfigOpts, chosen: Mapping[str, str], *, also: Collection[str]
 ) -> None:
-    """Put ``-x name=value`` over the ``[cellmap]`` options of the files.
+    """Set the ``[cellmap]`` options of *chosen*, which override the files.
 
-    Raises UnknownOption, which names *also* the keys that are no options, or
-    BadOption.
+    Raises BadOption, or UnknownOption, whose message also lists the names in *also*.
     """
     known = {option.dest for option in OPTIONS}
     for name, value in chosen.items():
@@ -182,11 +181,11 @@ def override(
         try:
             conf.set_override(name, value, group=GROUP.name)
         except ValueError:
-            raise BadOption(name, value, f"write {wanted(name)}") from None
+            raise BadOption(name, value, f"write {accepted_values(name)}") from None
 
 
-def wanted(name: str) -> str:
-    """Return what values the option *name* takes, in words."""
+def accepted_values(name: str) -> str:
+    """Describe the values that the option *name* accepts."""
     option = next(option for option in OPTIONS if option.dest == name)
     if choices := getattr(option.type, "choices", None):
         return f"one of {', '.join(choices)}"

@@ -1,6 +1,6 @@
-"""What the operator configured: nova.conf, its ``[cellmap]`` group, and ``-x``.
+"""Read nova.conf, its group ``[cellmap]`` and the ``-x`` arguments into one object.
 
-All durations are seconds, all sizes are rows.
+All durations are in seconds, all sizes in rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cellmap_migrations.common.errors import BadOption
 from cellmap_migrations.common.sentences import NoApiDatabase
 from cellmap_migrations.config import nova_conf
-from cellmap_migrations.config.options import GROUP, override, refuse
+from cellmap_migrations.config.options import GROUP, override, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ RUN_OPTIONS = {
     "accept_orphans": None,
 }
 
-# More rows than that have no ids.
+# Digits of the largest number of orphans.
 DIGITS = 12
 
 FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
@@ -35,14 +35,14 @@ FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One run's configuration. Connections are nova.conf's texts, never printed."""
+    """Hold the settings of one run. The connections are never printed."""
 
     cell: str | None
     missing: str
     remove_mappings: bool
-    # How many mappings without an instance the operator knows of.
+    # The number of orphans that the operator has accepted.
     accept_orphans: int | None
-    # Whether the sessions of this run may not write, not even in the API database.
+    # True if the server must refuse writes to the API database, too.
     read_only: bool
     batch_seconds: float
     batch_rows_min: int
@@ -66,17 +66,17 @@ class Settings:
     base_parameters: str = field(repr=False)
 
 
-def last(arguments: Iterable[str], name: str) -> str | None:
+def last_value(arguments: Iterable[str], name: str) -> str | None:
     """Return the value of the last ``-x`` argument *name*, or None without one."""
     given = [pair.partition("=")[::2] for pair in arguments]
     return dict(given).get(name)
 
 
 def load(arguments: Iterable[str]) -> Settings:
-    """Return the settings of a run, from ``-x`` *arguments* of the form name=value.
+    """Return the settings of a run with ``-x`` *arguments* of the form name=value.
 
-    Files are searched and read as nova-manage reads them: ``--config-file`` in order,
-    else nova.conf and nova.conf.d in their usual places, then ``OS_*`` variables.
+    Finds and reads files as nova-manage does: each ``--config-file`` in order, else
+    nova.conf and nova.conf.d in their usual places, then the ``OS_*`` variables.
 
     Raises UnknownOption, BadOption, NoApiDatabase, ConfigurationError or
     RightsError.
@@ -89,15 +89,15 @@ def load(arguments: Iterable[str]) -> Settings:
     ]
     chosen = {name: value for name, _, value in given if name not in FILE_OPTIONS}
     run = {name: run_option(name, chosen.pop(name, None)) for name in RUN_OPTIONS}
-    # Whoever prints has looked for it, since errors of this function are printed too.
+    # The caller reads "output" itself, because it also prints errors raised here.
     del run["output"]
     conf = nova_conf.new_config()
     nova_conf.read(conf, files, prog=nova_conf.NOVA_MANAGE)
     override(conf, chosen, also={*RUN_OPTIONS, *FILE_OPTIONS})
-    return make(conf, **run)
+    return make_settings(conf, **run)
 
 
-def make(
+def make_settings(
     conf: cfg.ConfigOpts,
     *,
     cell: str | None,
@@ -106,7 +106,7 @@ def make(
     accept_orphans: str | None = None,
     read_only: bool = False,
 ) -> Settings:
-    """Return the settings that *conf* holds, and the options of this run.
+    """Return the settings from *conf* and from the options of this run.
 
     Raises NoApiDatabase, BadOption or ConfigurationError.
     """
@@ -114,12 +114,12 @@ def make(
     if not values["api_connection"]:
         files = ", ".join(conf.config_file or ()) or "no file at all"
         raise NoApiDatabase(files=files)
-    refuse(values[GROUP.name])
+    validate(values[GROUP.name])
     return Settings(
         cell=cell,
         missing=missing,
         remove_mappings=remove_mappings == "yes",
-        accept_orphans=whole("accept_orphans", accept_orphans),
+        accept_orphans=parse_orphans(accept_orphans),
         read_only=read_only,
         **values.pop(GROUP.name),
         **values,
@@ -127,7 +127,7 @@ def make(
 
 
 def run_option(name: str, value: str | None) -> Any:
-    """Return the value of an option that exists only as ``-x``."""
+    """Return the *value* of an option that exists only as ``-x``; raise BadOption."""
     choices = RUN_OPTIONS[name]
     if choices is None:
         return value
@@ -138,11 +138,13 @@ def run_option(name: str, value: str | None) -> Any:
     return value
 
 
-def whole(name: str, value: str | None) -> int | None:
-    """Return the number of rows that an option gives; raise BadOption."""
+def parse_orphans(value: str | None) -> int | None:
+    """Return *value* of ``accept_orphans`` as a number; raise BadOption."""
     if value is None:
         return None
-    # int() takes no more than some thousand digits.
+    # int() raises ValueError for a text of more than 4,300 digits.
     if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
-        raise BadOption(name, value, "write the whole number that the refusal showed")
+        raise BadOption(
+            "accept_orphans", value, "write the whole number that the refusal showed"
+        )
     return int(value)

@@ -1,1 +1,1 @@
-"""Move rows: read a batch of the cell, decide about each row, commit."""
+"""Read a page of the cell's instances, decide about each, and commit a batch."""

@@ -1,4 +1,4 @@
-"""Commit batches: the rows and the journal entry in one transaction."""
+"""Choose the size of a batch, and commit its rows and journal entry together."""
 
 from __future__ import annotations
 
@@ -26,19 +26,163 @@ if TYPE_CHECKING:
     from cellmap_migrations.cell.cell import Cell
 
 
+def do_nothing() -> None:
+    """Return None."""
+
+
+# The counts of mappings that a batch changed.
+CHANGES = {outcome.value for outcome in WRITTEN} | {MENDED, REMOVED}
+
+HIGHEST_ID = sa.select(sa.func.max(instance_mappings.c.id))
+
+# Writes the rows of a batch on a connection that is in a transaction, given the stamp
+# of the batch. Returns the counts for the journal.
+Write = Callable[[sa.Connection, "datetime"], Counter[str]]
+
+# Called after Write: returns the JSON with which the batch is undone, or None.
+Undo = Callable[[], str | None]
+
+
+class Batches:
+    """Commits the batches of one revision in one cell, each after the last one."""
+
+    def __init__(self, cell: Cell, revision: str) -> None:
+        """Read the last batch from the journal."""
+        self.cell, self.revision = cell, revision
+        last = self.last_entry()
+        self.number = last.batch if last else 0
+        self.upto_id = last.upto_id if last else 0
+        self.rows = last.rows_read if last else 0
+
+    def last_entry(self) -> Any | None:
+        """Return the last journal entry of the revision, or None before the first."""
+        return journal.last_batch(self.cell.api, self.cell.mapping.uuid, self.revision)
+
+    def next_slot(self, upto_id: int, pause: Pause) -> BatchSlot:
+        """Return the slot of the next batch, which ends at *upto_id*."""
+        last = BatchSlot(number=self.number, after_id=0, upto_id=self.upto_id)
+        return last.next(upto_id, pause)
+
+    def commit_prepared(self, write: Write) -> Counter[str]:
+        """Commit a batch that needs no reads first; leave the checkpoint as it is."""
+        return self.commit(lambda: write, self.upto_id)
+
+    def commit(
+        self, prepare: Callable[[], Write], upto_id: int, undo: Undo = do_nothing
+    ) -> Counter[str]:
+        """Commit one batch and its journal entry in one transaction; return its counts.
+
+        *prepare* reads outside of the transaction, and returns the function that writes
+        in it. Transient errors are retried, each time from *prepare* on. A batch that
+        changes no row, moves no checkpoint and has no *undo* gets no journal entry.
+        """
+        slot = self.next_slot(upto_id, self.cell.throttle.take())
+        tried = False
+
+        def attempt() -> tuple[Counter[str], bool]:
+            nonlocal tried
+            # If the answer to a COMMIT was lost, only the journal has its result.
+            if tried and (counts := self.committed(slot)) is not None:
+                return counts, True
+            tried = True
+            return self.commit_once(slot, prepare, undo=undo)
+
+        recorded = False
+        try:
+            counts, recorded = self.cell.api.again(attempt)
+        finally:
+            if not recorded:
+                self.cell.throttle.give_back([slot.pause])
+        if recorded:
+            self.advance(slot, counts)
+        else:
+            self.cell.report.count(counts)
+        return counts
+
+    def commit_once(
+        self,
+        slot: BatchSlot,
+        prepare: Callable[[], Write],
+        turn: Callable[[], object] = do_nothing,
+        undo: Undo = do_nothing,
+    ) -> tuple[Counter[str], bool]:
+        """Try once to commit a batch in *slot*.
+
+        Returns its counts, and True if it got a journal entry. *turn* returns when
+        every earlier batch is committed, and raises if one failed.
+        """
+        started, stamp = time.monotonic(), utcnow()
+        write = prepare()
+        with self.cell.api.engine.begin() as connection:
+            above_id = connection.scalar(HIGHEST_ID) or 0
+            counts = write(connection, stamp)
+            how = undo()
+            stays = slot.upto_id == slot.after_id and how is None
+            # The entry of the walk already counts a row that is rejected again.
+            if stays and not CHANGES & (+counts).keys():
+                return counts, False
+            turn()
+            journal.append(
+                connection,
+                cell_uuid=self.cell.mapping.uuid,
+                revision=self.revision,
+                batch=slot.number,
+                after_id=slot.after_id,
+                upto_id=slot.upto_id,
+                counts=counts,
+                seconds=time.monotonic() - started,
+                stamp=stamp,
+                above_id=above_id,
+                pause=slot.pause,
+                cell_database=self.cell.database_name,
+                undo=how,
+            )
+        return counts, True
+
+    def advance(self, slot: BatchSlot, counts: Counter[str]) -> None:
+        """Make the batch in *slot* the last one, and add its counts to the report."""
+        walked = slot.upto_id > slot.after_id
+        spent = counts if walked else {name: counts[name] for name in CHANGES}
+        self.number, self.upto_id = slot.number, slot.upto_id
+        self.cell.report.count(counts, spent=sum(spent.values()))
+
+    def rewind(self) -> None:
+        """Let the next run walk from the start. The journal keeps all its entries."""
+        if self.upto_id:
+            self.commit(lambda: lambda _connection, _stamp: Counter(), 0)
+
+    def committed(self, slot: BatchSlot | None = None) -> Counter[str] | None:
+        """Return the counts of *slot*'s batch if the journal has it, else None.
+
+        Raises AnotherRun if the journal has another run's batch with its number.
+        """
+        last = self.last_entry()
+        if last is None or last.batch <= self.number:
+            return None
+        if last.runner != journal.runner() or slot != BatchSlot(
+            number=last.batch, after_id=last.after_id, upto_id=last.upto_id
+        ):
+            raise AnotherRun(
+                cell=self.cell.mapping, batch=last.batch, runner=last.runner
+            )
+        return Counter({name: getattr(last, name) for name in COUNTS})
+
+
 T = TypeVar("T")
 
-# The weight of everything before the last batch, and the largest step upwards.
+# The weight of all batches before the last one.
 MEMORY = 0.75
 
+# The largest factor between the sizes of two batches.
 GROWTH = 1.5
 
+# Rows of the first batch.
 START = 1_000
 
 
 @dataclass
 class BatchSize:
-    """Follows the rate of the API database so that a batch takes *seconds*."""
+    """Adapts the rows of a batch so that the API database takes *seconds* for it."""
 
     seconds: float
     least: int
@@ -51,13 +195,13 @@ class BatchSize:
         self.size = min(max(self.size, self.least), self.most)
 
     def learn(self, rows: int, seconds: float) -> None:
-        """Take in a batch of *rows* that took *seconds*.
+        """Adapt the size to a batch of *rows* that took *seconds*.
 
-        The rate is smoothed, so that one fast batch does not count for much. A batch
-        that took too long shrinks the next at once, and is all that is remembered:
-        older, faster ones would let it grow into the slow server again. It weighs no
-        more than one of the wanted time, or a stall would be felt for long. Growth is
-        half as much again at the most.
+        The rate is smoothed, so one fast batch has little weight. After a batch that
+        took too long, the older rates are forgotten: they would let the size grow again
+        on a server that has become slow. Such a batch counts as one of the wanted time:
+        otherwise one stall would keep many batches small. The size grows by a factor of
+        at most GROWTH.
         """
         seconds = max(seconds, 1e-6)
         if seconds > self.seconds:
@@ -70,9 +214,9 @@ class BatchSize:
 
 
 def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
-    """Return the pace at which batches of *cell* begin, and its limits.
+    """Return the size of a run's first batch, with the limits of the settings.
 
-    After a batch of so many *rows*, which another run settled on and learned slowly.
+    *rows* is the size of the last batch in the journal, from which it goes on.
     """
     settings, backend = cell.settings, cell.api.backend
     least = settings.batch_rows_min
@@ -84,8 +228,8 @@ def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
     )
 
 
-def room(cell: Cell, rows: int) -> int:
-    """Return how many of *rows* this run may still change; raise Stopped for none."""
+def limit_rows(cell: Cell, rows: int) -> int:
+    """Return how many of *rows* ``max_rows`` still allows; raise Stopped at 0."""
     limit = cell.settings.max_rows
     if limit is None or not rows:
         return rows
@@ -95,158 +239,15 @@ def room(cell: Cell, rows: int) -> int:
     return min(rows, left)
 
 
-def allowed(cell: Cell, found: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield *found* in parts that this run may change; raise Stopped at a limit.
+def split_at_limit(cell: Cell, items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield *items* in parts that ``max_rows`` allows; raise Stopped at a limit.
 
-    The time limit counts only after a part of which something was changed. A comparison
-    may take longer than that, and each run has to make progress.
+    The time limit is checked only after a part in which the caller changed something:
+    a comparison may take longer than the limit, and each run must make progress.
     """
-    while found:
-        spent, rows = cell.report.spent, room(cell, len(found))
-        yield found[:rows]
-        found = found[rows:]
+    while items:
+        spent, rows = cell.report.spent, limit_rows(cell, len(items))
+        yield items[:rows]
+        items = items[rows:]
         if cell.report.spent > spent:
             cell.stopping.check_limits()
-
-
-# The counts of rows that a batch changed.
-CHANGES = {outcome.value for outcome in WRITTEN} | {MENDED, REMOVED}
-
-HIGHEST = sa.select(sa.func.max(instance_mappings.c.id))
-
-# Writes a batch in a transaction, given its stamp, and returns the journal's counts.
-Work = Callable[[sa.Connection, "datetime"], Counter[str]]
-
-# Returns how the batch can be undone, or None, after its work is done.
-Undo = Callable[[], str | None]
-
-
-def nothing() -> None:
-    """Do nothing, and return None."""
-
-
-class Batches:
-    """Knows the last batch of a revision in a cell, and commits the next one."""
-
-    def __init__(self, cell: Cell, revision: str) -> None:
-        """Go on after the last batch in the journal."""
-        self.cell, self.revision = cell, revision
-        last = self.last()
-        self.number = last.batch if last else 0
-        self.upto_id = last.upto_id if last else 0
-        self.rows = last.rows_read if last else 0
-
-    def last(self) -> Any | None:
-        """Return the last entry of the revision in the journal."""
-        return journal.last_batch(self.cell.api, self.cell.mapping.uuid, self.revision)
-
-    def next(self, upto_id: int, pause: Pause) -> BatchSlot:
-        """Return the place of the batch after the last one, and after a *pause*."""
-        last = BatchSlot(number=self.number, after_id=0, upto_id=self.upto_id)
-        return last.next(upto_id, pause)
-
-    def do(self, work: Work) -> Counter[str]:
-        """Do one batch that needs no look beforehand and moves no checkpoint."""
-        return self.perform(lambda: work, self.upto_id)
-
-    def perform(
-        self, prepare: Callable[[], Work], upto_id: int, undo: Undo = nothing
-    ) -> Counter[str]:
-        """Do one batch: what *prepare* returns, and its journal entry, or neither.
-
-        *prepare* looks without a transaction. What it returns is given a connection
-        in a transaction and the batch's stamp, and returns the journal's counts. Both
-        are done again, from the look on, after an error that may pass. A batch that
-        changes nothing, moves no checkpoint and has no *undo* is not recorded.
-        """
-        place = self.next(upto_id, self.cell.throttle.take())
-        tried = False
-
-        def attempt() -> tuple[Counter[str], bool]:
-            nonlocal tried
-            # After a lost answer to COMMIT only the journal knows how it ended.
-            if tried and (counts := self.committed(place)) is not None:
-                return counts, True
-            tried = True
-            return self.commit(place, prepare, undo=undo)
-
-        recorded = False
-        try:
-            counts, recorded = self.cell.api.again(attempt)
-        finally:
-            if not recorded:
-                self.cell.throttle.give_back([place.pause])
-        if recorded:
-            self.advance(place, counts)
-        else:
-            self.cell.report.count(counts)
-        return counts
-
-    def commit(
-        self,
-        place: BatchSlot,
-        prepare: Callable[[], Work],
-        turn: Callable[[], object] = nothing,
-        undo: Undo = nothing,
-    ) -> tuple[Counter[str], bool]:
-        """Try once to commit a batch; return its counts, and whether it is recorded.
-
-        *turn* returns when every batch before this one is committed, and raises if
-        one is not.
-        """
-        started, stamp = time.monotonic(), utcnow()
-        work = prepare()
-        with self.cell.api.engine.begin() as connection:
-            above_id = connection.scalar(HIGHEST) or 0
-            counts = work(connection, stamp)
-            how = undo()
-            same = place.upto_id == place.after_id and how is None
-            # A row refused again was counted when the walk came by.
-            if same and not CHANGES & (+counts).keys():
-                return counts, False
-            turn()
-            journal.append(
-                connection,
-                cell_uuid=self.cell.mapping.uuid,
-                revision=self.revision,
-                batch=place.number,
-                after_id=place.after_id,
-                upto_id=place.upto_id,
-                counts=counts,
-                seconds=time.monotonic() - started,
-                stamp=stamp,
-                above_id=above_id,
-                pause=place.pause,
-                cell_database=self.cell.database_name,
-                undo=how,
-            )
-        return counts, True
-
-    def advance(self, place: BatchSlot, counts: Counter[str]) -> None:
-        """Go on after a batch that is committed."""
-        walked = place.upto_id > place.after_id
-        spent = counts if walked else {name: counts[name] for name in CHANGES}
-        self.cell.report.spent += sum(spent.values())
-        self.number, self.upto_id = place.number, place.upto_id
-        self.cell.report.count(counts)
-
-    def rewind(self) -> None:
-        """Let the next run walk from the start; the stamps of the past stay known."""
-        if self.upto_id:
-            self.perform(lambda: lambda _connection, _stamp: Counter(), 0)
-
-    def committed(self, place: BatchSlot | None = None) -> Counter[str] | None:
-        """Return the counts of the batch in hand if it is in the journal at *place*.
-
-        Raises AnotherRun if another run's batch is there in its stead.
-        """
-        last = self.last()
-        if last is None or last.batch <= self.number:
-            return None
-        if last.runner != journal.runner() or place != BatchSlot(
-            number=last.batch, after_id=last.after_id, upto_id=last.upto_id
-        ):
-            raise AnotherRun(
-                cell=self.cell.mapping, batch=last.batch, runner=last.runner
-            )
-        return Counter({name: getattr(last, name) for name in COUNTS})

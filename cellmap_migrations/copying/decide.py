@@ -12,7 +12,7 @@ from cellmap_migrations.copying import read, twins
 from cellmap_migrations.nova.rules import (
     Copy,
     Evidence,
-    Found,
+    ExistingMapping,
     Instance,
     Outcome,
     Verdict,
@@ -29,46 +29,25 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
-    """Return the mappings of the instances, by the uuid as the API's key folds it."""
-    rows = api.read_once(
-        sa.select(instance_mappings.c.instance_uuid, instance_mappings.c.cell_id).where(
-            instance_mappings.c.instance_uuid.in_(uuids)
-        )
-    )
-    return {
-        api.fold(row[0]): Found(instance_uuid=row[0], cell_id=row[1]) for row in rows
-    }
-
-
-def requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
-    """Return the ids of nova's build requests, by the uuid of their instance."""
-    if not uuids or not api.columns_now(build_requests):
-        return {}
-    rows = api.read_once(
-        sa.select(build_requests.c.instance_uuid, build_requests.c.id).where(
-            build_requests.c.instance_uuid.in_(uuids)
-        )
-    )
-    ids = {api.fold(row[0]): row[1] for row in rows}
-    return {uuid: ids[key] for uuid in uuids if (key := api.fold(uuid)) in ids}
-
-
-# A cross-cell resize has two live copies for a moment (nova 21.0.0 and later), so
-# nothing is called a conflict before it was looked at twice, this many seconds apart.
+# Seconds between two reads of an instance that seems to be a conflict: a cross-cell
+# resize has two live copies for a moment (nova 21.0.0 and later).
 SECOND_LOOK = 1.0
 
 
 def decide_rows(cell: Cell, plan: Plan, rows: Sequence[Instance]) -> list[Verdict]:
-    """Return what is to become of each row; a conflict only after a second look."""
-    verdicts = second_look(cell, plan, decide_once(cell, rows))
+    """Return the verdict about each instance.
+
+    Conflicts are read again after SECOND_LOOK seconds, and decided about anew. Of two
+    instances that the API database takes for one, the second is a conflict.
+    """
+    verdicts = decide_again(cell, plan, decide_once(cell, rows))
     return twins.refuse_second(verdicts, cell.api.fold)
 
 
-def second_look(
+def decide_again(
     cell: Cell, plan: Plan, verdicts: Sequence[Verdict]
 ) -> Sequence[Verdict]:
-    """Return *verdicts*, those that are conflicts after another look."""
+    """Return *verdicts*; conflicts are decided about anew after SECOND_LOOK seconds."""
     doubtful = [
         verdict.instance.id
         for verdict in verdicts
@@ -89,41 +68,72 @@ def second_look(
 
 
 def decide_once(cell: Cell, rows: Sequence[Instance]) -> list[Verdict]:
-    """Ask the API database and the other cells, and decide."""
+    """Read mappings, build requests and copies in other cells, and decide."""
     fold = cell.api.fold
     if not rows:
         return []
-    found = find_mappings(cell.api, [row.uuid for row in rows])
-    pairs = [(row, found.get(fold(row.uuid))) for row in rows]
-    around = Evidence(
+    mappings = find_mappings(cell.api, [row.uuid for row in rows])
+    pairs = [(row, mappings.get(fold(row.uuid))) for row in rows]
+    evidence = Evidence(
         cell_id=cell.mapping.id,
         now=utcnow(),
         grace=timedelta(seconds=cell.settings.grace_seconds),
-        requests=requests(cell.api, without_cell(pairs)),
-        copies=copies(cell, pairs),
+        requests=find_build_requests(cell.api, uuids_without_cell(pairs)),
+        copies=find_copies(cell, pairs),
         cell_names={number: str(other) for number, other in cell.cells.items()},
     )
-    verdicts = [decide(row, mapping, around) for row, mapping in pairs]
+    verdicts = [decide(row, existing, evidence) for row, existing in pairs]
     return twins.refuse_mapped(cell, verdicts, pairs)
 
 
-def copies(
-    cell: Cell, pairs: Sequence[tuple[Instance, Found | None]]
+def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, ExistingMapping]:
+    """Return existing mappings, keyed by the uuid as the unique index compares it.
+
+    That is in lower case on MySQL.
+    """
+    rows = api.read_once(
+        sa.select(instance_mappings.c.instance_uuid, instance_mappings.c.cell_id).where(
+            instance_mappings.c.instance_uuid.in_(uuids)
+        )
+    )
+    return {
+        api.fold(row[0]): ExistingMapping(instance_uuid=row[0], cell_id=row[1])
+        for row in rows
+    }
+
+
+def find_build_requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
+    """Return ``build_requests.id`` by the uuid of the instance, for *uuids*."""
+    if not uuids or not api.columns_once(build_requests):
+        return {}
+    rows = api.read_once(
+        sa.select(build_requests.c.instance_uuid, build_requests.c.id).where(
+            build_requests.c.instance_uuid.in_(uuids)
+        )
+    )
+    ids = {api.fold(row[0]): row[1] for row in rows}
+    return {uuid: ids[key] for uuid in uuids if (key := api.fold(uuid)) in ids}
+
+
+def uuids_without_cell(
+    pairs: Sequence[tuple[Instance, ExistingMapping | None]],
+) -> list[str]:
+    """Return the uuids of the rows whose mapping has no cell."""
+    return [
+        row.uuid for row, existing in pairs if existing and existing.cell_id is None
+    ]
+
+
+def find_copies(
+    cell: Cell, pairs: Sequence[tuple[Instance, ExistingMapping | None]]
 ) -> dict[str, Copy]:
-    """Ask each cell that some of the rows are mapped to."""
+    """Return the copy of each row that is mapped to another cell, by its uuid."""
     by_cell: dict[int, list[str]] = {}
-    for row, found in pairs:
-        if owner := other_cell(row, found, cell.mapping.id):
+    for row, existing in pairs:
+        if owner := other_cell(row, existing, cell.mapping.id):
             by_cell.setdefault(owner, []).append(row.uuid)
     return {
         uuid: copy
         for cell_id, uuids in by_cell.items()
         for uuid, copy in cell.others.copies(cell_id, uuids).items()
     }
-
-
-def without_cell(
-    pairs: Sequence[tuple[Instance, Found | None]],
-) -> list[str]:
-    """Return the uuids of the rows whose mapping has no cell."""
-    return [row.uuid for row, found in pairs if found and found.cell_id is None]

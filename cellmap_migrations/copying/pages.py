@@ -1,9 +1,8 @@
-"""Pages: rows of the cell that are read at once, nearly all of them as lines of text.
+"""Read pages of instances, nearly all rows as lines of text.
 
-Of most instances nothing needs to be known as long as they have no mapping: their
-values go from one database to the other as they are. The cell's server puts those into
-lines, and the API's server takes the lines apart. A row that became objects on the way
-would cost a client more than both servers.
+The values of an instance without a mapping are copied as they are. So the cell's server
+joins each row to a line, and the API's server splits the line again. To make a Python
+object of each row would take more time than both servers do.
 """
 
 from __future__ import annotations
@@ -27,17 +26,12 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.rules import Instance
 
 
-# What a line may consist of. Nothing in it has a meaning to SQL between quotes, so
-# that no backend has to escape a line, whatever the cell's server sends.
-PLAIN = (string.ascii_letters + string.digits + "_ .:@/+-\t\n").encode()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Rows of the cell after ``after_id``: plain ones as lines, the rest as instances.
+    """Rows of the cell after ``after_id``: *plain* as lines, the rest as instances.
 
-    A line has the uuid and then the plan's columns, with tabs in between; lines are
-    separated by newlines.
+    *rows* and *plain* are numbers of rows. A line has the uuid and then the plan's
+    columns, separated by tabs; lines are separated by newlines.
     """
 
     after_id: int
@@ -48,33 +42,35 @@ class Page:
     rest: Sequence[Instance]
 
 
-def after(cell: Database, plan: Plan, after_id: int, *, bound: int, rows: int) -> Page:
-    """Return up to *rows* rows after *after_id*, by id, none beyond *bound*."""
-    upto_id = read.nth_id(cell, after_id, bound=bound, rows=rows) or bound
-    which = odd(plan)
-    count, plain, text = cell.read(
+def read_page(
+    database: Database, plan: Plan, after_id: int, *, bound: int, rows: int
+) -> Page:
+    """Return the next *rows* rows after *after_id*, by id, none beyond *bound*."""
+    upto_id = read.nth_id(database, after_id, bound=bound, rows=rows) or bound
+    odd = is_odd(plan)
+    count, plain, text = database.read(
         sa.select(
             sa.func.count(),
-            sa.func.count(sa.case((which, sa.null()), else_=1)),
-            sa.func.aggregate_strings(line(plan, which), ""),
+            sa.func.count(sa.case((odd, sa.null()), else_=1)),
+            sa.func.aggregate_strings(as_line(plan, odd), ""),
         ).where(instances.c.id > after_id, instances.c.id <= upto_id)
     )[0]
-    # By uuid: rows that are neighbours in the indexes on it are then inserted one after
-    # the other, which took MariaDB 10.11 and its two writers a third less CPU time.
-    *ordered, behind = (text or "").split("\n")
-    lines = "\n".join(sorted(ordered))
+    *unsorted, cut_off = (text or "").split("\n")
+    # In the order of the index on uuid, the inserts took MariaDB 10.11 with two
+    # writers a third less CPU time.
+    lines = "\n".join(sorted(unsorted))
     rest: Sequence[Instance] = ()
     if plain < count:
-        rest = read.between(cell, plan, after_id, upto_id, which)
-    # Not when the server cut the text off, or a row went away in between.
+        rest = read.between(database, plan, after_id, upto_id, odd)
+    # The server may have cut the text off, or a row was deleted between the reads.
     if (
-        behind
-        or len(ordered) != plain
+        cut_off
+        or len(unsorted) != plain
         or plain + len(rest) != count
-        or not sound(lines, plain, 1 + len(plan.columns))
+        or not is_sound(lines, plain, 1 + len(plan.columns))
     ):
         plain, lines = 0, ""
-        rest = read.between(cell, plan, after_id, upto_id, sa.true())
+        rest = read.between(database, plan, after_id, upto_id, sa.true())
     return Page(
         after_id=after_id,
         upto_id=upto_id,
@@ -85,11 +81,10 @@ def after(cell: Database, plan: Plan, after_id: int, *, bound: int, rows: int) -
     )
 
 
-def odd(plan: Plan) -> sa.ColumnElement[bool]:
-    """Return SQL that is true of a row that is not plain, and false of all others.
+def is_odd(plan: Plan) -> sa.ColumnElement[bool]:
+    """Return SQL that is true of a row that cannot be a line, and else false.
 
-    A row is plain when no column is NULL, it is not hidden, and its uuid is not that of
-    nova's placeholder.
+    Such a row has a NULL, is hidden, or is nova's placeholder.
     """
     return sa.or_(
         sa.func.coalesce(plan.hidden, sa.false()),
@@ -99,17 +94,17 @@ def odd(plan: Plan) -> sa.ColumnElement[bool]:
     )
 
 
-def line(plan: Plan, which: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
-    """Return SQL for a row's line with its end, or NULL for a row that is odd."""
+def as_line(plan: Plan, odd: sa.ColumnElement[bool]) -> sa.ColumnElement[Any]:
+    """Return SQL for a row's line with a newline, or NULL for a row that is *odd*."""
     tab, end = (sa.literal_column(text, sa.String) for text in ("'\t'", "'\n'"))
     text: sa.ColumnElement[Any] = instances.c.uuid
     for column in plan.columns.values():
         text = text + tab + as_text(column)
-    return sa.case((which, sa.null()), else_=text + end)
+    return sa.case((odd, sa.null()), else_=text + end)
 
 
 def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return SQL for a text that every backend takes for the value of *column*."""
+    """Return SQL for a text that each backend converts to the value of *column*."""
     if isinstance(column.type, sa.Boolean):
         one, zero = (sa.literal_column(f"'{flag}'", sa.String) for flag in (1, 0))
         return sa.case((column, one), else_=zero)
@@ -120,29 +115,34 @@ def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.cast(column, sa.String)
 
 
-def sound(text: str, lines: int, fields: int) -> bool:
-    """Say whether each of the *lines* has so many *fields*, and nothing odd."""
+# The characters that a line may have. None has a meaning in a quoted SQL text, so no
+# backend has to escape a line, even if the cell's server is hostile.
+PLAIN = (string.ascii_letters + string.digits + "_ .:@/+-\t\n").encode()
+
+
+def is_sound(text: str, lines: int, fields: int) -> bool:
+    """Return True if *text* has as many *lines* and *fields*, and no odd character."""
     if text.count("\t") != lines * (fields - 1) or not text.isascii():
         return False
-    # Ten times as fast as a regular expression, on the way of every row.
+    # Ten times as fast as a regular expression, and every row passes here.
     return not text.encode().translate(None, PLAIN)
 
 
 def without_mapped(cell: Cell, plan: Plan, page: Page) -> tuple[Page, int]:
-    """Return *page* with only those lines that have no mapping yet.
+    """Return *page* without mapped lines, and the number mapped to this cell.
 
-    Those that are mapped to another cell, or to none, are instances then; those that
-    are mapped to this cell are only counted.
+    A line with a mapping to another cell, or to none, becomes an instance of the rest.
+    A line with a mapping to this cell is counted.
     """
     fold = cell.api.fold
     lines = {text.partition("\t")[0]: text for text in page.lines.split("\n")}
-    found = decide.find_mappings(cell.api, list(lines))
+    mappings = decide.find_mappings(cell.api, list(lines))
     kept, doubtful, already = [], [], 0
     for uuid, text in lines.items():
-        mapping = found.get(fold(uuid))
-        if mapping is None:
+        existing = mappings.get(fold(uuid))
+        if existing is None:
             kept.append(text)
-        elif mapping.cell_id == cell.mapping.id:
+        elif existing.cell_id == cell.mapping.id:
             already += 1
         else:
             doubtful.append(uuid)

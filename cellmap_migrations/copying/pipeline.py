@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import Pause
-from cellmap_migrations.common.background import result, start
+from cellmap_migrations.common.background import start, wait_for
 from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying import pages, read, write
-from cellmap_migrations.copying.batches import first_batch_size, nothing
+from cellmap_migrations.copying.batches import do_nothing, first_batch_size
 from cellmap_migrations.copying.decide import decide_rows
-from cellmap_migrations.copying.settle import commit_rows
+from cellmap_migrations.copying.refused import commit_rows
 from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.rules import Outcome
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.bookkeeping.journal import BatchSlot
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.copying.batches import Batches, BatchSize, Work
+    from cellmap_migrations.copying.batches import Batches, BatchSize, Write
     from cellmap_migrations.copying.pages import Page
     from cellmap_migrations.copying.plan import Plan
     from cellmap_migrations.output.progress import Reached
@@ -39,31 +39,46 @@ if TYPE_CHECKING:
     Done = tuple[Counter[str], float]
 
 
-def prepare(cell: Cell, plan: Plan, page: Page, *, looks: bool) -> Work:
-    """Return what writes a page; *looks* for mappings of its plain rows only if asked.
+def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
+    """Copy the instances after the last batch, up to the highest id at the start.
 
-    The rest of the page is looked at in any case.
+    In the order of ids, because ``created_at`` may be NULL and is not unique. Raises
+    Stopped at a signal or a limit. The committed batches stay, and the next run goes on
+    after them.
     """
-    already = 0
-    if looks and page.plain:
-        page, already = pages.without_mapped(cell, plan, page)
-    return partial(
-        write.write_page,
-        backend=cell.api.backend,
-        page=page,
-        columns=["instance_uuid", *plan.columns],
-        already=already,
-        verdicts=decide_rows(cell, plan, page.rest),
-        cell_id=cell.mapping.id,
-    )
+    bound = read.highest_id(cell.database)
+    pace = first_batch_size(cell, batches.rows)
+    with cell.progress.walking(batches.upto_id, bound) as reached:
+        pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
+        while (refused := pipeline.copy()) is not None:
+            started = time.monotonic()
+            commit_refused(batches, plan, refused)
+            pace.learn(refused.rows, time.monotonic() - started)
+            reached(refused.rows, refused.upto_id)
 
 
-# Outcomes that say nothing about a mapping that was there before.
+def commit_refused(batches: Batches, plan: Plan, page: Page) -> None:
+    """Commit the rows of a refused page, unless the journal has them already.
+
+    It has them if only the answer to the COMMIT was lost.
+    """
+    slot = batches.next_slot(page.upto_id, Pause())
+    counts = batches.committed(slot)
+    if counts is not None:
+        batches.advance(slot, counts)
+        return
+    database = batches.cell.database
+    rows = read.between(database, plan, page.after_id, page.upto_id, sa.true())
+    commit_rows(batches, plan, rows, page.upto_id)
+
+
+# A page with more than this many times the rows of the next batch is read again.
+TOO_LARGE = 2
+
+# Outcomes of instances that had no mapping before.
 NO_MAPPING = (Outcome.MAPPED, Outcome.REJECTED, Outcome.HIDDEN, Outcome.PLACEHOLDER)
 
 NEW = {outcome.value for outcome in NO_MAPPING}
-
-TOO_LARGE = 2  # times the rows of the next batch: such a page is read again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +86,12 @@ class Writing:
     """A batch that a thread is writing; its future has the counts and the seconds."""
 
     page: Page
-    place: BatchSlot
+    slot: BatchSlot
     future: Future[Done]
 
 
 class Pipeline:
-    """Copies the pages of a cell from the last batch on, up to the id *bound*."""
+    """Copies the pages of a cell after the last batch, up to the id *bound*."""
 
     def __init__(
         self,
@@ -90,41 +105,41 @@ class Pipeline:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.pace, self.bound, self.reached = pace, bound, reached
         settings = self.cell.settings
-        # Two of them would leave no time to sleep in.
+        # With two writers there is no time in which the API server can rest.
         several = self.cell.api.backend.works_by_itself and not settings.sleep_ratio
         self.writers = settings.writers if several else 1
-        # To look for mappings costs more than to insert them: it begins when an INSERT
-        # has met one, and ends with the first page that has none.
-        self.looks = False
+        # Reading the mappings of a page takes longer than inserting it. So they are
+        # read only after an INSERT met a duplicate, until a page has no mapping.
+        self.reads_mappings = False
         self.reading: Future[Page] | None = None
         self.writing: deque[Writing] = deque()
         self.refused: Page | None = None
 
-    def run(self) -> Page | None:
-        """Copy pages; return one that the API database did not take, or None.
+    def copy(self) -> Page | None:
+        """Copy pages to the end, or to one that the API database refused; return that.
 
-        Nothing of it is left there. What was written before an error is committed.
+        Nothing of a refused page is committed. The batches before an error are.
         """
-        # The one before is settled by now.
+        # The caller has committed the page that was refused.
         self.refused = None
         try:
-            return self.copy()
+            return self.copy_pages()
         except Exception:
             self.drain()
             raise
         finally:
-            # Its connection is not to be closed while it is in use.
+            # The reader's connection must not be closed while it is in use.
             wait([self.reading] if self.reading else [])
 
-    def copy(self) -> Page | None:
+    def copy_pages(self) -> Page | None:
         """Read ahead by one page, and keep the writers busy."""
         self.reading = self.read(self.batches.upto_id)
         while self.reading or self.writing:
             if self.reading is None or len(self.writing) == self.writers:
-                if refused := self.finish():
+                if refused := self.finish_oldest():
                     return refused
                 continue
-            page = result(self.reading)
+            page = wait_for(self.reading)
             self.cell.throttle.pause_or_stop(self.drain)
             if self.refused:
                 return self.refused
@@ -134,97 +149,90 @@ class Pipeline:
             if page.rows:
                 self.write(page)
             self.reading = self.read(page.upto_id)
-        if self.allowed() == 0 and self.batches.upto_id < self.bound:
+        if self.rows_left() == 0 and self.batches.upto_id < self.bound:
             raise Stopped(f"{self.cell.settings.max_rows} rows done (max_rows)")
         return None
 
     def read(self, after_id: int) -> Future[Page] | None:
-        """Begin to read the page after *after_id*; None if there is none to read."""
-        rows = min(self.pace.size, self.allowed())
+        """Begin to read the page after *after_id*; return None at the end."""
+        rows = min(self.pace.size, self.rows_left())
         if after_id >= self.bound or rows == 0:
             return None
-        after = partial(pages.after, self.cell.database, self.plan, after_id)
-        return start(partial(after, bound=self.bound, rows=rows))
+        page = partial(pages.read_page, self.cell.database, self.plan, after_id)
+        return start(partial(page, bound=self.bound, rows=rows))
 
-    def allowed(self) -> int:
-        """Return how many more rows this run may read."""
+    def rows_left(self) -> int:
+        """Return how many more rows ``max_rows`` allows this run to read."""
         if (limit := self.cell.settings.max_rows) is None:
             return self.pace.most
         under_way = sum(batch.page.rows for batch in self.writing)
         return max(0, limit - self.cell.report.spent - under_way)
 
     def write(self, page: Page) -> None:
-        """Begin to write a page as the batch after those that are being written."""
+        """Begin to write *page* as the batch after the last one that is under way."""
         pause, commit = self.cell.throttle.take(), partial(self.commit, page)
         if self.writing:
             before = self.writing[-1]
-            place = before.place.next(page.upto_id, pause)
-            commit = partial(commit, turn=partial(result, before.future))
+            slot = before.slot.next(page.upto_id, pause)
+            commit = partial(commit, turn=partial(wait_for, before.future))
         else:
-            place = self.batches.next(page.upto_id, pause)
-        future = start(partial(commit, place))
-        self.writing.append(Writing(page=page, place=place, future=future))
+            slot = self.batches.next_slot(page.upto_id, pause)
+        future = start(partial(commit, slot))
+        self.writing.append(Writing(page=page, slot=slot, future=future))
 
     def commit(
-        self, page: Page, place: BatchSlot, turn: Callable[[], object] = nothing
+        self, page: Page, slot: BatchSlot, turn: Callable[[], object] = do_nothing
     ) -> Done:
-        """Commit a page once; return its counts, and the seconds that it took."""
-        started = time.monotonic()
-        work = partial(prepare, self.cell, self.plan, page, looks=self.looks)
-        counts, _ = self.batches.commit(place, work, turn)
+        """Try once to commit *page*; return its counts and the seconds it took."""
+        started, reads = time.monotonic(), self.reads_mappings
+        prepare = partial(
+            prepare_page, self.cell, self.plan, page, reads_mappings=reads
+        )
+        counts, _ = self.batches.commit_once(slot, prepare, turn)
         return counts, time.monotonic() - started
 
     def drain(self) -> None:
-        """Wait for all batches, or for one whose page was refused."""
+        """Wait until every batch is committed, or one is refused by the database."""
         while self.writing and not self.refused:
-            self.refused = self.finish()
+            self.refused = self.finish_oldest()
 
-    def finish(self) -> Page | None:
-        """Wait for the oldest batch, and return its page if it was refused."""
+    def finish_oldest(self) -> Page | None:
+        """Wait for the oldest batch; return its page if the database refused it."""
         oldest = self.writing.popleft()
         try:
-            counts, seconds = result(oldest.future)
+            counts, seconds = wait_for(oldest.future)
         except Exception as error:
-            # Whatever it is, those behind it are rolled back when their turns fail.
+            # After any error the later batches roll back, because their turn fails.
             wait([batch.future for batch in self.writing])
             undone = [oldest, *self.writing]
-            self.cell.throttle.give_back([batch.place.pause for batch in undone])
+            self.cell.throttle.give_back([batch.slot.pause for batch in undone])
             self.writing.clear()
             if not isinstance(error, (*self.cell.api.errors, Changed)):
                 raise
-            self.looks = True
+            self.reads_mappings = True
             return oldest.page
-        self.batches.advance(oldest.place, counts)
-        self.looks = self.looks and bool((+counts).keys() - NEW)
+        self.batches.advance(oldest.slot, counts)
+        self.reads_mappings &= bool((+counts).keys() - NEW)
         self.pace.learn(oldest.page.rows, seconds)
-        self.reached(oldest.page.rows, oldest.place.upto_id)
+        self.reached(oldest.page.rows, oldest.slot.upto_id)
         return None
 
 
-def walk(cell: Cell, plan: Plan, batches: Batches) -> None:
-    """Settle every instance after the last batch, up to the highest id of now.
+def prepare_page(cell: Cell, plan: Plan, page: Page, *, reads_mappings: bool) -> Write:
+    """Decide about the rows of *page*, and return the function that writes them.
 
-    By id, because ``created_at`` may be NULL and is not unique. Raises Stopped at a
-    signal or a limit; what was committed stays, and the next run goes on after it.
+    The mappings of plain rows are read first only if *reads_mappings*; those of the
+    rest always.
     """
-    bound = read.highest_id(cell.database)
-    pace = first_batch_size(cell, batches.rows)
-    with cell.progress.walking(batches.upto_id, bound) as reached:
-        pipeline = Pipeline(batches, plan, pace, bound=bound, reached=reached)
-        while (refused := pipeline.run()) is not None:
-            started = time.monotonic()
-            by_itself(batches, plan, refused)
-            pace.learn(refused.rows, time.monotonic() - started)
-            reached(refused.rows, refused.upto_id)
-
-
-def by_itself(batches: Batches, plan: Plan, page: Page) -> None:
-    """Commit a page that was refused, unless only the answer to its COMMIT was lost."""
-    place = batches.next(page.upto_id, Pause())
-    counts = batches.committed(place)
-    if counts is not None:
-        batches.advance(place, counts)
-        return
-    source = batches.cell.database
-    rows = read.between(source, plan, page.after_id, page.upto_id, sa.true())
-    commit_rows(batches, plan, rows, page.upto_id)
+    already = 0
+    if reads_mappings and page.plain:
+        page, already = pages.without_mapped(cell, plan, page)
+    return partial(
+        write.write_page,
+        backend=cell.api.backend,
+        page=page,
+        columns=["instance_uuid", *plan.columns],
+        already=already,
+        verdicts=decide_rows(cell, plan, page.rest),
+        cell_id=cell.mapping.id,
+    )

@@ -32,109 +32,35 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-# Live instances to look at from each end of the table. The oldest alone may be
+# Live instances to read from each end of the table. All of the oldest ones may be
 # instances that no child cell accepted, which have no cell_name.
-SAMPLE, ENOUGH = 100, 10
+SAMPLE = 100
 
-# Cells that a message names, the others are counted.
+# Cells that a message names. Further cells are counted.
 EXAMPLES = 3
 
-
-def refuse_top_level(cell: Cell) -> None:
-    """Raise TopLevelCell if *cell* has the top-level database of cells v1.
-
-    Most of its instances with a ``cell_name`` live in other cells then. Raises
-    TopLevelDoubt if a cell that cannot be asked may have them. The other cells are
-    not asked if the column has no value.
-    """
-    sample = live(cell.database)
-    names = named(cell.database, sample)
-    if not names:
-        return
-    owners: Counter[str] = Counter()
-    copied: set[str] = set()
-    for number, other in cell.cells.items():
-        if number == cell.mapping.id:
-            continue
-        found = cell.others.copies(number, names)
-        theirs = [uuid for uuid in names if found[uuid] is Copy.LIVE]
-        owners[str(other)] += len(theirs)
-        copied |= set(theirs)
-    counts = (len(names), len(sample))
-    if most(len(copied), *counts):
-        raise TopLevelCell(str(cell.mapping), len(copied), *counts, listed(+owners))
-    if (silent := cell.others.silent()) and most(len(names), *counts):
-        raise TopLevelDoubt(
-            cell=cell.mapping,
-            names=len(names),
-            sample=len(sample),
-            others=", ".join(silent),
-        )
-
-
-def listed(owners: Counter[str]) -> str:
-    """Return the cells with the most copies, and how many cells there are besides."""
-    first = [f"{other} has {each}" for other, each in owners.most_common(EXAMPLES)]
-    more = [f"{len(owners) - EXAMPLES} more cells"] * (len(owners) > EXAMPLES)
-    return ", ".join(first + more)
-
-
-def most(copies: int, names: int, sample: int) -> bool:
-    """Return True if so many *copies* tell that the sample is of a top-level database.
-
-    A few rows that somebody left there are conflicts, to be decided about one by one.
-    """
-    return copies * 2 > names and (copies >= ENOUGH or copies * 2 > sample)
-
-
-def refuse_mapped_to_top_level(cell: Cell, owner: int, uuids: Sequence[str]) -> None:
-    """Raise MappedToTopLevel if *uuids* mostly have a ``cell_name`` in cell *owner*."""
-    database = cell.others.open(owner)
-    if database and len(named(database, uuids)) * 2 > len(uuids):
-        raise MappedToTopLevel(
-            cell=cell.mapping, top=cell.cells[owner], count=len(uuids)
-        )
-
-
-def live(database: Database) -> list[str]:
-    """Return the uuids of the oldest and the newest instances that are not deleted."""
-    select = sa.select(instances.c.uuid).where(instances.c.deleted == 0).limit(SAMPLE)
-    ends = (instances.c.id, instances.c.id.desc())
-    found = [row[0] for end in ends for row in database.read(select.order_by(end))]
-    return list(dict.fromkeys(found))
-
-
-def named(database: Database, uuids: Sequence[str]) -> list[str]:
-    """Return which of *uuids* have a ``cell_name``; none where there is no column."""
-    if not uuids or "cell_name" not in database.columns(instances):
-        return []
-    select = sa.select(instances.c.uuid).where(
-        instances.c.uuid.in_(uuids), instances.c.cell_name != ""
-    )
-    return [row[0] for row in database.read(select)]
+# Fewer instances than these are no evidence.
+ENOUGH = 10
 
 
 def refuse_copy(cell: Cell, plan: Plan) -> None:
     """Raise CopiedCell if most live instances live in one other cell as well.
 
-    That is what two names for one database look like, which comparing their URLs
-    cannot find out, or a restored copy of a cell. Fewer than ENOUGH say nothing.
-    Raises TopLevelCell, TopLevelDoubt or MappedToTopLevel where one of the two is the
-    top-level database of cells v1.
+    Then the database is a restored copy of that cell's, or the same one under another
+    address. Fewer than ENOUGH instances are no evidence. Raises TopLevelCell,
+    TopLevelDoubt or MappedToTopLevel if one of the two databases is the top-level one
+    of cells v1.
     """
     refuse_top_level(cell)
-    sample = [
-        row for row in read.live(cell.database, plan, SAMPLE) if row.uuid != PLACEHOLDER
-    ]
+    oldest = read.oldest_live(cell.database, plan, SAMPLE)
+    sample = [row.uuid for row in oldest if row.uuid != PLACEHOLDER]
     if len(sample) < ENOUGH:
         return
-    mapped = cell.api.again(
-        lambda: decide.find_mappings(cell.api, [row.uuid for row in sample])
-    )
+    mappings = cell.api.again(lambda: decide.find_mappings(cell.api, sample))
     owners = Counter(
-        found.cell_id
-        for found in mapped.values()
-        if found.cell_id not in (None, cell.mapping.id)
+        existing.cell_id
+        for existing in mappings.values()
+        if existing.cell_id not in (None, cell.mapping.id)
     )
     if not owners:
         return
@@ -142,7 +68,9 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     if owner is None or count * 2 <= len(sample):
         return
     theirs = [
-        found.instance_uuid for found in mapped.values() if found.cell_id == owner
+        existing.instance_uuid
+        for existing in mappings.values()
+        if existing.cell_id == owner
     ]
     copies = Counter(cell.others.copies(owner, theirs).values())[Copy.LIVE]
     if copies * 2 > len(sample):
@@ -155,8 +83,84 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
         )
 
 
+def refuse_top_level(cell: Cell) -> None:
+    """Raise TopLevelCell if *cell* has the top-level database of cells v1.
+
+    Most of the instances that have a ``cell_name`` then live in other cells as well.
+    Raises TopLevelDoubt if a cell that cannot be asked may have them. Without any
+    ``cell_name`` the other cells are not asked.
+    """
+    sample = live_uuids(cell.database)
+    named = with_cell_name(cell.database, sample)
+    if not named:
+        return
+    owners: Counter[str] = Counter()
+    copied: set[str] = set()
+    for number, other in cell.cells.items():
+        if number == cell.mapping.id:
+            continue
+        copies = cell.others.copies(number, named)
+        theirs = [uuid for uuid in named if copies[uuid] is Copy.LIVE]
+        owners[str(other)] += len(theirs)
+        copied |= set(theirs)
+    counts = (len(named), len(sample))
+    if is_top_level(len(copied), *counts):
+        raise TopLevelCell(
+            str(cell.mapping), len(copied), *counts, most_copies(+owners)
+        )
+    if (silent := cell.others.silent()) and is_top_level(len(named), *counts):
+        raise TopLevelDoubt(
+            cell=cell.mapping,
+            names=len(named),
+            sample=len(sample),
+            others=", ".join(silent),
+        )
+
+
+def most_copies(owners: Counter[str]) -> str:
+    """Return the cells with the most copies, and how many cells there are besides."""
+    first = [f"{other} has {each}" for other, each in owners.most_common(EXAMPLES)]
+    more = [f"{len(owners) - EXAMPLES} more cells"] * (len(owners) > EXAMPLES)
+    return ", ".join(first + more)
+
+
+def live_uuids(database: Database) -> list[str]:
+    """Return the uuids of the oldest and the newest instances that are not deleted."""
+    select = sa.select(instances.c.uuid).where(instances.c.deleted == 0).limit(SAMPLE)
+    ends = (instances.c.id, instances.c.id.desc())
+    uuids = [row[0] for end in ends for row in database.read(select.order_by(end))]
+    return list(dict.fromkeys(uuids))
+
+
+def with_cell_name(database: Database, uuids: Sequence[str]) -> list[str]:
+    """Return the *uuids* that have a ``cell_name``; none without such a column."""
+    if not uuids or "cell_name" not in database.columns(instances):
+        return []
+    select = sa.select(instances.c.uuid).where(
+        instances.c.uuid.in_(uuids), instances.c.cell_name != ""
+    )
+    return [row[0] for row in database.read(select)]
+
+
+def is_top_level(copies: int, named: int, sample: int) -> bool:
+    """Return True if the sample has so many *copies* that it is of a top-level cell.
+
+    A few copies are conflicts instead, and each of them is decided about.
+    """
+    return copies * 2 > named and (copies >= ENOUGH or copies * 2 > sample)
+
+
+def refuse_mapped_to_top_level(cell: Cell, owner: int, uuids: Sequence[str]) -> None:
+    """Raise MappedToTopLevel if most *uuids* have a ``cell_name`` in cell *owner*."""
+    database = cell.others.open(owner)
+    if database and len(with_cell_name(database, uuids)) * 2 > len(uuids):
+        raise MappedToTopLevel(
+            cell=cell.mapping, top=cell.cells[owner], count=len(uuids)
+        )
+
+
 def warn_of_another_database(cell: Cell) -> None:
-    """Say so if the open database is another one than at the cell's last batch."""
+    """Print a warning if the cell's database is not that of its last batch."""
     now = cell.database_name[: journal.WIDTH]
     before = journal.last_database(cell.api, cell.mapping.uuid)
     if now and before and now != before:

@@ -1,4 +1,4 @@
-"""Read instances of the cell: short statements, each in its own transaction."""
+"""Read instances of the cell by short statements, each in its own transaction."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-# nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
-BUILDING, RESTORING = "building", "restoring"
-
 # The largest id, or 0 in an empty cell.
 HIGHEST_ID = sa.select(sa.func.coalesce(sa.func.max(instances.c.id), 0))
 
 
-def highest_id(cell: Database) -> int:
+def highest_id(database: Database) -> int:
     """Return the largest ``instances.id``, or 0 in an empty cell."""
-    return int(cell.read(HIGHEST_ID)[0][0])
+    return int(database.read(HIGHEST_ID)[0][0])
 
 
-def highest_id_now(cell: Database) -> int:
-    """Return the same, asked once; raise NotACellDatabase where there is no table."""
+def highest_id_now(database: Database) -> int:
+    """Return the largest ``instances.id``, or 0, without retries.
+
+    Raises NotACellDatabase if there is no table ``instances``.
+    """
     try:
-        return int(cell.read_once(HIGHEST_ID)[0][0])
-    except cell.errors as error:
-        if cell.backend.fault(error) is Fault.OTHER and not cell.columns_now(instances):
-            raise NotACellDatabase(
-                database=cell.what, missing=f"table {instances.name}"
-            ) from error
+        return int(database.read_once(HIGHEST_ID)[0][0])
+    except database.errors as error:
+        other = database.backend.fault(error) is Fault.OTHER
+        if other and not database.columns_once(instances):
+            missing = f"table {instances.name}"
+            raise NotACellDatabase(database=database.what, missing=missing) from error
         raise
 
 
@@ -52,68 +52,75 @@ def nth_id(
     ids: sa.ColumnElement[int] = instances.c.id,
     counted: sa.ColumnElement[bool] | None = None,
 ) -> int | None:
-    """Return the id of the last of *rows* rows behind *after_id*, or None for fewer.
+    """Return the id of the last of *rows* rows after *after_id*, or None for fewer.
 
-    Of the instances, or of the table whose ids are *ids*, where *counted* is true.
-    A statement of its own: MariaDB does not take the result of a subquery for the end
-    of a range, and reads the table to its end.
+    The rows are instances, or rows of the table whose ids are *ids*; only rows of which
+    *counted* is true. A statement of its own, because MariaDB reads to the end of the
+    table if a subquery is the end of a range.
     """
     select = sa.select(ids).where(ids > after_id, ids <= bound)
     if counted is not None:
         select = select.where(counted)
-    found = database.read(select.order_by(ids).limit(1).offset(rows - 1))
-    return int(found[0][0]) if found else None
+    row = database.read(select.order_by(ids).limit(1).offset(rows - 1))
+    return int(row[0][0]) if row else None
 
 
 def between(
-    cell: Database,
+    database: Database,
     plan: Plan,
     after_id: int,
     upto_id: int,
-    which: sa.ColumnElement[bool],
+    where: sa.ColumnElement[bool],
 ) -> list[Instance]:
-    """Return the instances after one id, up to and with the other, by id."""
-    return made(
-        plan,
-        cell.read(
-            statement(plan)
-            .where(instances.c.id > after_id, instances.c.id <= upto_id, which)
-            .order_by(instances.c.id)
-        ),
+    """Return the instances with ``after_id < id <= upto_id``, in the order of ids.
+
+    Only instances of which the SQL *where* is true.
+    """
+    some = select_instances(plan).where(
+        instances.c.id > after_id, instances.c.id <= upto_id, where
     )
+    return as_instances(plan, database.read(some.order_by(instances.c.id)))
 
 
-def by_ids(cell: Database, plan: Plan, ids: Sequence[int]) -> list[Instance]:
-    """Return those of the instances that are still there."""
-    return made(plan, cell.read(statement(plan).where(instances.c.id.in_(ids))))
+def by_ids(database: Database, plan: Plan, ids: Sequence[int]) -> list[Instance]:
+    """Return the instances *ids*; a deleted row is left out."""
+    select = select_instances(plan).where(instances.c.id.in_(ids))
+    return as_instances(plan, database.read(select))
 
 
-def by_uuids(cell: Database, plan: Plan, uuids: Sequence[str]) -> list[Instance]:
-    """Return the instances with these uuids, as the cell's server compares them."""
-    return made(plan, cell.read(statement(plan).where(instances.c.uuid.in_(uuids))))
+def by_uuids(database: Database, plan: Plan, uuids: Sequence[str]) -> list[Instance]:
+    """Return the instances *uuids*, as the cell's server compares uuids."""
+    return as_instances(plan, database.read(select_by_uuids(plan, uuids)))
 
 
-def by_uuids_soon(cell: Database, plan: Plan, uuids: Sequence[str]) -> list[Instance]:
-    """Return the same for a caller that holds locks; raise Changed if it takes long."""
-    found = cell.read_soon(statement(plan).where(instances.c.uuid.in_(uuids)))
-    return made(plan, found)
+def by_uuids_soon(
+    database: Database, plan: Plan, uuids: Sequence[str]
+) -> list[Instance]:
+    """Return the instances *uuids* to a caller that holds locks.
+
+    Raises Changed if the cell's server does not answer soon.
+    """
+    return as_instances(plan, database.read_holding_locks(select_by_uuids(plan, uuids)))
 
 
-def live(cell: Database, plan: Plan, rows: int) -> list[Instance]:
+def oldest_live(database: Database, plan: Plan, rows: int) -> list[Instance]:
     """Return up to *rows* instances that are not deleted, the oldest first."""
-    return made(
-        plan,
-        cell.read(
-            statement(plan)
-            .where(instances.c.deleted == 0)
-            .order_by(instances.c.id)
-            .limit(rows)
-        ),
-    )
+    live = select_instances(plan).where(instances.c.deleted == 0)
+    oldest = live.order_by(instances.c.id).limit(rows)
+    return as_instances(plan, database.read(oldest))
 
 
-def statement(plan: Plan) -> sa.Select[Any]:
-    """Return the SELECT of everything the rules and the columns of *plan* need."""
+def select_by_uuids(plan: Plan, uuids: Sequence[str]) -> sa.Select[Any]:
+    """Return the SELECT of the instances *uuids*."""
+    return select_instances(plan).where(instances.c.uuid.in_(uuids))
+
+
+# nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
+BUILDING, RESTORING = "building", "restoring"
+
+
+def select_instances(plan: Plan) -> sa.Select[Any]:
+    """Return the SELECT of the columns that the rules and the *plan* need."""
     return sa.select(
         instances.c.id,
         instances.c.uuid,
@@ -126,8 +133,8 @@ def statement(plan: Plan) -> sa.Select[Any]:
     )
 
 
-def made(plan: Plan, rows: Sequence[Any]) -> list[Instance]:
-    """Return *rows* as instances."""
+def as_instances(plan: Plan, rows: Sequence[Any]) -> list[Instance]:
+    """Convert *rows* of ``select_instances`` to instances."""
     names = tuple(plan.columns)
     return [
         Instance(
@@ -148,5 +155,8 @@ def made(plan: Plan, rows: Sequence[Any]) -> list[Instance]:
 
 
 def time_of(value: Any) -> datetime | None:
-    """Return a time, or None for what is none: PyMySQL leaves 0000-00-00 a text."""
+    """Return *value* if it is a datetime, else None.
+
+    PyMySQL returns '0000-00-00 00:00:00' as str.
+    """
     return value if isinstance(value, datetime) else None

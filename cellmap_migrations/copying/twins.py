@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.nova.rules import WRITTEN, Found, Instance, Outcome, Verdict
+from cellmap_migrations.nova.rules import (
+    WRITTEN,
+    ExistingMapping,
+    Instance,
+    Outcome,
+    Verdict,
+)
 from cellmap_migrations.nova.tables import instances
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ OWN = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
 def refuse_mapped(
     cell: Cell,
     verdicts: Sequence[Verdict],
-    pairs: Sequence[tuple[Instance, Found | None]],
+    pairs: Sequence[tuple[Instance, ExistingMapping | None]],
 ) -> list[Verdict]:
     """Return *verdicts*; an instance is a conflict if its mapping names its twin.
 

@@ -1,4 +1,4 @@
-"""Write the mappings of one batch; the caller's transaction holds them together."""
+"""Write the mappings of one batch in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.rules import Verdict
 
 
-# How many uuids one statement may name.
-UUIDS = 1_000
-
-
 def write_page(
     connection: sa.Connection,
     stamp: datetime,
@@ -36,20 +32,21 @@ def write_page(
     verdicts: Sequence[Verdict],
     cell_id: int,
 ) -> Counter[str]:
-    """Insert the lines of *page*, do what *verdicts* say of its rest, and count.
+    """Insert the lines of *page*, apply *verdicts* to its rest; return the counts.
 
-    *already* lines were left out of it, because they are mapped to this cell.
+    *already* is the number of lines that were removed because they are mapped to this
+    cell.
     """
     counts = Counter({Outcome.MAPPED.value: page.plain, Outcome.ALREADY.value: already})
     if page.plain:
         same = {"cell_id": cell_id, "updated_at": stamp}
         backend.insert_lines(connection, instance_mappings, columns, page.lines, same)
-    return counts + write(
+    return counts + write_verdicts(
         connection, stamp, backend=backend, verdicts=verdicts, cell_id=cell_id
     )
 
 
-def write(
+def write_verdicts(
     connection: sa.Connection,
     stamp: datetime,
     *,
@@ -57,9 +54,9 @@ def write(
     verdicts: Sequence[Verdict],
     cell_id: int,
 ) -> Counter[str]:
-    """Insert, fill and move what *verdicts* say, and count the outcomes.
+    """Insert, fill and move mappings as *verdicts* say; return the counts.
 
-    Raises Changed when a row is no longer what it was when it was decided about.
+    Raises Changed if a mapping has another cell than when it was decided about.
     """
     by_origin: dict[tuple[int | None, Any], list[str]] = defaultdict(list)
     new = []
@@ -67,12 +64,12 @@ def write(
         if verdict.outcome is Outcome.MAPPED:
             new.append(verdict.instance)
         elif verdict.outcome in (Outcome.FILLED, Outcome.MOVED):
-            by_origin[verdict.other_cell_id, flag(verdict)].append(
+            by_origin[verdict.other_cell_id, flag_of_moved(verdict)].append(
                 verdict.instance.uuid
             )
     if new:
-        # A plain INSERT: IGNORE would hide truncation and NULLs, and would use up
-        # an id of a signed 32-bit column for every row that is there already.
+        # A plain INSERT: IGNORE would hide truncation and NULLs, and use up an id of a
+        # signed 32-bit column for each duplicate.
         backend.insert(
             connection,
             instance_mappings,
@@ -87,14 +84,15 @@ def write(
             ],
         )
     for (origin, values), uuids in by_origin.items():
-        assign(connection, uuids, origin=origin, cell_id=cell_id, also=dict(values))
+        set_cell(connection, uuids, origin=origin, cell_id=cell_id, also=dict(values))
     return Counter(verdict.outcome.value for verdict in verdicts)
 
 
-def flag(verdict: Verdict) -> tuple[tuple[str, Any], ...]:
-    """Return the flag of a mapping that is moved: the old one was another copy's.
+def flag_of_moved(verdict: Verdict) -> tuple[tuple[str, Any], ...]:
+    """Return the ``queued_for_delete`` to set with the cell of a moved mapping.
 
-    Nobody can have queued this copy: the API answered 404 for it until now.
+    The old flag is that of the other cell's copy. No user can have deleted this copy:
+    the API answered 404 for it until now.
     """
     name, instance = "queued_for_delete", verdict.instance
     if verdict.outcome is not Outcome.MOVED or name not in instance.values:
@@ -102,7 +100,11 @@ def flag(verdict: Verdict) -> tuple[tuple[str, Any], ...]:
     return () if instance.restoring else ((name, bool(instance.values[name])),)
 
 
-def assign(
+# The most uuids in one statement.
+UUIDS = 1_000
+
+
+def set_cell(
     connection: sa.Connection,
     uuids: Sequence[str],
     *,
@@ -110,9 +112,9 @@ def assign(
     cell_id: int,
     also: Mapping[str, Any],
 ) -> None:
-    """Give the mappings this cell, provided that they still have *origin*.
+    """Set the cell of mappings that still have the cell *origin*; else raise Changed.
 
-    ``updated_at`` stays: it tells which rows this package inserted.
+    ``updated_at`` is left as it is: it marks the mappings that this package inserted.
     """
     for start in range(0, len(uuids), UUIDS):
         some = uuids[start : start + UUIDS]
@@ -134,6 +136,6 @@ def remove(
     *,
     where: Sequence[sa.ColumnElement[bool]],
 ) -> Counter[str]:
-    """Delete the mappings of which *where* is still true, and count them."""
+    """Delete the mappings of which *where* is true; return their count."""
     result = connection.execute(sa.delete(instance_mappings).where(*where))
     return Counter({REMOVED: result.rowcount})

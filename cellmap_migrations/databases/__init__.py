@@ -1,1 +1,1 @@
-"""Connect to MariaDB, MySQL, PostgreSQL and SQLite, and retry. Imports config."""
+"""Connect to MariaDB, MySQL, PostgreSQL and SQLite, and retry transactions."""

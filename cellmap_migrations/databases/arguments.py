@@ -1,8 +1,7 @@
-"""Arguments of a URL that a row of ``cell_mappings`` may have, and their values.
+"""List the URL arguments that a row of ``cell_mappings`` may have, with their values.
 
-Beside where the database is and as whom to log in: nothing that runs SQL or code, that
-sends what is in a local file to the server, or that writes a file. nova.conf may have
-what a driver takes.
+An argument is not listed if it can run SQL or code, send a local file to the server, or
+write a file. A URL in nova.conf may have every argument of the driver.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import re
 
 ANY = re.compile(".*", re.DOTALL)
 
-# PyMySQL puts it into SET NAMES as it is (1.2), which takes more than one assignment.
+# PyMySQL 1.2 copies it into SET NAMES unquoted, which accepts further assignments.
 NAME = re.compile(r"\w+")
 
-# Not read_default_file, whose password goes to any host; not init_command,
-# local_infile and client_flag.
+# Without read_default_file, whose password would go to any host, and without
+# init_command, local_infile and client_flag.
 MYSQL = dict.fromkeys(
     [
         *("connect_timeout", "read_timeout", "write_timeout"),
@@ -30,8 +29,8 @@ MYSQL = dict.fromkeys(
 
 MYSQL |= {"charset": NAME, "collation": NAME, "sql_mode": re.compile(r"[\w,]*")}
 
-# Not passfile, service and conninfo, whose passwords go to any host; not
-# sslkeylogfile, which is written; not gssdelegation.
+# Without passfile, service and conninfo, whose passwords would go to any host, without
+# sslkeylogfile, a file that libpq writes, and without gssdelegation.
 POSTGRESQL = dict.fromkeys(
     [
         *("application_name", "fallback_application_name"),
@@ -50,8 +49,8 @@ POSTGRESQL = dict.fromkeys(
     ANY,
 )
 
-# Where in a database the tables are; any other setting is SQL.
+# It may set the schema of the tables only. Any other setting could contain SQL.
 POSTGRESQL["options"] = re.compile(r"(-c *|--)search_path=[\w,]+")
 
-# The others would create a file, or a database without one.
+# The other modes would create a file or a database in memory.
 SQLITE = {"mode": re.compile("ro|rw"), "timeout": ANY, "uri": ANY}

@@ -1,4 +1,4 @@
-"""What every backend can do, and what is the same for all of them."""
+"""Define the interface of a backend, and implement the common parts."""
 
 from __future__ import annotations
 
@@ -17,38 +17,43 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class DriverMissing(Exception):
-    """No driver for the database of a URL."""
+Version = tuple[int, ...]
 
 
 class Backend(ABC):
-    """One kind of database server, told apart by the codes of its errors."""
+    """Connect to one kind of database, and classify its errors by their codes."""
 
     port: ClassVar[int | None] = None
     drivernames: ClassVar[Sequence[str]]
+    # Driver names that are replaced without a warning.
     quietly: ClassVar[Sequence[str]] = ()
     package: ClassVar[str]
     # Arguments of a URL that a row of cell_mappings may have.
     arguments: ClassVar[Mapping[str, re.Pattern[str]]]
-    # What the driver calls the seconds that a part of connecting may take.
+    # The driver's arguments for timeouts in seconds while it connects.
     timeouts: ClassVar[Sequence[str]] = ()
+    # Codes of errors after which the same transaction may succeed.
     again: ClassVar[frozenset[Any]]
-    # The faults that another attempt cannot mend.
+    # The faults by code that another attempt cannot correct.
     refused: ClassVar[Mapping[Any, Fault]]
-    # Whether two threads get more done than one: their statements do not wait for each
-    # other, nor for this process.
+    # True if two threads are faster than one, because the database executes their
+    # statements at the same time and in another process.
     works_by_itself: ClassVar[bool] = True
-    # How long a batch takes at the least, whatever the option of this name says.
+    # The least duration of a batch. It overrides a smaller option of this name.
     batch_seconds: ClassVar[float] = 0.0
-    # Most rows in a batch, unless an option says how many.
+    # The default of the option batch_rows_max.
     batch_rows: ClassVar[int] = 10_000
-    # Only those that the driver does not call a DataError or an IntegrityError.
+    # Codes of refused rows that the driver raises neither as DataError nor as
+    # IntegrityError.
     data: ClassVar[frozenset[Any]] = frozenset()
     refusals: ClassVar[Refusals] = Refusals()
     status: ClassVar[Status] = Status()
+    # The oldest version of each server that has all functions and all syntax that this
+    # package sends to it (docs/servers.rst).
+    oldest: ClassVar[Mapping[str, Version]] = {}
 
     def installed(self, url: sa.URL) -> bool:
-        """Say whether the driver that *url* names can be imported."""
+        """Return True if the driver that *url* names can be imported."""
         try:
             url.get_dialect().import_dbapi()
         except (ImportError, sa.exc.NoSuchModuleError):
@@ -56,7 +61,7 @@ class Backend(ABC):
         return True
 
     def engine(self, url: sa.URL, *, parameters: str, read_only: bool) -> sa.Engine:
-        """Return an engine whose statements wait a second for locks, not a minute.
+        """Return an engine whose statements wait one second for a lock.
 
         *parameters* are nova.conf's ``connection_parameters``. The server refuses every
         write in the transactions of a *read_only* engine.
@@ -64,8 +69,8 @@ class Backend(ABC):
         engine: sa.Engine = engines.create_engine(
             self.bounded(url),
             connection_parameters=parameters,
-            # nova.conf's max_retries is -1 in most deployments: for ever. The budget
-            # is connect_timeout, in connect.py.
+            # Most deployments set max_retries to -1, for ever. connect.py retries for
+            # connect_timeout instead.
             max_retries=0,
             max_pool_size=4,
             connection_recycle_time=600,
@@ -75,25 +80,32 @@ class Backend(ABC):
 
     @abstractmethod
     def bounded(self, url: sa.URL) -> sa.URL:
-        """Return *url* with timeouts for the network, unless it sets its own."""
+        """Return *url* with network timeouts. Those that it already has stay."""
 
     @abstractmethod
     def limit(self, engine: sa.Engine, *, read_only: bool) -> None:
-        """Let the server bound how long a statement of *engine* takes.
+        """Make the server limit the duration of each statement of *engine*.
 
-        No setting stays in a session, because a pooler may give that to nova next.
+        No setting may stay in the session, because a pooler may pass it on to nova.
         """
 
-    def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
-        """Return what in *url* has to change after an *error* that is no database's.
+    def server(self, driver: Any) -> tuple[str, Version]:  # noqa: ARG002
+        """Return the name and the version of the server that answers *driver*.
 
-        Return None if the text of *error* is enough.
+        Return an empty version if it is not known, or does not matter.
+        """
+        return "", ()
+
+    def explain(self, error: Exception, url: sa.URL) -> str | None:  # noqa: ARG002
+        """Return the correction of *url* after an *error* that Python raised.
+
+        Returns None if the text of *error* is enough.
         """
         return None
 
     @abstractmethod
     def code(self, error: BaseException) -> Any:
-        """Return the code by which the server names *error*, or None."""
+        """Return the server's code of *error*, or None without one."""
 
     @abstractmethod
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
@@ -103,7 +115,7 @@ class Backend(ABC):
         """
 
     def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Return a cheaper sum of 64 bits of each *text*, the same on this backend."""
+        """Return a faster aggregate of 64 bits, for two databases of this backend."""
         return self.checksum(text)
 
     def insert(
@@ -112,7 +124,7 @@ class Backend(ABC):
         table: sa.Table,
         rows: Sequence[Mapping[str, Any]],
     ) -> None:
-        """Insert *rows*, which have the same columns, by plain INSERTs."""
+        """Insert *rows*, which all have the same columns, with plain INSERTs."""
         connection.execute(sa.insert(table), rows)
 
     @abstractmethod
@@ -124,15 +136,14 @@ class Backend(ABC):
         lines: str,
         constants: Mapping[str, Any],
     ) -> None:
-        """Insert a row for each line, by plain INSERTs and without touching a row.
+        """Insert one row for each line, with plain INSERTs.
 
-        Lines are separated by newlines, their fields by tabs, in the order of
-        *columns*; there is no character in them that SQL would take for the end of a
-        text. *constants* are the same in every row.
+        Newlines separate the lines, and tabs their fields, in the order of *columns*.
+        The lines contain no quote and no backslash. Every row gets the *constants*.
         """
 
     def fault(self, error: BaseException) -> Fault:
-        """Say what *error* means, by its code and never by its words."""
+        """Return the meaning of *error*, from its code and never from its message."""
         inner = driver_error(error)
         code = self.code(inner)
         if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
@@ -149,6 +160,6 @@ DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """Return the driver's own error inside oslo.db's and SQLAlchemy's."""
+    """Return the driver's error inside errors of oslo.db and SQLAlchemy."""
     inner = getattr(error, "inner_exception", None) or getattr(error, "orig", None)
     return driver_error(inner) if inner is not None else error

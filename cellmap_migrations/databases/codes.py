@@ -1,4 +1,4 @@
-"""Classify errors of servers by their codes."""
+"""List the error codes of each server by their meaning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Fault(Enum):
-    """What an error of a database means for the work in hand."""
+    """Classify an error of a database by the reaction that it requires."""
 
     AGAIN = "the same transaction may succeed if it is run again"
     DATA = "a row of it was refused"
@@ -24,14 +24,14 @@ class Fault(Enum):
     TLS = "driver and server cannot agree on TLS"
     ARGUMENT = "the server or the driver refuses an argument of the URL"
     RIGHTS = "the user lacks a privilege"
-    HIDDEN = "the user may not even know whether there is such a database"
+    HIDDEN = "the user lacks the right to see whether the database exists"
     MISSING = "there is no such database"
     POOLING = "a pooler in between refuses transactions"
     OTHER = "anything else"
 
 
-# PEP 249 gives every driver classes of these names for a row that it or the server
-# does not take. oslo.db and SQLAlchemy wrap some of them as plain errors.
+# PEP 249 gives every driver these classes, for a row that the driver or the server
+# refuses. oslo.db and SQLAlchemy wrap some of them in a general error.
 DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
 
 # Numbers of MariaDB, MySQL and their client library.
@@ -40,7 +40,7 @@ MYSQL_AGAIN = frozenset(
         3,  # a file cannot be written: the disk of the binary log is full
         1020,  # record changed since it was read (MariaDB snapshot isolation)
         1021,  # disk full
-        1026,  # what 3 is to the layer above
+        1026,  # error writing a file, as 3, from the server's upper layer
         1037,  # out of memory
         1040,  # too many connections
         1041,  # out of memory
@@ -78,13 +78,19 @@ MYSQL_AGAIN = frozenset(
         3101,  # group replication rolled the transaction back
         3168,  # MySQL: server is not available
         3169,  # MySQL: session was killed
+        3781,  # group replication: the backlog of a new primary took too long
+        3782,  # the same wait was ended by KILL
+        3783,  # the same wait ended because the member left
+        3796,  # group replication: the member is not online
         3797,  # group replication: waiting for earlier transactions failed
         3798,  # the same, at the first statement
+        3799,  # group replication: no new transaction, because the member leaves
         4031,  # disconnected after inactivity
+        6400,  # MySQL 9: offline mode, with its reason, such as having left the group
     }
 )
 
-# Another attempt cannot mend these. Numbers from 3000 on are those of one server only.
+# Another attempt cannot correct these. From 3000 on, MariaDB and MySQL differ.
 MYSQL_REFUSED = {
     1044: Fault.HIDDEN,  # no right to the database
     1045: Fault.LOGIN,  # also where an account needs TLS
@@ -115,7 +121,7 @@ MYSQL_REFUSED = {
     2061: Fault.METHOD,  # client: the plugin failed
     3118: Fault.ACCOUNT,  # MySQL: locked
     3159: Fault.TLS,  # require_secure_transport (MySQL, MariaDB 11.4)
-    3879: Fault.HIDDEN,  # MySQL: what 1044 is for a role
+    3879: Fault.HIDDEN,  # MySQL: 1044 for a role
     3955: Fault.ACCOUNT,  # MySQL: locked for some days after failed logins
     4055: Fault.METHOD,  # MySQL: the account's plugin needs a registration
     4150: Fault.ACCOUNT,  # MariaDB: max_password_errors
@@ -149,7 +155,7 @@ POSTGRESQL_AGAIN = frozenset(
     }
 )
 
-# A refused login has none of them, as psycopg passes on only the words.
+# psycopg gives a refused login no SQLSTATE, only its message.
 POSTGRESQL_REFUSED = {
     "28000": Fault.LOGIN,  # invalid authorization specification
     "28P01": Fault.LOGIN,  # invalid password
@@ -166,48 +172,49 @@ SQLITE_REFUSED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Refusals:
-    """Error codes of one kind of server, and the SQL that an operator runs then."""
+    """Hold codes of INSERTs that a table refuses, and SQL to correct the table."""
 
-    # A column that an INSERT leaves out must have a value.
-    unfilled: frozenset[Any] = frozenset()
-    # The server has no value for the id, whatever row is inserted.
-    spent: frozenset[Any] = frozenset()
-    # A number is too large or taken: the id's, if a plain row is refused with it.
-    taken: frozenset[Any] = frozenset()
-    # What gives the id its values, and SQL that returns its name.
-    giver: str = ""
-    giver_name: str = ""
-    # Give the id a default; let it go on behind max(id); let it hold more values.
-    number: str = ""
-    go_on: str = ""
-    widen: str = ""
-    # Whether an INTEGER PRIMARY KEY needs no default.
-    fills_key: bool = False
+    # A NOT NULL column without a default got no value.
+    not_null: frozenset[Any] = frozenset()
+    # The server has no further value for the id.
+    exhausted: frozenset[Any] = frozenset()
+    # A value is too large or a duplicate. It is the id if no other column can cause it.
+    unusable: frozenset[Any] = frozenset()
+    # The source of the id's values, and SQL that returns the source's name.
+    id_source: str = ""
+    id_source_query: str = ""
+    # SQL that gives the id a default, continues after max(id), or widens its type.
+    add_default: str = ""
+    set_next: str = ""
+    widen_id: str = ""
+    # True if an INTEGER PRIMARY KEY needs no default.
+    key_has_default: bool = False
 
-    def fills(self, column: ReflectedColumn) -> bool:
-        """Return True if an INSERT may leave *column* out."""
+    def may_omit(self, column: ReflectedColumn) -> bool:
+        """Return True if an INSERT may omit *column*."""
         if column["nullable"] or column.get("autoincrement") is True:
             return True
         if any(column.get(given) for given in ("default", "identity", "computed")):
             return True
-        key = self.fills_key and bool(column.get("primary_key"))
+        key = self.key_has_default and bool(column.get("primary_key"))
         return key and isinstance(column["type"], sa.Integer)
 
 
 def constraint(error: BaseException) -> str | None:
-    """Return the constraint that *error* is about; only psycopg names it."""
+    """Return the name of the violated constraint; only psycopg has it."""
     found: str | None = getattr(getattr(error, "diag", None), "constraint_name", None)
     return found
 
 
 MYSQL = Refusals(
-    unfilled=frozenset({1364}),
-    spent=frozenset({167, 1467}),
-    taken=frozenset({1062, 1264}),
-    giver="AUTO_INCREMENT",
-    number="ALTER TABLE instance_mappings MODIFY id INTEGER NOT NULL AUTO_INCREMENT;",
-    go_on="ALTER TABLE instance_mappings AUTO_INCREMENT = 1;",
-    widen="ALTER TABLE instance_mappings MODIFY id BIGINT NOT NULL AUTO_INCREMENT;",
+    not_null=frozenset({1364}),
+    exhausted=frozenset({167, 1467}),
+    unusable=frozenset({1062, 1264}),
+    id_source="AUTO_INCREMENT",
+    add_default="ALTER TABLE instance_mappings MODIFY id INTEGER NOT NULL "
+    "AUTO_INCREMENT;",
+    set_next="ALTER TABLE instance_mappings AUTO_INCREMENT = 1;",
+    widen_id="ALTER TABLE instance_mappings MODIFY id BIGINT NOT NULL AUTO_INCREMENT;",
 )
 
 NEXT = (
@@ -216,19 +223,19 @@ NEXT = (
 )
 
 POSTGRESQL = Refusals(
-    unfilled=frozenset({"23502"}),
-    spent=frozenset({"2200H"}),
-    taken=frozenset({"22003"}),
-    giver="the sequence",
-    giver_name="SELECT pg_get_serial_sequence('instance_mappings', 'id')",
-    # The sequence that id had before would be taken for that of the identity.
-    number="DROP SEQUENCE IF EXISTS instance_mappings_id_seq; "
+    not_null=frozenset({"23502"}),
+    exhausted=frozenset({"2200H"}),
+    unusable=frozenset({"22003"}),
+    id_source="the sequence",
+    id_source_query="SELECT pg_get_serial_sequence('instance_mappings', 'id')",
+    # pg_get_serial_sequence() would return the old sequence and not the new one.
+    add_default="DROP SEQUENCE IF EXISTS instance_mappings_id_seq; "
     "ALTER TABLE instance_mappings ALTER id ADD GENERATED BY DEFAULT AS IDENTITY; "
     f"{NEXT}",
-    go_on=NEXT,
-    widen="ALTER TABLE instance_mappings ALTER id TYPE BIGINT; "
+    set_next=NEXT,
+    widen_id="ALTER TABLE instance_mappings ALTER id TYPE BIGINT; "
     "ALTER SEQUENCE instance_mappings_id_seq AS BIGINT;",
 )
 
-# One code stands for all constraints.
-SQLITE = Refusals(unfilled=frozenset({19}), fills_key=True)
+# 19 (CONSTRAINT) is the code of every violated constraint.
+SQLITE = Refusals(not_null=frozenset({19}), key_has_default=True)

@@ -1,4 +1,4 @@
-"""Open a database within ``connect_timeout``, whatever nova.conf says about retries."""
+"""Open a database within ``connect_timeout``; ignore max_retries in nova.conf."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import tenacity
 
 from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import Unreachable, UrlUnusable
+from cellmap_migrations.common.sentences import ServerTooOld
 from cellmap_migrations.databases import codes, dialects, urls
-from cellmap_migrations.databases.database import Database, message, understand
+from cellmap_migrations.databases.database import Database, as_cellmap_error, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,38 +25,39 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def refusing(
+def url_errors(
     what: str,
     backend: Backend,
     url: sa.URL,
     but: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Raise UrlUnusable for any error of the block, except those of *but*.
+    """Raise UrlUnusable for every error of the block, except the classes in *but*.
 
-    A driver checks the arguments of a URL, and the files that they name, only when it
-    connects, and may then raise any of Python's exceptions.
+    A driver checks the arguments of a URL, and the files that they name, when it
+    connects. It may raise any exception of Python.
     """
     try:
         yield
     except but:
         raise
-    except Exception as error:  # noqa: BLE001 - only a driver is at work here
-        why = secrets.mask(backend.explain(error, url) or "") or reason(error)
+    except Exception as error:  # noqa: BLE001 - the block calls only a driver
+        why = secrets.mask(backend.explain(error, url) or "") or describe(error)
         raise UrlUnusable(what, f"its URL cannot be used: {why}") from None
 
 
-def reason(error: Exception) -> str:
-    """Return what *error* says, without the line of a file that it may show."""
+def describe(error: Exception) -> str:
+    """Return class and message of *error*, without a quoted line of a file."""
     first, *_ = str(getattr(error, "reason", None) or error).splitlines() or [""]
     return f"{type(error).__name__}: {secrets.without_value(first)}"
 
 
 @contextmanager
-def hurried(database: Database, seconds: float) -> Iterator[None]:
-    """Let no attempt to connect last longer than what is left of *seconds*.
+def connecting_within(database: Database, seconds: float) -> Iterator[None]:
+    """End each attempt to connect in the block when *seconds* have passed.
 
-    A proxy whose database is gone accepts, and then says nothing. Connections with such
-    a timeout go with the block, since it is for connecting and not for work.
+    A proxy without its database accepts a connection, and then never answers. The block
+    ends by closing each connection with a shorter timeout than the URL's, because some
+    drivers apply the timeout to statements too.
     """
     deadline = time.monotonic() + seconds
     shortened: list[str] = []
@@ -65,14 +67,14 @@ def hurried(database: Database, seconds: float) -> Iterator[None]:
     ) -> Any:
         left = max(1, math.ceil(deadline - time.monotonic()))
         hurry = {
-            # 0 stands for ever; what is no number is for the driver to refuse.
+            # 0 means no timeout. The driver refuses a value that is not a number.
             name: min(int(parameters[name]) or left, left)
             for name in database.backend.timeouts
             if str(parameters[name]).isdigit()
         }
         shortened.extend(name for name in hurry if hurry[name] != int(parameters[name]))
         url = database.engine.url
-        with refusing(database.what, database.backend, url, but=database.errors):
+        with url_errors(database.what, database.backend, url, but=database.errors):
             return dialect.connect(*arguments, **{**parameters, **hurry})
 
     sa.event.listen(database.engine, "do_connect", connect)
@@ -96,12 +98,11 @@ def connect(
     parameters: str = "",
     read_only: bool = False,
 ) -> Database:
-    """Return an open database, tried for ``connect_timeout`` seconds.
+    """Return an open database; retry for ``connect_timeout`` seconds.
 
-    nova.conf's ``max_retries`` counts for nothing here: most deployments set it to
-    -1, which is for ever. Raises Unreachable, PrivilegeMissing or DatabaseMissing.
+    Raises UrlUnusable, Unreachable, or the errors of ``as_cellmap_error``.
     """
-    database = unopened(
+    database = make_database(
         url,
         what=what,
         settings=settings,
@@ -109,11 +110,11 @@ def connect(
         parameters=parameters,
         read_only=read_only,
     )
-    try_for(database, settings.connect_timeout)
+    wait_for_answer(database, settings.connect_timeout)
     return database
 
 
-def unopened(
+def make_database(
     url: sa.URL,
     *,
     what: str,
@@ -122,11 +123,12 @@ def unopened(
     parameters: str,
     read_only: bool,
 ) -> Database:
-    """Return a database to which nobody has connected yet; raise UrlUnusable."""
+    """Return a database without connecting to it; raise UrlUnusable."""
     backend = dialects.of(url)
     what = f"{what} ({urls.show(url)})"
-    with refusing(what, backend, url):
+    with url_errors(what, backend, url):
         engine = backend.engine(url, parameters=parameters, read_only=read_only)
+    refuse_old(engine, backend, what)
     return Database(
         what=what,
         engine=engine,
@@ -136,11 +138,24 @@ def unopened(
     )
 
 
-def try_for(database: Database, seconds: float) -> None:
+def refuse_old(engine: sa.Engine, backend: Backend, what: str) -> None:
+    """Raise ServerTooOld on the first connection of *engine* to a server too old."""
+
+    def connected(driver: Any, _: Any) -> None:
+        name, version = backend.server(driver)
+        oldest = backend.oldest.get(name, ())
+        if version and version < oldest:
+            found, least = (".".join(map(str, each)) for each in (version, oldest))
+            raise ServerTooOld(what=what, found=f"{name} {found}", oldest=least)
+
+    sa.event.listen(engine, "first_connect", connected)
+
+
+def wait_for_answer(database: Database, seconds: float) -> None:
     """Return as soon as *database* answers.
 
-    Raises Unreachable when the *seconds* are over, or what another attempt cannot
-    mend.
+    Raises Unreachable after *seconds*, or at once an error that another attempt cannot
+    correct.
     """
 
     def may_pass(error: BaseException) -> bool:
@@ -150,7 +165,7 @@ def try_for(database: Database, seconds: float) -> None:
         )
 
     def touch() -> None:
-        # A pooler in statement mode connects, and refuses every transaction.
+        # A pooler in statement mode accepts a connection, but no transaction.
         with database.reading(status=True) as connection, connection.begin():
             pass
 
@@ -161,25 +176,25 @@ def try_for(database: Database, seconds: float) -> None:
         sleep=database.stopping.wait,
     )
     try:
-        with hurried(database, seconds):
+        with connecting_within(database, seconds):
             retrying(touch)
     except tenacity.RetryError as error:
         cause = error.last_attempt.exception()
         raise Unreachable(database.what, seconds, message(cause)) from None
     except database.errors as error:
-        raise understand(error, database) from error
+        raise as_cellmap_error(error, database) from error
 
 
-def ask(database: Database, question: Callable[[], T], seconds: float) -> T:
-    """Return what *question* returns, which is asked once and over one connection.
+def ask_once(database: Database, question: Callable[[], T], seconds: float) -> T:
+    """Return the result of *question*, which reads *database*; do not retry.
 
-    It may take *seconds* to connect, and so many for each answer. Raises Unreachable
-    for what may pass, or what ``understand`` makes of an error that does not.
+    Connecting may take *seconds*; on MariaDB and MySQL each answer may take as long.
+    Raises Unreachable for a transient error, or the errors of ``as_cellmap_error``.
     """
     try:
-        with hurried(database, seconds):
+        with connecting_within(database, seconds):
             return question()
     except database.errors as error:
         if database.may_pass(error):
             raise Unreachable(database.what, seconds, message(error)) from error
-        raise understand(error, database) from error
+        raise as_cellmap_error(error, database) from error

@@ -1,4 +1,4 @@
-"""Read an open database, and retry its transactions."""
+"""Read an open database, and retry its transactions after transient errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FAULTS: dict[codes.Fault, Callable[..., CellmapError]] = {
     codes.Fault.POOLING: StatementPooling,
 }
 
-# Servers do not always name the user.
+# Faults of a login. Some servers do not name the user in their message.
 AS_USER = {
     codes.Fault.LOGIN,
     codes.Fault.ACCOUNT,
@@ -61,13 +61,13 @@ AS_USER = {
 
 
 def message(error: BaseException | None) -> str:
-    """Return what the driver said, masked: no SQL, no parameters, no passwords."""
+    """Return the driver's masked message, without SQL and parameters."""
     inner = base.driver_error(error) if error else None
     return secrets.mask(inner) or type(inner).__name__
 
 
-def understand(error: BaseException, database: Database) -> CellmapError:
-    """Return *error* of *database* in an operator's terms."""
+def as_cellmap_error(error: BaseException, database: Database) -> CellmapError:
+    """Return *error* of *database* as an error with a remedy and an exit code."""
     fault = database.backend.fault(error)
     if fault is codes.Fault.AGAIN:
         return StillFailing(what=database.what, attempts=1, message=message(error))
@@ -82,18 +82,18 @@ T = TypeVar("T")
 
 
 class Changed(Exception):
-    """What a transaction was decided on may be so no more; it has to begin again."""
+    """Report that the rows that a transaction was planned from have changed."""
 
 
-# Seconds for a look at a cell while mappings are locked.
-SOON = 1.5
+# Seconds for a SELECT on a cell while this run holds locks on mappings.
+LOCKED_READ_SECONDS = 1.5
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """An open database: its engine, its backend, and what to call it."""
+    """Hold the engine and the backend of a database; messages name it *what*."""
 
     what: str
     engine: sa.Engine
@@ -102,60 +102,64 @@ class Database:
     stopping: Stopping
 
     def read(self, statement: sa.Executable) -> list[Any]:
-        """Return the rows of one statement, in a transaction of its own."""
+        """Return the rows of one statement in its own transaction; retry it."""
         try:
             return self.again(lambda: self.read_once(statement))
         except self.errors as error:
-            raise understand(error, self) from error
+            raise as_cellmap_error(error, self) from error
 
     def read_once(self, statement: sa.Executable) -> list[Any]:
-        """Return the rows of one statement; the transaction ends with it."""
+        """Return the rows of one statement in its own transaction; do not retry."""
         with self.reading() as connection:
             return list(connection.execute(statement).all())
 
-    def read_soon(self, statement: sa.Executable) -> list[Any]:
-        """Return the rows of one statement, for a caller that holds locks elsewhere.
+    def read_holding_locks(self, statement: sa.Executable) -> list[Any]:
+        """Return the rows of one statement, while the caller has locks elsewhere.
 
-        Raises Changed when they do not come within SOON seconds, or may come later:
-        whoever catches that lets go of the locks, and begins again.
+        Raises Changed after LOCKED_READ_SECONDS or a transient error. Its handler must
+        roll back, which releases the locks, and may then plan the batch again.
         """
         try:
-            return background.soon(lambda: self.read_once(statement), SOON)
+            return background.result_within(
+                lambda: self.read_once(statement), LOCKED_READ_SECONDS
+            )
         except TimeoutError:
-            raise Changed(f"{self.what} did not answer within {SOON:g} s") from None
+            raise Changed(
+                f"{self.what} did not answer within {LOCKED_READ_SECONDS:g} s"
+            ) from None
         except self.errors as error:
             if self.may_pass(error):
                 raise Changed(f"{self.what}: {message(error)}") from error
-            raise understand(error, self) from error
+            raise as_cellmap_error(error, self) from error
 
     @cached_property
     def fold(self) -> folding.Folding:
-        """How the unique index on ``instance_mappings.instance_uuid`` compares uuids.
+        """Return how the unique index on ``instance_uuid`` compares uuids.
 
         Raises UuidsConfused.
         """
-        return self.again(self.fold_now)
+        return self.again(self.fold_once)
 
-    def fold_now(self) -> folding.Folding:
-        """Ask how the index compares uuids; do not retry."""
+    def fold_once(self) -> folding.Folding:
+        """Return how the index compares uuids; do not retry."""
         with self.reading() as connection:
-            return folding.ask(connection, self.what)
+            return folding.detect(connection, self.what)
 
     def has_table(self, name: str) -> bool:
-        """Say whether there is a table *name*."""
-        return self.again(lambda: self.has_table_now(name))
+        """Return True if the table *name* exists."""
+        return self.again(lambda: self.has_table_once(name))
 
-    def has_table_now(self, name: str) -> bool:
-        """Look for a table once."""
+    def has_table_once(self, name: str) -> bool:
+        """Return True if the table *name* exists; do not retry."""
         with self.reading() as connection:
             return bool(sa.inspect(connection).has_table(name))
 
     def columns(self, table: sa.Table) -> frozenset[str]:
-        """Return the names of the columns that *table* has there; none without it."""
-        return self.again(lambda: self.columns_now(table))
+        """Return the columns of *table* in this database; none if it does not exist."""
+        return self.again(lambda: self.columns_once(table))
 
-    def columns_now(self, table: sa.Table) -> frozenset[str]:
-        """Look for the columns once."""
+    def columns_once(self, table: sa.Table) -> frozenset[str]:
+        """Return the columns of *table* in this database; do not retry."""
         with self.reading() as connection:
             inspector = sa.inspect(connection)
             if not inspector.has_table(table.name):
@@ -164,7 +168,7 @@ class Database:
         return frozenset(column["name"] for column in found)
 
     def identity(self) -> Identity:
-        """Return which database this is, asked once."""
+        """Return the identity of this database; do not retry."""
         with self.reading(status=True) as connection:
             return self.backend.status.identity(connection)
 
@@ -172,18 +176,18 @@ class Database:
     def reading(self, *, status: bool = False) -> Iterator[sa.Connection]:
         """Yield a connection in whose transaction the server refuses writes.
 
-        A node of a Galera cluster first applies what the other nodes have committed,
-        unless only the server's *status* is read.
+        A Galera node first applies the commits of the other nodes, unless *status* is
+        True because the caller reads only the server's status.
         """
         option = {READING: STATUS if status else TABLES}
         with self.engine.connect().execution_options(**option) as connection:
             yield connection
 
     def again(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns, running it again where that may help.
+        """Return the result of *work*; run it again after a transient error.
 
-        Raises StillFailing after ``attempts``, or what ``understand`` makes of an
-        error that another attempt cannot mend.
+        Raises StillFailing after ``attempts`` runs, the driver's error if a row was
+        refused, or the errors of ``as_cellmap_error``.
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(self.may_pass),
@@ -201,29 +205,29 @@ class Database:
         except self.errors as error:
             if self.backend.fault(error) is codes.Fault.DATA:
                 raise
-            raise understand(error, self) from error
+            raise as_cellmap_error(error, self) from error
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """Every error of this database; some come from the driver as they are.
+        """Return the classes of all errors of this database.
 
-        SQLAlchemy wraps those of statements, and not those of what it does itself when
-        it takes a connection from the pool or puts it back.
+        The driver's own class is one of them. SQLAlchemy wraps the errors of statements
+        but not the errors of taking a connection from the pool or returning it.
         """
         dbapi: Any = self.engine.dialect.loaded_dbapi
         return (*DATABASE_ERRORS, dbapi.Error)
 
     def may_pass(self, error: BaseException) -> bool:
-        """Say whether the same work may succeed later."""
+        """Return True if *error* is transient: the same work may succeed later."""
         return isinstance(error, Changed) or (
             isinstance(error, self.errors)
             and self.backend.fault(error) is codes.Fault.AGAIN
         )
 
     def close(self) -> None:
-        """Close every connection, and one that a thread still waits on after that.
+        """Close every connection; close one in use as soon as its thread returns it.
 
-        The pool would leave that to the end of the process.
+        The pool would keep the latter open to the end of the process.
         """
         sa.event.listen(self.engine, "checkin", lambda _, record: record.close())
         self.engine.dispose()

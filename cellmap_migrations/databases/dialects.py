@@ -1,10 +1,9 @@
-"""How each database says it. Nothing outside this folder knows their names."""
+"""Choose the backend and the driver of a URL. Other rooms name no database."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.databases.base import Backend, DriverMissing
 from cellmap_migrations.databases.mysql import MySQL
 from cellmap_migrations.databases.postgresql import PostgreSQL
 from cellmap_migrations.databases.sqlite import SQLite
@@ -14,8 +13,14 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from cellmap_migrations.databases.base import Backend
 
-# One name each for MariaDB and MySQL, which are one backend here.
+
+class DriverMissing(Exception):
+    """Report that no driver for a URL is installed."""
+
+
+# By the names in URLs. MariaDB and MySQL have the same backend.
 BACKENDS: Mapping[str, Backend] = {
     "mysql": MySQL(),
     "mariadb": MySQL(),
@@ -25,29 +30,29 @@ BACKENDS: Mapping[str, Backend] = {
 
 FILE_BASED = "sqlite"
 
-# URL arguments that say where a database is, beside host, port and name.
+# URL arguments that choose a database, besides host, port and name.
 PLACE_ARGUMENTS = ("unix_socket", "read_default_file", "options")
 
 
 def of(url: sa.URL) -> Backend:
-    """Return the backend of *url*, which ``with_driver`` accepted before."""
+    """Return the backend of *url*. ``with_driver`` must have accepted *url*."""
     return BACKENDS[url.get_backend_name()]
 
 
 def default_port(name: str) -> int | None:
-    """Return the port used when a URL names none."""
+    """Return the port of a URL without a port."""
     return BACKENDS[name].port
 
 
 def with_driver(url: sa.URL) -> tuple[sa.URL, str | None]:
-    """Return *url* with a driver that is installed, and a warning or None.
+    """Return *url* with an installed driver, and a warning or None.
 
-    Raises DriverMissing when the database is none of ours, or no driver is there.
+    Raises DriverMissing if the database is not supported or no driver is installed.
     """
     name = url.get_backend_name()
     if name not in BACKENDS:
         raise DriverMissing(
-            f"{name} is no database of nova's; known are {', '.join(BACKENDS)}"
+            f"database {name} is not supported; supported are {', '.join(BACKENDS)}"
         )
     backend = BACKENDS[name]
     if url.drivername in backend.drivernames and backend.installed(url):
@@ -59,4 +64,4 @@ def with_driver(url: sa.URL) -> tuple[sa.URL, str | None]:
         )
     if url.drivername in backend.quietly:
         return ours, None
-    return ours, f"{url.drivername} is not used here; using {ours.drivername} instead"
+    return ours, f"driver {url.drivername} is not used; using {ours.drivername} instead"

@@ -12,7 +12,7 @@ from cellmap_migrations.common.sentences import UuidsConfused
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# nova.tables describes the whole table, and imports this room.
+# nova/tables.py has the whole table, but this room may not import it.
 TABLE = sa.table("instance_mappings", sa.column("id"), sa.column("instance_uuid"))
 
 UUID = "abcdef00-0001-4000-8000-00000000abcd"
@@ -23,7 +23,7 @@ COMPARED = (UUID.upper(), f"{UUID} ", *CONFUSED)
 
 @dataclass(frozen=True, kw_only=True)
 class Folding:
-    """A function from a uuid to a text; the index takes uuids for equal if it is."""
+    """Map uuids that the index takes for equal to the same text."""
 
     ignores_case: bool
     ignores_trailing_spaces: bool
@@ -35,10 +35,10 @@ class Folding:
         return uuid.lower() if self.ignores_case else uuid
 
     def spellings(self, uuids: Collection[str]) -> list[str]:
-        """Return *uuids* and other spellings that the index takes for equal to one.
+        """Return *uuids* as given, folded, and in upper case if case is ignored.
 
-        A cell whose own collation ignores less has to be asked for each of them. A
-        mixture of upper and lower case is not among them.
+        A SELECT on a cell needs each spelling, because the cell's collation may ignore
+        fewer differences than the index. Spellings in mixed case are not returned.
         """
         found = {*uuids, *map(self, uuids)}
         if self.ignores_case:
@@ -46,13 +46,13 @@ class Folding:
         return sorted(found)
 
 
-def ask(connection: sa.Connection, what: str) -> Folding:
+def detect(connection: sa.Connection, what: str) -> Folding:
     """Let the server compare a uuid with other spellings under the column's collation.
 
-    Collations have too many names to know them, and new releases bring new ones. A
-    UNION with the column gives its collation to a text on every server, also if the
-    table is empty. Raises UuidsConfused if the server takes different uuids for equal;
-    *what* names the database.
+    The name of the collation is not used, because new releases add collations. A UNION
+    with the column gives a text the column's collation on every server, even if the
+    table is empty. Raises UuidsConfused, which names the database *what*, if the server
+    takes different uuids for equal.
     """
     table = TABLE.c
     column = sa.select(table.instance_uuid.label("uuid")).where(table.id.is_(None))

@@ -15,6 +15,8 @@ from cellmap_migrations.databases.mysql_status import MySQLStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cellmap_migrations.databases.base import Version
+
 UNSIGNED = sa.Numeric(20, 0)
 
 # Lines in a statement: some 0.8 MB, where a server may take no more than 4 MB.
@@ -35,6 +37,7 @@ class MySQL(Backend):
     timeouts = ("connect_timeout", "read_timeout", "write_timeout")
     again = codes.MYSQL_AGAIN
     refused = codes.MYSQL_REFUSED
+    oldest = mysql_limits.OLDEST
     data = frozenset(
         {
             167,  # no value is left for an AUTO_INCREMENT
@@ -58,6 +61,12 @@ class MySQL(Backend):
         # PyMySQL puts many rows into one statement only if it begins with INSERT.
         engine.dialect.use_insertmanyvalues_wo_returning = True
         mysql_limits.limit(engine, read_only=read_only)
+
+    def server(self, driver: Any) -> tuple[str, Version]:
+        """Return the server's own version, which is not that of a pooler."""
+        with driver.cursor() as cursor:
+            _, version = mysql_limits.answering(cursor)
+        return mysql_limits.server(version)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
         """Add up the first 15 hex digits of each SHA-256.

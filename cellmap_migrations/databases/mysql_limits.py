@@ -12,6 +12,8 @@ from cellmap_migrations.databases.options import READING, STATUS, autocommits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cellmap_migrations.databases.base import Version
+
 
 # The limit on an answer, which each of the two has by a name of its own: 30 s.
 MARIADB, MYSQL = "max_statement_time", "max_execution_time"
@@ -23,42 +25,68 @@ MARIADB, MYSQL = "max_statement_time", "max_execution_time"
 # connection, and certification refuses them where a row was changed since.
 SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
 
-# The same for MySQL's Group Replication: each transaction first waits until the member
-# has applied the transactions that were committed before it. No hint can say this.
+# The same for Group Replication of MySQL: each transaction waits until the member has
+# applied the transactions that were committed before.
 GROUP_SYNC = "group_replication_consistency"
 
+# How many seconds a client may be frozen in a transaction. MySQL knows only idle
+# sessions, so its limit is set while a transaction is open.
+IDLE = {MARIADB: "idle_transaction_timeout", MYSQL: "wait_timeout"}
+
+IDLE_SECONDS = "5"
+
 # No statement can say these, so they are set only where no pooler is in between.
-# MariaDB's is for clients that are frozen: to idle_write_transaction_timeout a SELECT
-# ... FOR UPDATE is no write. COMMIT waits for locks, too. MySQL takes hints for no
-# variable of InnoDB, and for none in START TRANSACTION.
+# To idle_write_transaction_timeout of MariaDB a SELECT ... FOR UPDATE is no write.
+# COMMIT waits for locks, too. MySQL takes hints for no variable of InnoDB, and for none
+# in START TRANSACTION.
 OF_SESSION = {
-    MARIADB: {"idle_transaction_timeout": "5", "lock_wait_timeout": "1"},
+    MARIADB: {IDLE[MARIADB]: IDLE_SECONDS, "lock_wait_timeout": "1"},
     MYSQL: {
         "innodb_lock_wait_timeout": "1",
+        "lock_wait_timeout": "1",
         SYNC: SYNC_WAIT,
         GROUP_SYNC: "'BEFORE'",
     },
 }
 
-# Older servers take no settings for one statement.
-SINCE = {MARIADB: (10, 2, 3), MYSQL: (8, 0, 3)}
+# In SQL, the value that the server has for all sessions.
+DEFAULT = "DEFAULT"
 
-VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-MariaDB|$|-(?!\d))")
+# Older servers take no settings for one statement: EXECUTE IMMEDIATE, and SET_VAR.
+SINCE: dict[str, Version] = {"MariaDB": (10, 2, 3), "MySQL": (8, 0, 3)}
+
+# The first with max_statement_time, and with START TRANSACTION READ ONLY.
+OLDEST: dict[str, Version] = {"MariaDB": (10, 1, 1), "MySQL": (5, 6, 5)}
+
+VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
-def is_too_old(driver: Any, kind: str) -> bool:
-    """Return True if the server of *driver* takes no settings for one statement."""
-    found = VERSION.search(str(driver.get_server_info()))
-    return found is not None and tuple(map(int, found.groups())) < SINCE[kind]
+def server(version: str) -> tuple[str, Version]:
+    """Return the name and the numbers of the server whose ``@@version`` is *version*.
+
+    Distributions append numbers of their own: 5.7.33-0ubuntu0.16.04.1.
+    """
+    found = VERSION.match(version)
+    numbers = tuple(map(int, found.groups())) if found else ()
+    return "MariaDB" if "MariaDB" in version else "MySQL", numbers
+
+
+def answering(cursor: Any) -> tuple[int, str]:
+    """Return the number of the session and the version, both as the server says.
+
+    ProxySQL answers CONNECTION_ID() itself.
+    """
+    cursor.execute("SELECT @@pseudo_thread_id, @@version")
+    number, version = cursor.fetchone()
+    return number, version
 
 
 def is_direct(driver: Any, cursor: Any) -> bool:
     """Return True if the server that answers has also made the handshake.
 
-    A pooler makes a handshake of its own. ProxySQL answers CONNECTION_ID() itself.
+    A pooler makes a handshake of its own.
     """
-    cursor.execute("SELECT @@pseudo_thread_id, @@version")
-    number, version = cursor.fetchone()
+    number, version = answering(cursor)
     greeted = str(driver.get_server_info())
     return bool(number == driver.thread_id() and greeted.endswith(version))
 
@@ -71,13 +99,18 @@ LIMITS = {
     "time_zone": "'+00:00'",
 }
 
-MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: "30"}
+# Seconds, and milliseconds.
+ANSWER = {MARIADB: "30", MYSQL: "30000"}
 
-MYSQL_LIMIT = "MAX_EXECUTION_TIME(30000)"
+MARIADB_LIMITS = {"innodb_lock_wait_timeout": "1", MARIADB: ANSWER[MARIADB]}
+
+MYSQL_LIMIT = f"MAX_EXECUTION_TIME({ANSWER[MYSQL]})"
 
 LOG = ("log_bin", "binlog_format")
 
-NAMES = [MARIADB, MYSQL, "sql_mode", *LOG, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
+SAID = ("version", "sql_mode", *LOG)
+
+NAMES = [MARIADB, MYSQL, *SAID, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
 
@@ -100,7 +133,7 @@ class Limits:
         self.known: Mapping[str, str] | None = None
         self.too_old = False
 
-    def connected(self, driver: Any, _: Any) -> None:
+    def connected(self, driver: Any, record: sa.pool.ConnectionPoolEntry) -> None:
         """Ask once which variables the server has. Set those of a session if allowed.
 
         PyMySQL sends the same SET NAMES and SET AUTOCOMMIT for nova.
@@ -109,22 +142,38 @@ class Limits:
             if self.known is None:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
-            for name, value in self.of_session(driver, cursor).items():
+            direct = is_direct(driver, cursor)
+            for name, value in self.of_session(direct=direct).items():
                 cursor.execute(f"SET SESSION {name} = {value}")
+        if direct and MARIADB not in self.known:
+            record.info[IDLE[MYSQL]] = DEFAULT
 
-    def of_session(self, driver: Any, cursor: Any) -> dict[str, str]:
+    def bound_idling(self, connection: sa.Connection, seconds: str) -> None:
+        """Let MySQL end the session of *connection* when it is idle for *seconds*.
+
+        A session in the pool keeps the limit of its last transaction: the next one
+        then needs no statement to set it, and the pool replaces a session that ended.
+        """
+        name = IDLE[MYSQL]
+        if connection.info.get(name, seconds) != seconds:
+            connection.exec_driver_sql(f"SET SESSION {name} = {seconds}")
+            connection.info[name] = seconds
+
+    def of_session(self, *, direct: bool) -> dict[str, str]:
         """Return the variables of a new session, and their values in SQL.
 
         Behind a pooler only the sql_mode that nova's driver sets as well, and that for
         a server which is too old to take it with a statement.
         """
-        known, direct = self.known or {}, is_direct(driver, cursor)
+        known = self.known or {}
         kind = MARIADB if MARIADB in known else MYSQL
-        self.too_old = is_too_old(driver, kind)
+        name, version = server(known.get("version", ""))
+        self.too_old = bool(version) and version < SINCE[name]
         settings = OF_SESSION[kind] if direct else {}
         settings = {name: settings[name] for name in known.keys() & settings.keys()}
         if self.too_old and direct:
             settings |= {"innodb_lock_wait_timeout": "1", **self.settings()}
+            settings |= {name: ANSWER[name] for name in ANSWER.keys() & known.keys()}
         elif self.too_old:
             settings["sql_mode"] = self.settings()["sql_mode"]
         return settings
@@ -210,9 +259,13 @@ def limit(engine: sa.Engine, *, read_only: bool) -> None:
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         reading = connection.get_execution_options().get(READING)
-        # A node of Galera that is not ready takes SHOW, and no START TRANSACTION.
-        if autocommits(connection) or reading == STATUS:
+        if autocommits(connection):
+            limits.bound_idling(connection, DEFAULT)
             return
+        # A node of Galera that is not ready takes SHOW, and no START TRANSACTION.
+        if reading == STATUS:
+            return
+        limits.bound_idling(connection, IDLE_SECONDS)
         if read_only or reading:
             # In a transaction a node waits before no SELECT, so it has to wait here.
             connection.exec_driver_sql(f"{limits.prefix()}START TRANSACTION READ ONLY")

@@ -1,4 +1,4 @@
-"""Execution options that say how a connection is used."""
+"""Name the execution options of connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-# The execution option of a connection that reads tables or the server's status.
+# Set on a connection that only reads, either tables or the server's status.
 READING = "cellmap_reading"
 
 TABLES, STATUS = "tables", "status"

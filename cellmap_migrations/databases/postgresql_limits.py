@@ -1,4 +1,4 @@
-"""Bound how long statements take on PostgreSQL, without session state."""
+"""Limit the duration of statements on PostgreSQL, without session state."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-# Longer than statement_timeout: a server that can speak has by then.
+# Seconds without an answer. A server that is alive ends every statement after 30 s.
 SECONDS = 35.0
 
-# libpq has no SQLSTATE for a connection that is refused. Its words are English; those
-# of the server are unless its lc_messages is another, and then such a fault is AGAIN.
-# The first line that matches counts. The comment is the server's SQLSTATE.
+# libpq returns no SQLSTATE for a refused connection. Its own messages are English. The
+# server's are in the language of lc_messages; if none matches, the fault is AGAIN. The
+# first pattern that matches counts. The comment is the server's SQLSTATE.
 REFUSED = {
     r"is not permitted to log in": Fault.ACCOUNT,  # 28000
     r"no pg_hba\.conf entry|pg_hba\.conf rejects": Fault.HOST,  # 28000
@@ -63,31 +63,33 @@ REFUSED = {
 }
 
 
-def refused(words: str) -> Fault | None:
-    """Return what *words* of a connection that failed mean, or None if it may pass."""
-    # Users and databases may have any name.
+def fault_of(words: str) -> Fault | None:
+    """Return the fault that the message *words* of libpq means, or None."""
+    # A name of a user or database could match a pattern.
     nameless = re.sub('"[^"]*"', '""', words)
     return next((REFUSED[each] for each in REFUSED if re.search(each, nameless)), None)
 
 
-def bound(connection: Any) -> None:
-    """Let *connection* wait SECONDS at the most until something moves.
+def limit_waits(connection: Any) -> None:
+    """Close *connection* after SECONDS without an answer.
 
-    libpq has no such limit: tcp_user_timeout ends when the peer's kernel has taken what
-    was sent, and that peer may be a proxy. psycopg lets go every 0.1 s (from 3.2 on).
+    libpq has no such limit: tcp_user_timeout applies only until the kernel of the peer,
+    which may be a proxy, has received the data. psycopg 3.2 wakes every 0.1 s.
     """
     wait = connection.wait
 
     def bounded(talk: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
-        return wait(moving(connection, talk), *args, **kwargs)
+        return wait(watch_progress(connection, talk), *args, **kwargs)
 
     connection.wait = bounded
 
 
-def moving(connection: Any, talk: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Pass on what psycopg says to *talk*; close the connection where that is nothing.
+def watch_progress(
+    connection: Any, talk: Generator[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    """Run psycopg's generator *talk*; raise OperationalError after SECONDS of silence.
 
-    Raises the driver's OperationalError then.
+    Closes *connection* before that.
     """
     try:
         state, moved = next(talk), time.monotonic()
@@ -106,11 +108,11 @@ def moving(connection: Any, talk: Generator[Any, Any, Any]) -> Generator[Any, An
 def load_times(connection: Any) -> None:
     """Let *connection* return times without a zone, in UTC as nova stores them.
 
-    None stands for a time that Python has not: infinity, and the years before Christ
-    and after 9999.
+    A time that Python cannot represent becomes None: infinity, and years before 1 or
+    after 9999.
     """
     psycopg: Any = importlib.import_module("psycopg")
-    # The one in C, which is the default, calls nothing of Python's.
+    # The default loader is in C, and a subclass cannot override its methods.
     loaders: Any = importlib.import_module("psycopg.types.datetime")
 
     def loader(usual: Any) -> type:
@@ -132,7 +134,7 @@ def load_times(connection: Any) -> None:
 LIMITS = "; ".join(
     f"SET LOCAL {setting}"
     for setting in (
-        # A day is taken for a month otherwise, where the two servers differ.
+        # If the two servers differ in it, one takes the day of a date for the month.
         "datestyle = 'ISO, MDY'",
         "timezone = 'UTC'",
         "lock_timeout = '1s'",
@@ -145,19 +147,19 @@ BEGIN, BEGIN_READ_ONLY = f"BEGIN; {LIMITS}", f"BEGIN READ ONLY; {LIMITS}"
 
 
 def limit(engine: sa.Engine, *, read_only: bool) -> None:
-    """Begin each transaction of *engine* with limits.
+    """Begin each transaction of *engine* with LIMITS.
 
-    The server refuses writes in those of a *read_only* engine.
+    The server refuses writes in the transactions of a *read_only* engine.
     """
-    # No table of nova's has the type, for which SQLAlchemy would ask each server.
+    # SQLAlchemy would query each server for this type, which nova does not use.
     engine.dialect.use_native_hstore = False  # type: ignore[attr-defined]
 
-    # First: SQLAlchemy asks a new session about itself, and may wait for it.
+    # Before SQLAlchemy's own listener, which queries the new session.
     @sa.event.listens_for(engine, "connect", insert=True)
     def connected(driver: Any, _: Any) -> None:
-        bound(driver)
+        limit_waits(driver)
         load_times(driver)
-        # A prepared statement would stay in a session that nova gets next.
+        # A prepared statement would stay in the session, which a pooler passes on.
         driver.prepare_threshold = None
         driver.autocommit = True
 
@@ -165,37 +167,37 @@ def limit(engine: sa.Engine, *, read_only: bool) -> None:
     def begin(connection: sa.Connection) -> None:
         if autocommits(connection):
             return
-        # psycopg would send a BEGIN of its own, in another round trip. SQLAlchemy turns
-        # this off after each use of AUTOCOMMIT.
-        of(connection).autocommit = True
+        # Otherwise psycopg sends its own BEGIN in another round trip. SQLAlchemy resets
+        # autocommit after each use of AUTOCOMMIT.
+        driver_connection(connection).autocommit = True
         reads = read_only or READING in connection.get_execution_options()
         connection.exec_driver_sql(BEGIN_READ_ONLY if reads else BEGIN)
 
-    enclose(engine, BEGIN_READ_ONLY if read_only else BEGIN)
+    enclose_autocommit(engine, BEGIN_READ_ONLY if read_only else BEGIN)
 
 
-def enclose(engine: sa.Engine, begin: str) -> None:
-    """Put each statement that is in AUTOCOMMIT between *begin* and COMMIT."""
+def enclose_autocommit(engine: sa.Engine, begin: str) -> None:
+    """Execute *begin* before each AUTOCOMMIT statement, and COMMIT after it."""
 
     @sa.event.listens_for(engine, "before_cursor_execute")
     def before(connection: sa.Connection, *_: Any) -> None:
         if autocommits(connection):
-            of(connection).execute(begin)
+            driver_connection(connection).execute(begin)
 
     @sa.event.listens_for(engine, "after_cursor_execute")
     def after(connection: sa.Connection, *_: Any) -> None:
         if autocommits(connection):
-            of(connection).commit()
+            driver_connection(connection).commit()
 
     @sa.event.listens_for(engine, "handle_error")
     def failed(context: sa.engine.ExceptionContext) -> None:
         connection = context.connection
         if connection is not None and autocommits(connection):
-            driver = of(connection)
+            driver = driver_connection(connection)
             if not driver.closed:
                 driver.rollback()
 
 
-def of(connection: sa.Connection) -> Any:
-    """Return psycopg's connection."""
+def driver_connection(connection: sa.Connection) -> Any:
+    """Return psycopg's connection inside *connection*."""
     return connection.connection.driver_connection

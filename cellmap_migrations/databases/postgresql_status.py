@@ -1,4 +1,4 @@
-"""What PostgreSQL says of its load, and of its standbys."""
+"""Query the load of PostgreSQL, and the lag of its standbys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cellmap_migrations.databases.status import (
     Unmeasurable,
 )
 
-# pg_monitor is a member of it. Without it the columns are there, and NULL.
+# A member of pg_read_all_stats, which makes the columns of other sessions visible.
 RIGHT = "pg_monitor"
 
 PRIVILEGED = sa.text("SELECT pg_has_role('pg_read_all_stats', 'USAGE')")
@@ -26,7 +26,7 @@ STANDBYS = sa.text(
     "SELECT DISTINCT application_name FROM pg_stat_replication ORDER BY 1"
 )
 
-# The farthest behind of those that share a name, as in a synchronous group.
+# Standbys may share a name, as in a synchronous group. The slowest of them counts.
 STANDBY = sa.text(
     "SELECT EXTRACT(EPOCH FROM max(replay_lag)),"
     " pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0'),"
@@ -35,15 +35,15 @@ STANDBY = sa.text(
     " WHERE application_name = :name AND replay_lsn IS NOT NULL"
 )
 
-# Every role may see these unless an administrator revoked it. A physical copy has the
-# same system identifier, and another start time.
+# Every role may call it unless an administrator revoked that. A physical copy has the
+# same system identifier, but another start time.
 MAY_IDENTIFY = sa.text(
     "SELECT has_function_privilege('pg_control_system()', 'EXECUTE')"
 )
 
 SYSTEM = sa.text("SELECT system_identifier FROM pg_control_system()")
 
-# The table counts, and not the search_path that leads to it.
+# The schema of the table, which may differ from the first of search_path.
 HERE = sa.text(
     "SELECT current_database(),"
     " coalesce((SELECT relnamespace::regnamespace::text FROM pg_class"
@@ -53,7 +53,7 @@ HERE = sa.text(
 
 
 class PostgreSQLStatus(Status):
-    """The statistics views; all of it is asked of the primary."""
+    """Query the statistics views. The primary also knows the lag of its standbys."""
 
     def identity(self, connection: sa.Connection) -> Identity:
         """Return the system identifier, the database and the schema of the tables."""
@@ -64,30 +64,30 @@ class PostgreSQLStatus(Status):
         return Identity(name=name, key=f"{name} {started}")
 
     def running(self, connection: sa.Connection) -> int:
-        """Return how many clients' statements run."""
-        refuse_blind(connection)
+        """Return the number of sessions that run a statement."""
+        require_right(connection)
         return int(connection.scalar(ACTIVE) or 0)
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
-        """Return the primary: it knows its standbys by their application_name."""
+        """Return *url*: the primary knows each standby by its application_name."""
         del replica
         return url
 
     def replication(self, connection: sa.Connection, replica: str) -> Replication:
-        """Return how far a standby is.
+        """Return the lag of a standby, and its position in the log.
 
-        replay_lag stands still while nothing is replayed, and for up to twenty seconds
-        when everything is, so the places in the log are needed as well.
+        replay_lag does not change while nothing is replayed, and up to 20 s after
+        everything is replayed, so the positions are needed as well.
         """
-        refuse_blind(connection)
+        require_right(connection)
         seconds, written, replayed = connection.execute(
             STANDBY, {"name": replica}
         ).one()
         if replayed is None:
             standbys = ", ".join(connection.scalars(STANDBYS)) or "none"
             raise Unmeasurable(
-                f"no standby {replica} is connected (application_name of those that"
-                f" are: {standbys})"
+                f"no standby {replica} is connected (application_name of the connected"
+                f" standbys: {standbys})"
             )
         if replayed >= written:
             seconds = 0
@@ -96,7 +96,7 @@ class PostgreSQLStatus(Status):
         )
 
 
-def refuse_blind(connection: sa.Connection) -> None:
-    """Raise RightMissing for a role that sees NULL for what others do."""
+def require_right(connection: sa.Connection) -> None:
+    """Raise RightMissing if the role cannot see the sessions of other roles."""
     if not connection.scalar(PRIVILEGED):
         raise RightMissing(RIGHT)

@@ -1,4 +1,4 @@
-"""Describe SQLite, which is for trying things out and for tests."""
+"""Implement the backend of SQLite, which is for trials and for tests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class SQLiteStatus(Status):
-    """A file has no load and no replicas, but it may have several paths."""
+    """Identify a file. SQLite has no load and no replicas."""
 
     def identity(self, connection: sa.Connection) -> Identity:
-        """Return the file itself, whether a path, a link or a second name led to it."""
+        """Return device and inode of the file, which are the same for all its paths."""
         rows = connection.exec_driver_sql("PRAGMA database_list").all()
         path = Path(next(row[2] for row in rows if row[1] == "main")).resolve()
         found = path.stat()
@@ -30,22 +30,22 @@ class SQLiteStatus(Status):
 
 PRIMARY_CODE = 0xFF
 
-# KiB of the file that a connection keeps. SQLite's 2 MiB do not hold the pages of an
-# index that one batch changes, since uuids come in no order.
+# KiB of cache for each connection. One batch changes more index pages than the default
+# of 2 MiB holds, because the uuids are in random order.
 CACHE = 24 << 10
 
-# Lines that are taken apart at a time.
+# Lines that are split at a time, to limit the memory.
 LINES = 1_000
 
 
 class Checksum:
-    """The aggregate that SQLite calls; its result is text, as 64 bits may not do."""
+    """Sum up MD5s for SQLite. The result is text, because it may exceed 64 bits."""
 
     def __init__(self) -> None:
         self.total = 0
 
     def step(self, text: str) -> None:
-        """Take in one row."""
+        """Add the first 60 bits of the SHA-256 of *text*."""
         self.total += int(hashlib.sha256(text.encode()).hexdigest()[:15], 16)
 
     def finalize(self) -> str:
@@ -54,21 +54,21 @@ class Checksum:
 
 
 class OwnChecksum(Checksum):
-    """The same, with the hash that Python has for a text in this process only."""
+    """Sum up Python's hashes, which are valid in this process only."""
 
     def step(self, text: str) -> None:
-        """Take in one row."""
+        """Add the hash of *text*."""
         self.total += hash(text)
 
 
 def converted(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect, value: Any) -> Any:
-    """Return *value* as SQLAlchemy writes it where it makes the statement."""
+    """Return *value* as SQLAlchemy would pass it to the driver."""
     process = kind.dialect_impl(dialect).bind_processor(dialect)
     return process(value) if process else value
 
 
 class SQLite(Backend):
-    """Through Python's sqlite3; error codes are SQLite's primary result codes."""
+    """Connect with Python's sqlite3; error codes are primary result codes."""
 
     drivernames = ("sqlite", "sqlite+pysqlite")
     package = "a Python with sqlite3"
@@ -78,8 +78,8 @@ class SQLite(Backend):
     again = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
     refused = codes.SQLITE_REFUSED
     works_by_itself = False
-    # A commit writes nearly every page of the indexes on uuid, however few its rows.
-    # With half a second and 10,000 rows for each a copy takes twice as long.
+    # A commit rewrites most pages of the indexes on uuid, even for few rows. Batches of
+    # 0.5 s and 10,000 rows would double the time of a copy.
     batch_seconds = 1.5
     batch_rows = 25_000
 
@@ -91,19 +91,19 @@ class SQLite(Backend):
         read_only: bool,
     ) -> sa.Engine:
         """Return an engine that never creates the file and reads without a lock."""
-        # Not oslo.db's: that one begins a transaction even in AUTOCOMMIT, and a
-        # transaction that has read keeps every writer of the file from committing.
+        # Not oslo.db's engine, which begins a transaction even in AUTOCOMMIT. A
+        # transaction that has read prevents every commit to the file.
         engine = sa.create_engine(self.bounded(url), poolclass=sa.NullPool)
         self.limit(engine, read_only=read_only)
         return engine
 
     def bounded(self, url: sa.URL) -> sa.URL:
-        """Open the file as it is: a mistyped path must not leave an empty database."""
+        """Add a mode in which SQLite does not create a missing file."""
         path = url.database or ""
         if url.query.get("uri") and path.startswith("file:"):
             path = unquote(path.removeprefix("file:"))
         mode = "ro" if url.query.get("mode") == "ro" else "rw"
-        # Quoted, or the mode would be in what SQLite ignores after a # in the path.
+        # Quoted, because SQLite would ignore the mode after a # in the path.
         return url.set(database=f"file:{quote(path)}").update_query_dict(
             {"mode": mode, "uri": "true"}
         )
@@ -114,7 +114,7 @@ class SQLite(Backend):
         @sa.event.listens_for(engine, "connect")
         def connected(connection: Any, _: Any) -> None:
             connection.execute("PRAGMA busy_timeout = 1000")
-            # Who reads goes through the file once.
+            # A reader reads each page once, and needs no cache.
             if not read_only:
                 connection.execute(f"PRAGMA cache_size = -{CACHE}")
             connection.create_aggregate("cellmap_checksum", 1, Checksum)
@@ -126,7 +126,7 @@ class SQLite(Backend):
         return sa.func.cellmap_checksum(text)
 
     def own_checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
-        """Add up the hashes that Python has anyway: both files are read by it."""
+        """Add up Python's hashes: this process reads both files."""
         return sa.func.cellmap_own_checksum(text)
 
     def insert_lines(
@@ -137,7 +137,7 @@ class SQLite(Backend):
         lines: str,
         constants: Mapping[str, Any],
     ) -> None:
-        """Split the lines here; the file's types make numbers of digits."""
+        """Split the lines in Python. Column affinity converts digits to numbers."""
         names = [*columns, *constants]
         same = tuple(
             converted(table.c[name].type, connection.dialect, value)
@@ -152,7 +152,7 @@ class SQLite(Backend):
             connection.exec_driver_sql(sql, values)
 
     def code(self, error: BaseException) -> Any:
-        """Return the primary result code, which Python knows since 3.11."""
+        """Return the primary result code; Python 3.10 has only the message."""
         extended = getattr(error, "sqlite_errorcode", None)
         if extended is not None:
             return extended & PRIMARY_CODE

@@ -1,4 +1,4 @@
-"""What a server says of its own load, and of its replicas."""
+"""Define the queries of a server's identity, load and replicas."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 class Unmeasured(Exception):
-    """Something that cannot be measured now; the text says why."""
+    """Report a value that cannot be measured now; the message gives the reason."""
 
 
 class Unmeasurable(Unmeasured):
-    """Something that this server never says; the text is for who asks for it."""
+    """Report a value that this server never has, which is an error of an option."""
 
 
 class RightMissing(Unmeasured):
-    """Something that the user may not see; the text names the right."""
+    """Report a missing privilege to measure a value; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replication:
-    """How far a replica is behind: in seconds, and in places of the server's log."""
+    """Hold the lag of a replica in seconds, and two positions in the server's log."""
 
     seconds: float = 0.0
     written: int = 0
@@ -32,9 +32,9 @@ class Replication:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """What a node of a Galera cluster says of itself.
+    """Hold the state of a node of a Galera cluster.
 
-    *paused* is for how many seconds in all flow control has held the node.
+    *paused* is the total number of seconds that flow control has paused the node.
     """
 
     name: str
@@ -45,12 +45,11 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """The database that answers, in its server's words, whatever its address says.
+    """Identify a database by values of its server, independent of its address.
 
-    *name* is for people and for the journal. It stays the same while the data does:
-    when the server is restarted, and on every node of a cluster. *key* also tells a
-    server from a physical copy of it that runs beside it. *rows* are those with the
-    highest ids, if the tables are those of a cell.
+    *name* is for output and for the journal. It does not change when the server is
+    restarted, and is the same on every node of a cluster. *key* also differs between a
+    server and a physical copy of it. *rows* are the newest instances of a cell.
     """
 
     name: str
@@ -58,40 +57,40 @@ class Identity:
     rows: frozenset[tuple[Any, ...]] = frozenset()
 
     def same(self, other: Identity) -> bool:
-        """Return True if both are one database.
+        """Return True if both identities are of one database.
 
-        Containers can give two servers the same names, so that the rows decide.
+        Two servers in containers may have the same key, so their rows must agree too.
         """
         alike = self.rows & other.rows or not (self.rows or other.rows)
         return self.key == other.key and bool(alike)
 
 
 class Status:
-    """A database that says nothing of its load, such as a file."""
+    """Implement the queries of a database without load and replicas."""
 
     def identity(self, connection: sa.Connection) -> Identity:
         """Return the identity of the database that *connection* leads to."""
         raise NotImplementedError
 
     def running(self, connection: sa.Connection) -> int:
-        """Return how many sessions are at work, the one that asks included."""
+        """Return the number of sessions that run a statement, including this one."""
         del connection
         raise Unmeasurable("this database has no running threads")
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
-        """Return where the lag of *replica* is asked, for the API database at *url*."""
+        """Return the URL to query the lag of *replica*; *url* is the API database's."""
         del url, replica
         raise Unmeasurable("this database has no replicas")
 
     def replication(self, connection: sa.Connection, replica: str) -> Replication:
-        """Return how far *replica* is.
+        """Return the lag of *replica*.
 
-        Raises Unmeasured while it does not replicate, Unmeasurable if it is none, or
-        RightMissing.
+        Raises Unmeasured while it does not replicate, Unmeasurable if it is no replica,
+        or RightMissing.
         """
         raise NotImplementedError
 
     def node(self, connection: sa.Connection) -> Node | None:
-        """Return the state of a Galera node, or None where there is no Galera."""
+        """Return the state of the Galera node, or None without Galera."""
         del connection
         return None

@@ -1,7 +1,7 @@
-"""SQL for times, which each kind of database writes in its own way.
+"""Define SQL functions of times for each kind of database.
 
-Times are UTC: nova's columns have no time zone, and those of a converted PostgreSQL
-database (``timestamptz``) are read and written in transactions whose time zone is UTC.
+All times are in UTC. nova's columns have no time zone. A converted PostgreSQL database
+may have ``timestamptz``, but the time zone of every transaction is UTC.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class AsText(FunctionElement[str]):
-    """A time as a text that every database takes for the same time."""
+    """Convert a time to a text that every database reads as the same time."""
 
     name = "as_text"
     type = sa.String()
@@ -22,7 +22,7 @@ class AsText(FunctionElement[str]):
 
 
 class Seconds(FunctionElement[int]):
-    """The seconds of a time since 1970, or NULL for a value that is no time."""
+    """Convert a time to seconds since 1970, or to NULL if it is invalid."""
 
     name = "seconds"
     type = sa.BigInteger()
@@ -37,20 +37,20 @@ def time_of(element: FunctionElement[Any]) -> sa.ColumnElement[Any]:
 
 @compiles(AsText)
 def as_text(element: AsText, compiler: Any, **options: Any) -> str:
-    """Use the server's own text: it has no time zone."""
+    """Cast the time to text, which has no time zone."""
     return str(compiler.process(sa.cast(time_of(element), sa.String), **options))
 
 
 @compiles(AsText, "postgresql")
 def as_text_of_postgresql(element: AsText, compiler: Any, **options: Any) -> str:
-    """Take off the +00 of a timestamptz, which other databases refuse."""
+    """Remove the +00 of a timestamptz, which other databases refuse."""
     time = sa.cast(time_of(element), sa.DateTime)
     return str(compiler.process(sa.cast(time, sa.String), **options))
 
 
 @compiles(Seconds, "postgresql")
 def seconds_of_postgresql(element: Seconds, compiler: Any, **options: Any) -> str:
-    """Leave out infinity, which no sum survives.
+    """Return NULL for infinity, which cannot be added up.
 
     Not EXTRACT, which returns a numeric since PostgreSQL 14.
     """
@@ -62,9 +62,9 @@ def seconds_of_postgresql(element: Seconds, compiler: Any, **options: Any) -> st
 
 @compiles(Seconds, "mysql", "mariadb")
 def seconds_of_mysql(element: Seconds, compiler: Any, **options: Any) -> str:
-    """Count without UNIX_TIMESTAMP, which depends on the session's time zone.
+    """Subtract the seconds from the year 0 to 1970 from TO_SECONDS.
 
-    TO_SECONDS begins with the year 0.
+    Not UNIX_TIMESTAMP, which depends on the time zone of the session.
     """
     epoch: sa.ColumnElement[Any] = sa.literal_column("62167219200")
     found = sa.func.to_seconds(time_of(element)) - epoch
@@ -73,6 +73,6 @@ def seconds_of_mysql(element: Seconds, compiler: Any, **options: Any) -> str:
 
 @compiles(Seconds, "sqlite")
 def seconds_of_sqlite(element: Seconds, compiler: Any, **options: Any) -> str:
-    """Let strftime read the text that is stored."""
+    """Apply strftime to the stored text."""
     found = sa.func.strftime(sa.literal_column("'%s'"), time_of(element))
     return str(compiler.process(sa.cast(found, sa.BigInteger), **options))

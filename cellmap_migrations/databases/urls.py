@@ -1,4 +1,4 @@
-"""Database URLs: what may be in one, its driver, and which database it is."""
+"""Parse database URLs, refuse dangerous ones, and compare their databases."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import UrlUnusable
-from cellmap_migrations.databases import base, dialects
+from cellmap_migrations.databases import dialects
 
-# The start of a secret argument where no argument can be.
+# A secret argument in the login, host or path of a URL.
 SLIPPED = re.compile(rf"\b({'|'.join(secrets.ARGUMENTS)})=")
 
 # A host of hexadecimal digits and colons only, as in a login's ``@::1/``.
 IPV6 = re.compile(r"(?:@|//)[\da-fA-F]*:[\da-fA-F]*:[\da-fA-F:.]*(?:[/?]|$)")
 
 
-def learn(text: str | None) -> sa.URL | None:
-    """Mask the passwords in a URL from now on; return it, or None if it is no URL."""
+def remember_passwords(text: str | None) -> sa.URL | None:
+    """Mask the passwords of a URL from now on; return the URL, or None if invalid."""
     try:
         url = sa.make_url(text or "")
-    # ValueError for a port that is no number.
+    # make_url raises ValueError for an invalid port.
     except (sa.exc.ArgumentError, ValueError):
         return None
     for name in secrets.ARGUMENTS & url.query.keys():
@@ -36,11 +36,11 @@ def learn(text: str | None) -> sa.URL | None:
 
 
 def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
-    """Return the URL with a driver that is installed, and a warning or None.
+    """Return the URL with an installed driver, and a warning or None.
 
-    Raises UrlUnusable, which never shows *text*: it may hold a password.
+    Raises UrlUnusable, which does not show *text*, because it may have a password.
     """
-    url = learn(text)
+    url = remember_passwords(text)
     if url is None:
         raise UrlUnusable(
             what,
@@ -49,7 +49,7 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
             if IPV6.search(text)
             else "its text is not a database URL (driver://user:password@host/name)",
         )
-    # SQLAlchemy hides a password from everything it prints, but not an argument.
+    # SQLAlchemy masks a password when it prints a URL, but no argument.
     for name in ("password", "passwd"):
         if name in url.query:
             url = url.set(password=url.normalized_query[name][-1])
@@ -57,17 +57,17 @@ def parse(text: str, what: str) -> tuple[sa.URL, str | None]:
     refuse_misread(url, what)
     try:
         return dialects.with_driver(url)
-    except base.DriverMissing as missing:
+    except dialects.DriverMissing as missing:
         raise UrlUnusable(what, str(missing)) from None
 
 
 def refuse_misread(url: sa.URL, what: str) -> None:
-    """Raise UrlUnusable where a part of a password was taken for something else.
+    """Raise UrlUnusable if a part of a password may be in another part of *url*.
 
-    The first ``@`` ends a login, even one in the arguments, and what follows would be
-    shown as host or as database.
+    An unquoted ``@`` in a password ends the login, and the rest of the password would
+    be shown as host or database.
     """
-    shown = "".join([*place(url), file_path(url), *url.query])
+    shown = "".join([*host_and_port(url), file_path(url), *url.query])
     values = chain.from_iterable(url.normalized_query.values())
     if not "".join([url.username or "", shown, *values]).isprintable():
         raise UrlUnusable(what, "it has a control character or a line break in it")
@@ -80,14 +80,13 @@ def refuse_misread(url: sa.URL, what: str) -> None:
         )
 
 
-def refused(url: sa.URL, *ours: str) -> list[str]:
-    """Return the arguments of a cell's *url* that only nova.conf may give.
+def refused_arguments(url: sa.URL, *ours: str) -> list[str]:
+    """Return the arguments that a cell's *url* must not have.
 
-    Whoever may write ``cell_mappings`` must not get at the host on which this runs, so
-    *url* has only arguments that are known to be harmless, or that are in *ours* too,
-    which are the connections of nova.conf.
+    A user who may write ``cell_mappings`` must not gain access to this host. So *url*
+    may have only harmless arguments, and those of *ours*, the URLs in nova.conf.
     """
-    known = filter(None, map(learn, ours))
+    known = filter(None, map(remember_passwords, ours))
     given = set(chain.from_iterable(url.query.items() for url in known))
     allowed = dialects.of(url).arguments
     return [
@@ -99,17 +98,17 @@ def refused(url: sa.URL, *ours: str) -> list[str]:
 
 
 def identity(url: sa.URL) -> tuple[str, ...]:
-    """Return what tells one database from another, whatever user or driver asks."""
+    """Return a key of the database that *url* leads to, without user and driver."""
     backend = url.get_backend_name()
     if backend == dialects.FILE_BASED:
         path = Path(file_path(url)).resolve()
-        # Two names of one file have one inode.
+        # All paths of one file have the same inode.
         with suppress(OSError):
             found = path.stat()
             return (backend, f"{found.st_dev}:{found.st_ino}")
         return (backend, str(path))
     elsewhere = (url.query.get(name, "") for name in dialects.PLACE_ARGUMENTS)
-    host, port = place(url)
+    host, port = host_and_port(url)
     return (
         backend,
         "127.0.0.1" if host == "localhost" else host,
@@ -119,8 +118,8 @@ def identity(url: sa.URL) -> tuple[str, ...]:
     )
 
 
-def place(url: sa.URL) -> tuple[str, str]:
-    """Return host and port; of libpq's arguments the same, which count for more."""
+def host_and_port(url: sa.URL) -> tuple[str, str]:
+    """Return host and port; libpq's arguments of these names override both."""
     host, port = (
         url.query.get(name) or found or ""
         for name, found in (("host", url.host), ("port", url.port))
@@ -129,7 +128,7 @@ def place(url: sa.URL) -> tuple[str, str]:
 
 
 def joined(value: object) -> str:
-    """Return an argument of a URL, which may be given several times, as one text."""
+    """Return the values of a URL argument as one text."""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -140,10 +139,10 @@ def file_path(url: sa.URL) -> str:
 
 
 def show(url: sa.URL) -> str:
-    """Return where *url* leads, without user, password and arguments."""
+    """Return kind, address and name of the database, without user and password."""
     backend = url.get_backend_name()
     if backend == dialects.FILE_BASED:
         return f"{backend} {file_path(url)}"
-    host, port = place(url)
+    host, port = host_and_port(url)
     at = f"{host or 'default host'}:{port or dialects.default_port(backend)}"
     return f"{backend} {at}/{url.database or ''}"

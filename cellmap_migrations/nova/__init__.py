@@ -1,1 +1,1 @@
-"""Describe nova's tables, cells and rules. Imports databases."""
+"""Describe nova's tables, find cells, and decide about instances."""

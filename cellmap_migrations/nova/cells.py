@@ -28,7 +28,7 @@ from cellmap_migrations.common.sentences import (
     SameDatabase,
 )
 from cellmap_migrations.databases import connect, urls
-from cellmap_migrations.databases.connect import try_for, unopened
+from cellmap_migrations.databases.connect import make_database, wait_for_answer
 from cellmap_migrations.nova import templates
 from cellmap_migrations.nova.tables import cell_mappings
 
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.database import Database
 
 
-def unopened_cell(
-    cell: CellMapping, settings: Settings, stopping: Stopping
+def make_cell_database(
+    mapping: CellMapping, settings: Settings, stopping: Stopping
 ) -> Database:
-    """Return the cell's database as ``unopened`` does; raise CellUrlUnusable too."""
-    url, _ = resolve(cell, settings)
-    return unopened(
+    """Return the cell's database without connecting; raise CellUrlUnusable."""
+    url, _ = resolve(mapping, settings)
+    return make_database(
         url,
-        what=f"cell {cell}",
+        what=f"cell {mapping}",
         settings=settings,
         stopping=stopping,
         parameters=settings.base_parameters,
@@ -56,18 +56,19 @@ def unopened_cell(
 
 
 def connect_cell(
-    cell: CellMapping,
+    mapping: CellMapping,
     settings: Settings,
     stopping: Stopping,
     patience: float | None = None,
 ) -> Database:
-    """Return the cell's database, opened read-only as ``connect`` does it.
+    """Return the cell's database, opened read-only.
 
-    Tried for *patience* seconds if that is given. Raises CellUrlUnusable as well.
+    Retries for *patience* seconds, or without that for ``connect_timeout``. Raises
+    CellUrlUnusable, and the errors of ``connect.connect``.
     """
-    database = unopened_cell(cell, settings, stopping)
+    database = make_cell_database(mapping, settings, stopping)
     patience = settings.connect_timeout if patience is None else patience
-    try_for(database, patience)
+    wait_for_answer(database, patience)
     return database
 
 
@@ -76,7 +77,7 @@ LOCAL, ALL = "local", "all"
 
 @dataclass(frozen=True, kw_only=True)
 class CellMapping:
-    """One row of nova's ``cell_mappings``; ``connection`` is its text, never shown."""
+    """Hold one row of ``cell_mappings``. Its *connection* must not be shown."""
 
     id: int
     uuid: str
@@ -88,8 +89,8 @@ class CellMapping:
 
 
 def read(api: Database) -> list[CellMapping]:
-    """Return every cell, in the order of their ids; cell0 and disabled ones too."""
-    # MariaDB describes a table only to those who may read it.
+    """Return all cells in the order of their ids, with cell0 and disabled ones."""
+    # A user without a right on the table does not see it in the catalog of MariaDB.
     if not api.has_table(cell_mappings.name):
         raise NotAnApiDatabase(database=api.what, missing=f"table {cell_mappings.name}")
     statement = sa.select(
@@ -98,161 +99,166 @@ def read(api: Database) -> list[CellMapping]:
         cell_mappings.c.name,
         cell_mappings.c.database_connection.label("connection"),
     ).order_by(cell_mappings.c.id)
-    cells = [
+    mappings = [
         CellMapping(id=row.id, uuid=uuid, name=name, connection=connection)
         for row in api.read(statement)
-        for uuid, name, connection in [map(as_text, row[1:])]
+        for uuid, name, connection in [map(decode_blob, row[1:])]
     ]
-    for cell in cells:
-        urls.learn(cell.connection)
-    return cells
+    for mapping in mappings:
+        urls.remember_passwords(mapping.connection)
+    return mappings
 
 
-def as_text(value: Any) -> Any:
-    """Return *value*, a blob as text: SQLite has no types that keep one out."""
+def decode_blob(value: Any) -> Any:
+    """Return *value*, decoded if it is bytes: SQLite accepts a blob in any column."""
     return value.decode(errors="backslashreplace") if type(value) is bytes else value
 
 
-def refuse_gone(api: Database, cell: CellMapping) -> None:
-    """Raise CellGone if somebody deleted the cell while its rows were copied."""
-    if cell.uuid not in {other.uuid for other in read(api) if other.id == cell.id}:
-        raise CellGone(cell=cell)
+def refuse_gone(api: Database, mapping: CellMapping) -> None:
+    """Raise CellGone if the cell was deleted from ``cell_mappings`` during the run."""
+    if mapping.uuid not in {
+        other.uuid for other in read(api) if other.id == mapping.id
+    }:
+        raise CellGone(cell=mapping)
 
 
-def find(cells: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
-    """Return the cells that ``cell=`` names: one, or with ``all`` every one.
+def find(mappings: Sequence[CellMapping], settings: Settings) -> Sequence[CellMapping]:
+    """Return the one cell that the selector in *settings* names, or all for ``all``.
 
-    Raises CellNotGiven, UnknownCell, NoLocalCell, AmbiguousCell or SameDatabase, which
-    list cells.
+    Raises CellNotGiven, UnknownCell, NoLocalCell, AmbiguousCell or SameDatabase.
     """
-    names = [str(cell) for cell in cells]
+    names = [str(mapping) for mapping in mappings]
     selector = settings.cell
     if not selector:
         raise CellNotGiven(cells="; ".join(names) or "none")
     if selector == ALL:
-        return cells
+        return mappings
     if selector == LOCAL:
-        found = at_base(cells, settings)
+        found = find_local(mappings, settings)
     else:
-        found = [cell for cell in cells if cell.uuid.lower() == selector.lower()]
-        found = found or [cell for cell in cells if cell.name == selector]
+        found = [
+            mapping for mapping in mappings if mapping.uuid.lower() == selector.lower()
+        ]
+        found = found or [mapping for mapping in mappings if mapping.name == selector]
     if not found:
         raise UnknownCell(selector, names)
     if len(found) > 1:
-        uuids = ", ".join(cell.uuid for cell in found)
+        uuids = ", ".join(mapping.uuid for mapping in found)
         raise AmbiguousCell(count=len(found), selector=selector, uuids=uuids)
     return found
 
 
-def at_base(cells: Sequence[CellMapping], settings: Settings) -> list[CellMapping]:
-    """Return the cell whose database is nova.conf's ``[database] connection``."""
+def find_local(
+    mappings: Sequence[CellMapping], settings: Settings
+) -> list[CellMapping]:
+    """Return the cell with the database of ``[database] connection``, or none."""
     if settings.base_connection is None:
         raise UrlUnusable("cell=local", "[database] connection is not set in nova.conf")
     base, _ = urls.parse(settings.base_connection, "[database] connection")
-    found = [
-        cell
-        for cell in cells
-        if (url := resolve_or_none(cell, settings))
-        and urls.identity(url) == urls.identity(base)
-    ]
-    reasons = [] if found else [why_unusable(cell, settings) for cell in cells]
-    if unusable := list(filter(None, reasons)):
+    found, unusable = [], []
+    for mapping in mappings:
+        url = resolve_or_error(mapping, settings)
+        if isinstance(url, CellUrlUnusable):
+            unusable.append(f"cell {mapping}: {url.why}")
+        elif urls.identity(url) == urls.identity(base):
+            found.append(mapping)
+    if unusable and not found:
         raise NoLocalCell(unusable="; ".join(unusable))
     if len(found) > 1:
-        cell, other = found[:2]
-        raise SameDatabase(cell=cell, other=other, database=urls.show(base))
+        mapping, other = found[:2]
+        raise SameDatabase(cell=mapping, other=other, database=urls.show(base))
     return found
 
 
-def resolve(cell: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
-    """Return where the cell's database is, and a warning about its driver or None.
+def resolve(mapping: CellMapping, settings: Settings) -> tuple[sa.URL, str | None]:
+    """Return the URL of the cell's database, and a warning about its driver or None.
 
-    Raises CellUrlUnusable. A NULL connection is one such case: nova would silently
-    use its own ``[database] connection`` for it (``create_context_manager(None)``).
+    Raises CellUrlUnusable, also for a NULL connection, for which nova silently uses its
+    ``[database] connection`` (``create_context_manager(None)``).
     """
-    if cell.connection is None:
-        raise CellUrlUnusable(str(cell), "its database_connection is NULL")
-    if templates.misplaced(cell.connection):
+    if mapping.connection is None:
+        raise CellUrlUnusable(str(mapping), "its database_connection is NULL")
+    if templates.misplaces_secret(mapping.connection):
         raise CellUrlUnusable(
-            str(cell),
+            str(mapping),
             "database_connection has {password} or {query} in the wrong place; write "
             ":{password}@ and ?{query}",
         )
     try:
-        text = templates.expand(cell.connection, settings.base_connection)
+        text = templates.expand(mapping.connection, settings.base_connection)
         url, warning = urls.parse(text, "database_connection")
     except ValueError as error:
-        raise CellUrlUnusable(str(cell), f"database_connection: {error}") from None
+        raise CellUrlUnusable(str(mapping), f"database_connection: {error}") from None
     except UrlUnusable as error:
-        raise CellUrlUnusable(str(cell), str(error)) from None
+        raise CellUrlUnusable(str(mapping), str(error)) from None
     ours = (settings.base_connection, settings.api_connection)
-    if refused := urls.refused(url, *filter(None, ours)):
+    if refused := urls.refused_arguments(url, *filter(None, ours)):
         raise CellUrlUnusable(
-            str(cell),
+            str(mapping),
             f"database_connection has ?{refused[0]}=, which a cell may have only if "
             "[database] or [api_database] connection in nova.conf has the same",
         )
     return url, warning
 
 
-def resolve_or_none(cell: CellMapping, settings: Settings) -> sa.URL | None:
-    """Return where the cell's database is, or None where that cannot be said."""
+def resolve_or_error(
+    mapping: CellMapping, settings: Settings
+) -> sa.URL | CellUrlUnusable:
+    """Return the URL of the cell's database, or the error if it is unusable."""
     try:
-        return resolve(cell, settings)[0]
-    except CellUrlUnusable:
-        return None
-
-
-def why_unusable(cell: CellMapping, settings: Settings) -> str:
-    """Return the cell and why its URL cannot be used; empty if it can."""
-    try:
-        resolve(cell, settings)
+        return resolve(mapping, settings)[0]
     except CellUrlUnusable as error:
-        return f"cell {cell}: {error.why}"
-    return ""
+        return error
+
+
+def resolve_or_none(mapping: CellMapping, settings: Settings) -> sa.URL | None:
+    """Return the URL of the cell's database, or None if it is unusable."""
+    url = resolve_or_error(mapping, settings)
+    return None if isinstance(url, CellUrlUnusable) else url
 
 
 T = TypeVar("T")
 
-# Seconds for all of them together.
-PATIENCE = 3.0
+# Seconds for the answers of all cells together.
+ANSWER_SECONDS = 3.0
 
 
 def ask_each(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     question: Callable[[Database, CellMapping], T],
     settings: Settings,
     stopping: Stopping,
 ) -> dict[int, T | CellmapError]:
-    """Return what *question* returns for each cell, by ``cell_mappings.id``.
+    """Return the result of *question* for each cell, keyed by ``cell_mappings.id``.
 
-    A cell that fails, or does not answer within PATIENCE seconds, has the error
-    instead.
+    If a cell fails, or does not answer within ANSWER_SECONDS, its result is the error.
     """
 
-    def ask(cell: CellMapping) -> T | CellmapError:
+    def ask(mapping: CellMapping) -> T | CellmapError:
         try:
-            database = unopened_cell(cell, settings, stopping)
+            database = make_cell_database(mapping, settings, stopping)
             try:
-                return connect.ask(
-                    database, partial(question, database, cell), PATIENCE
+                return connect.ask_once(
+                    database, partial(question, database, mapping), ANSWER_SECONDS
                 )
             finally:
                 database.close()
         except CellmapError as error:
             return error
 
-    # Before any thread runs: each of them delays the start of the next.
-    deadline = time.monotonic() + PATIENCE
-    asked = {cell.id: background.start(partial(ask, cell)) for cell in cells}
-    # A driver may wait for longer than that, and the process must not.
+    # Set before the threads start, because each delays the start of the next.
+    deadline = time.monotonic() + ANSWER_SECONDS
+    asked = {
+        mapping.id: background.start(partial(ask, mapping)) for mapping in mappings
+    }
+    # A driver may wait longer, so the main thread does not wait for the threads.
     while wait(asked.values(), timeout=background.TICK).not_done:
         stopping.check()
         if time.monotonic() > deadline:
             break
     return {
-        cell.id: asked[cell.id].result()
-        if asked[cell.id].done()
-        else Unreachable(f"cell {cell}", PATIENCE, "no answer")
-        for cell in cells
+        mapping.id: asked[mapping.id].result()
+        if asked[mapping.id].done()
+        else Unreachable(f"cell {mapping}", ANSWER_SECONDS, "no answer")
+        for mapping in mappings
     }

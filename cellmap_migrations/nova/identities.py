@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.errors import TryAgain
+from cellmap_migrations.common.errors import CellmapError, TryAgain
 from cellmap_migrations.common.sentences import ApiDatabaseAsCell, SameDatabase
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.databases import codes, dialects, urls
@@ -22,13 +22,15 @@ from cellmap_migrations.nova.cells import (
 from cellmap_migrations.nova.tables import instances
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from cellmap_migrations.common.errors import CellmapError
     from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
+
+    Answer = Identity | CellmapError
+    Known = Mapping[CellMapping, Answer]
 
 
 # How many of the newest rows two databases are compared by.
@@ -49,10 +51,12 @@ class Identities:
         cells: Sequence[CellMapping],
         settings: Settings,
         stopping: Stopping,
+        known: Known | None = None,
     ) -> None:
+        """Begin with the answers that are *known* to the parent process."""
         self.api, self.cells = api, cells
         self.settings, self.stopping = settings, stopping
-        self.known: dict[int, Identity | CellmapError] = {}
+        self.known = dict(known or {})
 
     def opened(self, cell: CellMapping) -> tuple[Database, Identity]:
         """Return *cell*'s database, opened read-only, and its identity.
@@ -78,9 +82,16 @@ class Identities:
         compared, and stops nothing.
         """
         mine = self.identify(cell, database)
-        self.known[cell.id] = mine
-        for other in self.ask(cell):
-            theirs = self.known[other.id]
+        was_down = isinstance(self.known.get(cell), CellmapError)
+
+        def doubtful(found: Answer) -> bool:
+            # Rows that were read earlier do not tell two databases apart. And since
+            # this cell is back, others may be, too.
+            return found.key == mine.key if isinstance(found, Identity) else was_down
+
+        self.known[cell] = mine
+        others = [other for other in self.alike([cell]) if other != cell]
+        for other, theirs in self.ask(others, again=doubtful).items():
             if isinstance(theirs, TryAgain):
                 say(
                     f"warning: cell {other} did not answer; whether it has the "
@@ -98,24 +109,45 @@ class Identities:
             raise ApiDatabaseAsCell(cell=cell, database=mine.name)
         return mine
 
-    def ask(self, cell: CellMapping) -> list[CellMapping]:
-        """Ask the cells that may have *cell*'s database, and return them."""
-        url = resolve(cell, self.settings)[0]
-        others = [
-            other
-            for other in self.cells
-            if other.id != cell.id
-            and (theirs := resolve_or_none(other, self.settings))
-            and may_be_one(url, theirs)
+    def ask(
+        self,
+        cells: Sequence[CellMapping],
+        *,
+        again: Callable[[Answer], bool] = lambda _: False,
+    ) -> Known:
+        """Return the identities of the databases of *cells*, or why they are not known.
+
+        Asks only for answers that are not known, or are to be had *again*.
+        """
+        unknown = [
+            cell
+            for cell in cells
+            if not (found := self.known.get(cell)) or again(found)
         ]
-        unknown = [other for other in others if other.id not in self.known]
-        self.known |= ask_each(
+        answers = ask_each(
             unknown,
             lambda database, _: identify(database),
             self.settings,
             self.stopping,
         )
-        return others
+        self.known |= {cell: answers[cell.id] for cell in unknown}
+        return {cell: self.known[cell] for cell in cells}
+
+    def alike(self, cells: Sequence[CellMapping]) -> list[CellMapping]:
+        """Return *cells*, and those that may have the database of one of them.
+
+        Cells that are alone with the kind and name of their database are left out.
+        """
+        by_name: dict[Hashable, list[CellMapping]] = {}
+        for cell in self.cells:
+            if url := resolve_or_none(cell, self.settings):
+                by_name.setdefault(kind_and_name(url), []).append(cell)
+        return [
+            cell
+            for group in by_name.values()
+            if len(group) > 1 and not set(cells).isdisjoint(group)
+            for cell in group
+        ]
 
 
 def refuse_shared(
@@ -148,13 +180,12 @@ def identify(database: Database) -> Identity:
     return replace(found, rows=frozenset(tuple(row) for row in rows))
 
 
-def may_be_one(one: sa.URL, other: sa.URL) -> bool:
-    """Return False if the two URLs certainly lead to different databases.
+def kind_and_name(url: sa.URL) -> Hashable:
+    """Return what the URLs of one database have in common, whatever their hosts.
 
-    A database has one name on its server, so only databases of one name are asked.
-    Some servers ignore its case. Files were compared by their URLs.
+    A database has one name on its server. Some servers ignore its case. Files were
+    compared by their URLs.
     """
-    if one.get_backend_name() == dialects.FILE_BASED:
-        return False
-    names = [(url.database or url.username or "").casefold() for url in (one, other)]
-    return type(dialects.of(one)) is type(dialects.of(other)) and names[0] == names[1]
+    if url.get_backend_name() == dialects.FILE_BASED:
+        return url
+    return type(dialects.of(url)), (url.database or url.username or "").casefold()

@@ -1,4 +1,4 @@
-"""Decide about one instance: the outcomes, and the rules as pure functions."""
+"""Decide the outcome of one instance, with pure functions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from cellmap_migrations.nova.tables import PLACEHOLDER
 
-# A boot takes minutes. One that is not over after this time has died.
+# A boot takes minutes. After this time it is regarded as failed.
 LONGEST_BOOT = timedelta(days=1)
 
 
 class Outcome(str, Enum):
-    """How one instance of the cell ends; each ends as exactly one."""
+    """Name the result for one instance of the cell; each instance has exactly one."""
 
     MAPPED = "mapped"
     ALREADY = "already"
@@ -35,7 +35,7 @@ WRITTEN = (Outcome.MAPPED, Outcome.FILLED, Outcome.MOVED)
 
 
 class Copy(Enum):
-    """What another cell says of an instance that is in this cell as well."""
+    """Describe the row that another cell has for an instance of this cell."""
 
     ABSENT = "not there"
     DELETED = "deleted"
@@ -46,10 +46,10 @@ class Copy(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Instance:
-    """One row of the cell's ``instances``, with the columns to be written.
+    """Hold one row of the cell's ``instances``; *values* are to be written.
 
-    A soft-deleted one may be *restoring*. ``created_at`` is None for what is no time:
-    MariaDB has 0000-00-00.
+    *restoring* is True while nova restores a soft-deleted instance. *created_at* is
+    None for an invalid time, such as 0000-00-00 on MariaDB.
     """
 
     id: int
@@ -63,8 +63,8 @@ class Instance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """What the API database has for an instance."""
+class ExistingMapping:
+    """Hold the row of ``instance_mappings`` of one instance."""
 
     instance_uuid: str
     cell_id: int | None
@@ -72,7 +72,7 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """An instance and its outcome, with a reason *why* if an operator must act."""
+    """Hold an instance and its outcome; *why* is set if an operator must act."""
 
     instance: Instance
     outcome: Outcome
@@ -82,19 +82,21 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the rules need to know beside the two rows."""
+    """Hold the facts that the rules need besides the two rows."""
 
     cell_id: int
     now: datetime
     grace: timedelta
-    # The build_requests.id of each instance that nova has one for.
+    # build_requests.id by the uuid of the instance.
     requests: dict[str, int]
     copies: dict[str, Copy]
     cell_names: dict[int, str]
 
 
-def other_cell(instance: Instance, found: Found | None, cell_id: int) -> int | None:
-    """Return which other cell has to be asked about *instance*, if any."""
+def other_cell(
+    instance: Instance, found: ExistingMapping | None, cell_id: int
+) -> int | None:
+    """Return the id of the cell that must be asked about *instance*, or None."""
     if found is None or found.cell_id == cell_id:
         return None
     if instance.hidden or instance.uuid == PLACEHOLDER:
@@ -102,20 +104,22 @@ def other_cell(instance: Instance, found: Found | None, cell_id: int) -> int | N
     return found.cell_id
 
 
-def decide(instance: Instance, found: Found | None, around: Evidence) -> Verdict:
-    """Return what is to become of *instance*, mapped as *found* says."""
+def decide(
+    instance: Instance, found: ExistingMapping | None, evidence: Evidence
+) -> Verdict:
+    """Return the verdict on *instance*, whose mapping is *found* or None."""
     if instance.uuid == PLACEHOLDER:
-        # nova's fill_virtual_interface_list left one in every cell (19.0.0).
+        # nova 19.0.0's fill_virtual_interface_list inserted one into every cell.
         return Verdict(instance=instance, outcome=Outcome.PLACEHOLDER)
     if instance.hidden:
         return Verdict(instance=instance, outcome=Outcome.HIDDEN)
     if found is None:
         return unmapped(instance)
-    if found.cell_id == around.cell_id:
+    if found.cell_id == evidence.cell_id:
         return Verdict(instance=instance, outcome=Outcome.ALREADY)
     if found.cell_id is None:
-        return without_cell(instance, around)
-    return mapped_to_another(instance, found.cell_id, around)
+        return without_cell(instance, evidence)
+    return mapped_to_another(instance, found.cell_id, evidence)
 
 
 def unmapped(instance: Instance) -> Verdict:
@@ -124,22 +128,22 @@ def unmapped(instance: Instance) -> Verdict:
     if instance.values["project_id"] is None:
         why = "project_id is NULL, and a mapping must have one"
     elif not instance.deleted and instance.values.get("user_id", "") is None:
-        # is_qfd_populated() looks at all mappings at once (nova/quota.py): one such
-        # row breaks unified limits for the whole cloud.
+        # nova.quota.is_qfd_populated() checks all mappings at once: one such row
+        # breaks unified limits for the whole cloud.
         why = "user_id is NULL, and such a mapping breaks unified limits"
     outcome = Outcome.REJECTED if why else Outcome.MAPPED
     return Verdict(instance=instance, outcome=outcome, why=why)
 
 
-def without_cell(instance: Instance, around: Evidence) -> Verdict:
-    """Decide about an instance whose mapping has no cell yet, as during a boot."""
-    # nova destroys the build request before it hands the instance to a compute host:
-    # an instance in any state but building has left its boot, with or without one.
-    request = around.requests.get(instance.uuid)
+def without_cell(instance: Instance, evidence: Evidence) -> Verdict:
+    """Decide about an instance whose mapping has no cell, as during a boot."""
+    # nova destroys the build request before it casts to a compute host. So the boot of
+    # an instance in any state but building has ended, even if its request remains.
+    request = evidence.requests.get(instance.uuid)
     booting = request is not None and instance.building and not instance.deleted
-    # Every instance that nova boots has a created_at; one without is an old row.
-    age = around.now - (instance.created_at or datetime.min)  # noqa: DTZ901
-    young, why = age <= around.grace, ""
+    # nova sets created_at of every instance. A NULL is in an old row.
+    age = evidence.now - (instance.created_at or datetime.min)  # noqa: DTZ901
+    young, why = age <= evidence.grace, ""
     if booting and not young and age > LONGEST_BOOT:
         why = (
             f"building for more than a day, with build request {request}: see "
@@ -150,11 +154,11 @@ def without_cell(instance: Instance, around: Evidence) -> Verdict:
 
 
 def mapped_to_another(
-    instance: Instance, other_cell_id: int, around: Evidence
+    instance: Instance, other_cell_id: int, evidence: Evidence
 ) -> Verdict:
     """Decide about an instance that is mapped to another cell."""
-    name = around.cell_names.get(other_cell_id, f"cell_mappings.id {other_cell_id}")
-    copy, why = around.copies[instance.uuid], ""
+    name = evidence.cell_names.get(other_cell_id, f"cell_mappings.id {other_cell_id}")
+    copy, why = evidence.copies[instance.uuid], ""
     if copy is Copy.UNKNOWN:
         outcome, why = Outcome.UNRESOLVED, f"mapped to {name}, which cannot be asked"
     elif copy is Copy.HIDDEN:
@@ -176,10 +180,10 @@ SOFT_DELETED = "soft-delete"
 
 
 def deleted_or_soft_deleted(instances: sa.Table) -> sa.ColumnElement[Any]:
-    """Return the SQL that says when nova would have queued an instance for deletion.
+    """Return the SQL condition for ``queued_for_delete``.
 
-    nova's populate_queued_for_delete (18.0.0) derives the flag in the same way.
-    ``deleted`` is the row's own id once it is deleted, and may be NULL.
+    It is the condition of nova's populate_queued_for_delete (18.0.0). ``deleted`` is
+    the row's own id after a deletion, and may be NULL.
     """
     return sa.or_(
         sa.func.coalesce(instances.c.deleted, 0) != 0,

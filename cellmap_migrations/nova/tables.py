@@ -1,9 +1,8 @@
-"""Nova's tables, as far as this package reads or writes them.
+"""Describe the columns of nova's tables that this package reads or writes.
 
-Column lists are the union over all releases since Liberty; which of them a database
-has is looked up (``Database.columns``) before they are used. Numbers are of the widest
-type that a converted database may have: SQLAlchemy casts what a statement compares
-with a column to the type that is written here.
+The lists have the columns of all releases since Liberty. ``Database.columns`` returns
+the columns that a database has. Integers have the widest type that a converted database
+may have, because SQLAlchemy casts the values of a comparison to the type given here.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ CELL = sa.MetaData()
 
 PLACEHOLDER = "00000000-0000-0000-0000-000000000000"
 
-# nova's map_instances keeps its place in a mapping of this project, one for all cells,
-# with blanks for the hyphens of the uuid (14.0.0 and later). Left behind, it stops a
-# later map_instances of any other cell.
+# nova's map_instances (14.0.0 and later) stores its progress in one mapping with this
+# project, whose uuid has blanks instead of hyphens. If that mapping remains,
+# map_instances of any other cell stops at once.
 MARKER = "INSTANCE_MIGRATION_MARKER"
 
 cell_mappings = sa.Table(
@@ -76,7 +75,7 @@ instances = sa.Table(
     sa.Column("cell_name", sa.String(255)),
 )
 
-# What an instances table had in every release that this package reads.
+# The columns of an instances table in every supported release.
 INSTANCES_ALWAYS = frozenset(instances.c.keys()) - {"hidden", "cell_name"}
 
 

@@ -1,4 +1,4 @@
-"""Templates of database URLs as nova means them."""
+"""Expand the templates of database URLs by nova's rules."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from urllib.parse import SplitResult, urlsplit
 
 from oslo_utils import netutils
 
-# The name behind an opening brace; two braces are a brace of the text.
+# The name of a variable after "{". "{{" is a literal brace.
 VARIABLE = re.compile(
     r"(?<!{)(?:{{)*{"
     r"((?:username|password|hostname|port)\d*|scheme|query|fragment|path)\b"
 )
 
-# Elsewhere it would be shown, as a part of what is no secret.
+# A password in another part of a URL would not be masked.
 MISPLACED = re.compile(
     r"(?<!:){password|{password(?!\d*}@)|(?<![?&]){query|{query(?!})"
 )
 
-# Python would fill gigabytes: four digits, or a width that is a variable itself.
+# A width of four digits, or of a variable, could make Python fill gigabytes.
 WIDE = re.compile(r"\d{4}|{")
 
 
 def expand(stored: str, base: str | None) -> str:
-    """Return *stored* with the parts of *base* filled in, as nova does it.
+    """Return *stored*, expanded with the parts of *base* as nova does it.
 
     *stored* is ``cell_mappings.database_connection`` and *base* is nova.conf's
-    ``[database] connection``. nova formats every stored URL, template or not (so
-    ``{{`` becomes ``{``), and falls back to the stored text if that fails
-    (nova 18.0.0, ``CellMapping.format_db_url``).
+    ``[database] connection``. nova formats every stored URL, even without variables, so
+    ``{{`` becomes ``{``. If that fails, nova uses the stored text
+    (``CellMapping.format_db_url``, 18.0.0).
 
-    Raises ValueError where nova would go on with a URL that cannot work: a template
-    without a base, or with a variable for which the base has no value.
+    Raises ValueError for a template that nova would turn into an unusable URL, because
+    *base* is None or has no value for a variable.
     """
-    if any(map(WIDE.search, widths(stored))):
+    if any(map(WIDE.search, format_specs(stored))):
         raise ValueError("it is a template that asks for more than a URL can be")
     variables = VARIABLE.findall(stored)
     if base is None:
@@ -45,9 +45,9 @@ def expand(stored: str, base: str | None) -> str:
             )
         return stored
     try:
-        values = parts(base)
+        values = template_values(base)
         expanded = stored.format(**values)
-    # Whatever format() raises on a password with braces in it, nova uses it raw.
+    # format() fails on a password with braces. nova then uses the stored text.
     except (ValueError, LookupError, AttributeError, TypeError):
         if variables:
             raise ValueError(
@@ -61,30 +61,30 @@ def expand(stored: str, base: str | None) -> str:
     return expanded
 
 
-def misplaced(stored: str) -> bool:
-    """Say whether *stored* asks for a password where none belongs.
+def misplaces_secret(stored: str) -> bool:
+    """Return True if *stored* has ``{password}`` or ``{query}`` in a wrong place.
 
-    nova.conf's may also be in what ``{query}`` stands for.
+    The query of nova.conf's URL may also contain a password.
     """
     before, asked, _ = stored.partition("{query")
     return bool(MISPLACED.search(stored)) or bool(asked and "?" not in before)
 
 
-def widths(stored: str) -> list[str]:
+def format_specs(stored: str) -> list[str]:
     """Return the format specifications of *stored*, such as ``>6``."""
     specs = []
-    # format() too fills the fields in front of an error before it comes to that.
+    # format() also expands the fields before an invalid one.
     with suppress(ValueError):
         for _, _, spec, _ in Formatter().parse(stored):
             specs.append(spec or "")
     return specs
 
 
-def parts(base: str) -> dict[str, object]:
-    """Return the values of nova's template variables, as *base* spells them.
+def template_values(base: str) -> dict[str, object]:
+    """Return the values of nova's template variables in *base*.
 
-    Nothing is unquoted, the host is in lower case, an IPv6 address has no brackets;
-    with several hosts there is also ``username1``, ``hostname2`` and so on.
+    Values stay percent-encoded. The host is in lower case, and an IPv6 address has no
+    brackets. Several hosts also have ``username1``, ``hostname2`` and so on.
     """
     url: SplitResult = urlsplit(base)
     values: dict[str, object] = {

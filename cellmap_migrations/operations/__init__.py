@@ -1,1 +1,1 @@
-"""Do to one cell what a revision or a command asks. Imports comparing."""
+"""Do to one cell the work of a revision or of a command."""

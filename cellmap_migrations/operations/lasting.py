@@ -1,7 +1,8 @@
-"""Find out whether the mappings of an upgraded cell are still there.
+"""Find out whether an upgraded cell still has its mappings.
 
-A recorded revision says that they were. Since then the cell's row of ``cell_mappings``
-may have been deleted and created again, or ``instance_mappings`` restored from a dump.
+It had them when its revision was recorded. Since then the cell's row of
+``cell_mappings`` may have been deleted and created again, or ``instance_mappings``
+may have been restored from a dump.
 """
 
 from __future__ import annotations
@@ -31,14 +32,6 @@ if TYPE_CHECKING:
     from cellmap_migrations.nova.cells import CellMapping
 
 
-# The newest instances of a cell, of which one must have a mapping.
-NEWEST = 20
-
-# nova's archive removes an instance first, and then its mapping. So a mapping is missed
-# only if the instance is there at the next look. Each look may meet another archive.
-LOOKS = 3
-
-
 def outlived(
     api: Database,
     cells: Sequence[CellMapping],
@@ -46,53 +39,70 @@ def outlived(
     settings: Settings,
     stopping: Stopping,
 ) -> dict[str, str]:
-    """Return why a recorded revision is not true any more, by the uuid of the cell.
+    """Return why a recorded revision is no longer true, by the uuid of the cell.
 
-    A cell that is not among *stamps* is left out. The revision of a cell that does not
-    answer counts as true, with a warning.
+    Cells that are not in *stamps* are left out. If a cell does not answer, its revision
+    counts as true, and a warning is printed.
     """
-    found = renumbered(stamps, cells)
-    rest = [cell for cell in cells if cell.uuid in stamps.keys() - found.keys()]
-    return found | emptied(api, rest, settings, stopping)
+    reasons = renumbered(stamps, cells)
+    stamped = stamps.keys() - reasons.keys()
+    rest = [mapping for mapping in cells if mapping.uuid in stamped]
+    bounds = journal.reached(api, [mapping.uuid for mapping in rest]) if rest else {}
+    return reasons | emptied(api, rest, bounds, settings, stopping)
 
 
 def renumbered(
     stamps: Mapping[str, Stamp], cells: Sequence[CellMapping]
 ) -> dict[str, str]:
-    """Return the cells whose row of ``cell_mappings`` was created again, and why."""
+    """Return the reason by uuid for cells that have a new row in ``cell_mappings``."""
     return {
-        cell.uuid: f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
-        f"{cell.id}"
-        for cell in cells
-        if (stamp := stamps.get(cell.uuid)) and stamp.cell_id not in (None, cell.id)
+        mapping.uuid: f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
+        f"{mapping.id}"
+        for mapping in cells
+        if (stamp := stamps.get(mapping.uuid))
+        and stamp.cell_id not in (None, mapping.id)
     }
 
 
-def emptied(
-    api: Database, cells: Sequence[CellMapping], settings: Settings, stopping: Stopping
-) -> dict[str, str]:
-    """Return the *cells* whose newest instance has lost its mapping, and why.
+# nova's archive removes an instance before its mapping. So a mapping counts as lost
+# only if its instance is there at the next read. Each read may meet another archive.
+READS = 3
 
-    Instances that no batch in the journal has reached are not looked at.
+
+def emptied(
+    api: Database,
+    cells: Sequence[CellMapping],
+    bounds: Mapping[str, int],
+    settings: Settings,
+    stopping: Stopping,
+    *,
+    answers: Mapping[int, str | CellmapError | None] | None = None,
+) -> dict[str, str]:
+    """Return the reason by uuid for cells whose newest instance lost its mapping.
+
+    *bounds* is what ``journal.reached`` returns; instances above it are left out. If
+    *answers* of ``newest_mapped`` are given, by ``cell_mappings.id``, they are used as
+    the first read.
     """
-    bounds = journal.reached(api, [cell.uuid for cell in cells]) if cells else {}
-    asked = [cell for cell in cells if cell.uuid in bounds]
-    question = partial(newest, bounds=bounds)
-    found: dict[str, str] = {}
+    asked = [mapping for mapping in cells if mapping.uuid in bounds]
+    question = partial(newest_mapped, bounds=bounds)
+    reasons: dict[str, str] = {}
     before: dict[str, str] = {}
-    for _ in range(LOOKS):
+    for _ in range(READS):
         if not asked:
             break
-        answers = ask_each(asked, question, settings, stopping)
+        answers = answers or ask_each(asked, question, settings, stopping)
         unmapped = without_mapping(api, asked, answers)
-        found |= {
-            cell: f"and instance {uuid}, which was mapped, has no mapping"
-            for cell, uuid in unmapped.items()
-            if before.get(cell) == uuid
+        answers = None
+        reasons |= {
+            cell_uuid: f"and instance {uuid}, which was mapped, has no mapping"
+            for cell_uuid, uuid in unmapped.items()
+            if before.get(cell_uuid) == uuid
         }
         before = unmapped
-        asked = [c for c in asked if c.uuid in unmapped and c.uuid not in found]
-    return found
+        doubtful = unmapped.keys() - reasons.keys()
+        asked = [mapping for mapping in asked if mapping.uuid in doubtful]
+    return reasons
 
 
 def without_mapping(
@@ -100,35 +110,41 @@ def without_mapping(
     cells: Sequence[CellMapping],
     answers: Mapping[int, str | CellmapError | None],
 ) -> dict[str, str]:
-    """Return the uuids in *answers* that have no mapping, by the uuid of the cell."""
+    """Return the instances in *answers* without a mapping, by the uuid of the cell."""
     uuids: dict[str, str] = {}
-    for cell in cells:
-        answer = answers[cell.id]
+    for mapping in cells:
+        answer = answers[mapping.id]
         if isinstance(answer, CellmapError):
             say(
-                f"warning: cell {cell} did not answer; whether its mappings are still "
-                f"there is not known: {answer}"
+                f"warning: cell {mapping} did not answer; whether its mappings are "
+                f"still there is not known: {answer}"
             )
         elif answer:
-            uuids[cell.uuid] = answer
-    mapped = (
-        api.again(partial(decide.find_mappings, api, [*uuids.values()]))
-        if uuids
-        else {}
-    )
+            uuids[mapping.uuid] = answer
+    if not uuids:
+        return {}
+    mapped = api.again(partial(decide.find_mappings, api, [*uuids.values()]))
     fold = api.fold
-    return {cell: uuid for cell, uuid in uuids.items() if fold(uuid) not in mapped}
+    return {
+        cell_uuid: uuid for cell_uuid, uuid in uuids.items() if fold(uuid) not in mapped
+    }
 
 
-def newest(
-    database: Database, cell: CellMapping, bounds: Mapping[str, int]
+# The newest instances of a cell, of which one must have a mapping.
+NEWEST = 20
+
+
+def newest_mapped(
+    database: Database, mapping: CellMapping, bounds: Mapping[str, int]
 ) -> str | None:
     """Return the uuid of the newest instance that must have a mapping, or None.
 
-    *bounds* has the highest ``instances.id`` to look at, by the uuid of the cell. Does
-    not retry.
+    *bounds* has the highest ``instances.id`` to read, by the uuid of the cell; a cell
+    without one is not read. Errors are not retried.
     """
-    table, has_hidden = instances.c, "hidden" in database.columns_now(instances)
+    if mapping.uuid not in bounds:
+        return None
+    table, has_hidden = instances.c, "hidden" in database.columns_once(instances)
     rows = database.read_once(
         sa.select(
             table.uuid,
@@ -136,7 +152,7 @@ def newest(
             table.user_id,
             table.hidden if has_hidden else sa.false().label("hidden"),
         )
-        .where(table.id <= bounds[cell.uuid])
+        .where(table.id <= bounds[mapping.uuid])
         .order_by(table.id.desc())
         .limit(NEWEST)
     )
@@ -144,25 +160,25 @@ def newest(
 
 
 def must_be_mapped(row: Any) -> bool:
-    """Return True if no outcome of a walk left the instance *row* without a mapping."""
+    """Return True if every walk gives the instance *row* a mapping."""
     known = None not in (row.uuid, row.project_id, row.user_id)
     return known and row.uuid != PLACEHOLDER and not row.hidden
 
 
 def lost(cell: Cell) -> bool:
-    """Return True if the revision of *cell* is not true any more, and say why."""
+    """Return True, and print the reason, if the cell's revision is no longer true."""
     stamps = versions.all_stamps(cell.api)
-    why = outlived(cell.api, [cell.mapping], stamps, cell.settings, cell.stopping)
-    for reason in why.values():
+    reasons = outlived(cell.api, [cell.mapping], stamps, cell.settings, cell.stopping)
+    for reason in reasons.values():
         say(
             f"warning: cell {cell.mapping}: its revision was recorded {reason}; it is "
             "walked again from the start"
         )
-    return bool(why)
+    return bool(reasons)
 
 
 def forget_outlived(cell: Cell) -> None:
-    """Forget the revision of *cell* if it is not true any more: 0001 is done again."""
+    """Forget the revision of *cell* if it is no longer true: 0001 then runs again."""
     try:
         again = lost(cell)
     except TablesTooOld:

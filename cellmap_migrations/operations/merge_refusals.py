@@ -1,4 +1,4 @@
-"""Refuse to merge cells that do not share a database."""
+"""Refuse to merge two cells unless one of them duplicates the other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from cellmap_migrations.common.sentences import (
     OpposedMerge,
 )
 from cellmap_migrations.comparing.differences import Difference, Kind
-from cellmap_migrations.comparing.evidence import absent, elsewhere
+from cellmap_migrations.comparing.evidence import absent_uuids, describe_holder
 from cellmap_migrations.copying import plan
 from cellmap_migrations.databases import urls
 from cellmap_migrations.nova import cells
@@ -48,19 +48,19 @@ CELL0 = PLACEHOLDER
 
 
 def find(cell: Cell, selector: str) -> CellMapping:
-    """Return the cell that *selector* names, whose mappings *cell* is to get.
+    """Return the duplicate of *cell* that *selector* names.
 
     Raises NotADuplicate for *cell* itself and for cell0, UnknownCell or AmbiguousCell.
     """
     settings = replace(cell.settings, cell=selector)
-    [found] = cells.find(list(cell.cells.values()), settings)
-    if found.id == cell.mapping.id:
+    [duplicate] = cells.find(list(cell.cells.values()), settings)
+    if duplicate.id == cell.mapping.id:
         why = "it is the one to keep; name another one with --from"
-        raise NotADuplicate(cell=found, why=why)
-    if found.uuid == CELL0:
+        raise NotADuplicate(cell=duplicate, why=why)
+    if duplicate.uuid == CELL0:
         why = "nova finds cell0 by this uuid; name it with --cell"
-        raise NotADuplicate(cell=found, why=why)
-    return found
+        raise NotADuplicate(cell=duplicate, why=why)
+    return duplicate
 
 
 def connect_kept(
@@ -68,27 +68,27 @@ def connect_kept(
 ) -> tuple[Database, Identity]:
     """Return the database of the cell that is kept, and its identity.
 
-    Other cells may have the same database. Raises ApiDatabaseAsCell and the errors of
-    ``cells.connect_cell``.
+    It is not refused if other cells have the same database. Raises ApiDatabaseAsCell
+    and the errors of ``cells.connect_cell``.
     """
     database = cells.connect_cell(mapping, identities.settings, identities.stopping)
     return database, identities.identify(mapping, database)
 
 
 def identify_kept(cell: Cell) -> Identity:
-    """Open the database of the cell that is kept; raise NotACellDatabase."""
-    plan.make_plan({}, api=cell.api, cell=cell.database)
+    """Return the identity of the database of *cell*; raise NotACellDatabase."""
+    plan.make_plan(cell, {})
     return cell.opened[1]
 
 
 def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
-    """Raise DifferentDatabases unless both cells have one database.
+    """Raise DifferentDatabases unless both cells have the same database.
 
-    Raises DuplicateSilent if the duplicate's does not answer.
+    Raises DuplicateSilent if the duplicate's database does not answer.
     """
     mine = identify_kept(cell)
     try:
-        theirs = ask(cell, duplicate)
+        theirs = identify_duplicate(cell, duplicate)
     except Unreachable as error:
         raise DuplicateSilent(message=error) from error
     if not theirs.same(mine):
@@ -103,13 +103,13 @@ def refuse_different(cell: Cell, duplicate: CellMapping) -> None:
 
 
 def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
-    """Raise DuplicateAnswers unless the duplicate's database is gone.
+    """Raise DuplicateAnswers if the duplicate's database can be opened.
 
-    An address that is NULL or no URL leads to no database either.
+    If its address is NULL or not a URL, the database counts as gone.
     """
     mine = identify_kept(cell)
     try:
-        theirs = ask(cell, duplicate)
+        theirs = identify_duplicate(cell, duplicate)
     except (Unreachable, DatabaseMissing, CellUrlUnusable, UrlUnusable):
         return
     raise (DuplicateIsKept if theirs.same(mine) else DuplicateAnswers)(
@@ -117,7 +117,7 @@ def refuse_alive(cell: Cell, duplicate: CellMapping) -> None:
     )
 
 
-def ask(cell: Cell, duplicate: CellMapping) -> Identity:
+def identify_duplicate(cell: Cell, duplicate: CellMapping) -> Identity:
     """Return the identity of the duplicate's database."""
     database = cells.connect_cell(duplicate, cell.settings, cell.stopping)
     try:
@@ -126,16 +126,16 @@ def ask(cell: Cell, duplicate: CellMapping) -> Identity:
         database.close()
 
 
-def lost(cell: Cell, uuids: Sequence[str]) -> list[Difference]:
+def absent(cell: Cell, uuids: Sequence[str]) -> list[Difference]:
     """Return the instances that the database of *cell* does not have."""
     return [
         Difference(kind=Kind.ORPHAN, uuid=uuid, why=f"not in cell {cell.mapping}")
-        for uuid in absent(cell, cell.mapping.id, uuids)
+        for uuid in absent_uuids(cell, cell.mapping.id, uuids)
     ]
 
 
 def refuse_most(cell: Cell, duplicate: CellMapping, left: Tally, here: int) -> None:
-    """Raise MostlyElsewhere if more instances are *left* than are *here*, in *cell*."""
+    """Raise MostlyElsewhere if more mappings are *left* than instances are *here*."""
     if (missing := left.total()) > here:
         url, _ = cells.resolve(cell.mapping, cell.settings)
         examples = [each.uuid for each in left.examples[Kind.ORPHAN]]
@@ -145,17 +145,17 @@ def refuse_most(cell: Cell, duplicate: CellMapping, left: Tally, here: int) -> N
             other=duplicate,
             missing=missing,
             mappings=missing + here,
-            owner=elsewhere(cell, duplicate.id, examples),
+            owner=describe_holder(cell, duplicate.id, examples),
         )
 
 
 def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
     """List the mappings that were not moved, and raise MappingsLeft if there are any.
 
-    They are for an operator to decide about: no cell that answers says whose they are.
+    An operator must decide about them: no database that answers has their instances.
     """
-    cell.report.listing += [f"left       {line}" for line in left.listing()]
-    cell.report.details |= {"left_differences": left.as_dict()}
+    cell.report.listing.extend(f"left       {line}" for line in left.listing())
+    cell.report.details["left_differences"] = left.as_dict()
     if count := left.total():
         raise MappingsLeft(kept=cell.mapping, other=duplicate, count=count)
 

@@ -1,4 +1,4 @@
-"""Move rows of nova's mappings to another cell, and journal how to undo it."""
+"""Move mappings of instances and hosts to another cell, and record how to undo it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.copying.batches import Batches, Undo, Work
+    from cellmap_migrations.copying.batches import Batches, Undo, Write
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
 
 
-# Hosts first: nova takes the cell of a new instance from the mapping of its host.
+# Hosts first: nova gives a new instance the cell of its host's mapping.
 TABLES = {table.name: table for table in (host_mappings, instance_mappings)}
 
 MOVED = Outcome.MOVED.value
@@ -41,9 +41,9 @@ def reassign(
     origin: int,
     target: int,
 ) -> Counter[str]:
-    """Give the rows that still have the cell *origin* the cell *target*; count them.
+    """Set the cell *target* in rows that have the cell *origin*; return their count.
 
-    ``updated_at`` stays: it tells which rows this package inserted.
+    ``updated_at`` is left as it is: it marks the mappings that this package inserted.
     """
     result = connection.execute(
         sa.update(table)
@@ -54,15 +54,15 @@ def reassign(
 
 
 def commit(
-    batches: Batches, prepare: Callable[[], Work], undo: Undo, target: CellMapping
+    batches: Batches, prepare: Callable[[], Write], undo: Undo, target: CellMapping
 ) -> int:
-    """Commit one batch that gives rows the cell *target*; return how many.
+    """Commit one batch that gives rows the cell *target*; return their number.
 
-    Raises AnotherRun, or CellGone if somebody deleted the cell meanwhile.
+    Raises AnotherRun, or CellGone if the target was deleted meanwhile.
     """
     api = batches.cell.api
     try:
-        return batches.perform(prepare, batches.upto_id, undo)[MOVED]
+        return batches.commit(prepare, batches.upto_id, undo)[MOVED]
     except api.errors as error:
         if api.backend.fault(error) is not Fault.DATA:
             raise
@@ -71,38 +71,38 @@ def commit(
         raise
 
 
-def tell(cell: Cell, verb: str, counts: Counter[str]) -> None:
-    """Put into the report how many rows of each table were moved."""
-    cell.report.results += [
+def report_counts(cell: Cell, verb: str, counts: Counter[str]) -> None:
+    """Report the number of rows of each table after a *verb* such as "moved"."""
+    cell.report.results.extend(
         f"{verb:<18}{name:<18}{counts[name]:>9,}" for name in TABLES if counts[name]
-    ]
-    cell.report.details |= {
-        "moved_mappings": {name: counts[name] for name in TABLES},
-    }
+    )
+    cell.report.details["moved_mappings"] = {name: counts[name] for name in TABLES}
 
 
+# The revision of the journal under which a merge is recorded.
 MERGE = "merge"
 
-# Rows in a batch. A text of MySQL has 64 KiB, and an id with its comma 11 characters.
+# The most rows in a batch: a TEXT of MySQL has 64 KiB, and an id with its comma has up
+# to 11 characters.
 MOST = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """The rows that one batch moved from *duplicate*, a uuid, by their ids."""
+    """The rows that one batch moved from *duplicate*, the uuid of a cell."""
 
     table: str
     duplicate: str
     ids: Collection[int]
 
     def as_text(self) -> str:
-        """Return the text for the journal."""
-        found = {"table": self.table, "from": self.duplicate, "ids": ranges(self.ids)}
-        return json.dumps(found)
+        """Return the JSON for the journal."""
+        entry = {"table": self.table, "from": self.duplicate, "ids": ranges(self.ids)}
+        return json.dumps(entry)
 
 
 def undid(batch: int) -> str:
-    """Return the text for the journal of the batch that undoes *batch*."""
+    """Return the JSON for the journal entry of the batch that undoes *batch*."""
     return json.dumps({"undid": batch})
 
 
@@ -112,9 +112,9 @@ def undoes(text: str) -> bool:
 
 
 def not_undone(api: Database, kept: str) -> dict[int, Moved]:
-    """Return the batches of merges into the cell *kept*, the last one first.
+    """Return the rows that merges moved to the cell *kept*, by batch, the last first.
 
-    Without those that were undone.
+    Batches that were undone are left out.
     """
     if not exists(api):
         return {}
@@ -123,34 +123,34 @@ def not_undone(api: Database, kept: str) -> dict[int, Moved]:
         .where(journal.c.cell_uuid == kept, journal.c.revision == MERGE)
         .order_by(journal.c.batch.desc())
     )
-    found = {row.batch: json.loads(row.undo) for row in rows}
-    undone = {entry["undid"] for entry in found.values() if "undid" in entry}
+    entries = {row.batch: json.loads(row.undo) for row in rows}
+    undone = {entry["undid"] for entry in entries.values() if "undid" in entry}
     return {
         batch: Moved(
             table=entry["table"], duplicate=entry["from"], ids=numbers(entry["ids"])
         )
-        for batch, entry in found.items()
+        for batch, entry in entries.items()
         if "undid" not in entry and batch not in undone
     }
 
 
 def ranges(ids: Collection[int]) -> str:
-    """Return *ids* as text, in their order: ``1-500,502``."""
-    found: list[list[int]] = []
+    """Return sorted *ids* as text: ``1-500,502``."""
+    spans: list[list[int]] = []
     for number in sorted(ids):
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
         else:
-            found.append([number, number])
+            spans.append([number, number])
     return ",".join(
-        f"{first}-{last}" if first < last else f"{first}" for first, last in found
+        f"{first}-{last}" if first < last else f"{first}" for first, last in spans
     )
 
 
 def numbers(text: str) -> list[int]:
-    """Return the ids of a text that ``ranges`` made."""
-    found: list[int] = []
+    """Return the ids in a text of ``ranges``."""
+    ids: list[int] = []
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")
-        found += range(int(first), int(last or first) + 1)
-    return found
+        ids += range(int(first), int(last or first) + 1)
+    return ids

@@ -1,4 +1,4 @@
-"""Give back the mappings that a merge moved."""
+"""Undo a merge: move the mappings back to the duplicate cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common.errors import UnknownCell
 from cellmap_migrations.common.sentences import MergeIsFinal
-from cellmap_migrations.copying.batches import Batches, room
+from cellmap_migrations.copying.batches import Batches, limit_rows
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
 from cellmap_migrations.operations.revisions import prepare
@@ -23,31 +23,34 @@ if TYPE_CHECKING:
 
 
 def undo(cell: Cell, *, selector: str, dry_run: bool) -> None:
-    """Give back the rows that merges moved from the cell that *selector* names.
+    """Move rows back to the cell that *selector* names, from which merges moved them.
 
-    Rows that are not with *cell* any more stay where they are. With *dry_run* nothing
-    at all is written. Raises MergeIsFinal if the other cell was deleted, or Stopped.
+    Rows that have another cell than *cell* by now are left. With *dry_run* no row is
+    written. Raises MergeIsFinal if the other cell was deleted, or Stopped.
     """
     merged = not_undone(cell.api, cell.mapping.uuid)
-    duplicate = find(cell, selector, merged)
+    duplicate = find_duplicate(cell, selector, merged)
     ours = {
         n: moved for n, moved in merged.items() if moved.duplicate == duplicate.uuid
     }
     if dry_run:
-        found = sum((count(cell, moved) for moved in ours.values()), Counter())
+        counts = sum((count(cell, moved) for moved in ours.values()), Counter())
     else:
-        found = run(cell, duplicate, ours)
-    merge_rows.tell(cell, "would give back" if dry_run else "gave back", found)
-    if not found.total():
+        counts = undo_batches(cell, duplicate, ours)
+    verb = "would give back" if dry_run else "gave back"
+    merge_rows.report_counts(cell, verb, counts)
+    if not counts.total():
         cell.report.results.append(
             f"cell {cell.mapping}: nothing to give back to cell {duplicate}"
         )
 
 
-def find(cell: Cell, selector: str, merged: Mapping[int, Moved]) -> CellMapping:
-    """Return the cell that *selector* names, as ``pair.find`` does.
+def find_duplicate(
+    cell: Cell, selector: str, merged: Mapping[int, Moved]
+) -> CellMapping:
+    """Return the duplicate that *selector* names, as ``merge_refusals.find`` does.
 
-    Raises MergeIsFinal if it may be one that was deleted after a merge.
+    Raises MergeIsFinal if there is no such cell, and one was deleted after a merge.
     """
     try:
         return merge_refusals.find(cell, selector)
@@ -59,8 +62,10 @@ def find(cell: Cell, selector: str, merged: Mapping[int, Moved]) -> CellMapping:
         raise MergeIsFinal(kept=cell.mapping, gone=", ".join(sorted(gone))) from error
 
 
-def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counter[str]:
-    """Undo the batches *ours*, each in one transaction; return how many rows moved."""
+def undo_batches(
+    cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]
+) -> Counter[str]:
+    """Undo the batches *ours*, each in one transaction; return the rows by table."""
     done: Counter[str] = Counter()
     if not ours:
         return done
@@ -68,7 +73,7 @@ def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counte
     batches = Batches(cell, MERGE)
     for number, moved in ours.items():
         cell.throttle.pause_or_stop()
-        room(cell, len(moved.ids))
+        limit_rows(cell, len(moved.ids))
         done[moved.table] += give_back(batches, number, moved, duplicate)
     return done
 
@@ -76,19 +81,19 @@ def run(cell: Cell, duplicate: CellMapping, ours: Mapping[int, Moved]) -> Counte
 def give_back(
     batches: Batches, number: int, moved: Moved, duplicate: CellMapping
 ) -> int:
-    """Undo the batch *number* in one transaction; return how many rows moved."""
-    work = partial(
+    """Undo the batch *number* in one transaction; return the number of rows."""
+    write = partial(
         merge_rows.reassign,
         table=merge_rows.TABLES[moved.table],
         ids=moved.ids,
         origin=batches.cell.mapping.id,
         target=duplicate.id,
     )
-    return merge_rows.commit(batches, lambda: work, lambda: undid(number), duplicate)
+    return merge_rows.commit(batches, lambda: write, lambda: undid(number), duplicate)
 
 
 def count(cell: Cell, moved: Moved) -> Counter[str]:
-    """Return how many of the rows *moved* are still with *cell*, by their table."""
+    """Return how many of the rows *moved* still have *cell*, by table."""
     table = merge_rows.TABLES[moved.table]
     rows = cell.api.read(
         sa.select(sa.func.count())

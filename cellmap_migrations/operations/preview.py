@@ -1,4 +1,4 @@
-"""Count what an upgrade would do to a cell, from one comparison; write nothing."""
+"""Count the changes that an upgrade would make, from one comparison; write nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cellmap_migrations.comparing.differences import (
     Kind,
     Tally,
     as_difference,
+    column_differences,
     examined_pages,
-    in_columns,
 )
-from cellmap_migrations.comparing.evidence import Losses
+from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.nova.rules import WRITTEN, Outcome
 from cellmap_migrations.nova.tables import PLACEHOLDER, instances
 from cellmap_migrations.operations import proof
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 # Instances with these outcomes need no change. ``count_instances`` has counted them.
 UNCHANGED = (Outcome.ALREADY, Outcome.HIDDEN, Outcome.PLACEHOLDER)
 
-# With these an instance has, after an upgrade, a mapping that was there before.
+# Outcomes of instances that had a mapping before and have one to this cell after 0001.
 KEPT = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED)
 
 
 def count_outcomes(cell: Cell, plan: Plan) -> None:
-    """Count the outcome of every instance, as an upgrade from the start would end.
+    """Count the outcome that each instance would have in an upgrade from the start.
 
-    A row that only the database would refuse is not foreseen. With ``max_rows`` all
-    rows are counted, and Stopped is raised where an upgrade would stop. Raises also the
-    errors that would keep the revision from being stamped: RowsLeft, Unasked or
+    A row that only the database would refuse is not counted as rejected. With
+    ``max_rows`` all rows are counted, and Stopped is raised if an upgrade would stop.
+    Also raises the errors that would block the stamp: RowsLeft, Unasked or
     InstancesMissing.
     """
     cell.stopping.check_limits()
@@ -70,7 +70,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
 
 
 def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
-    """Return how many instances are not compared, and take all others as ALREADY."""
+    """Count placeholders and hidden instances; count all others as ALREADY mapped."""
     counts: Counter[Outcome] = Counter()
     placeholder = instances.c.uuid == PLACEHOLDER
     hidden = sa.func.coalesce(plan.hidden, sa.false())
@@ -89,7 +89,7 @@ def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
 
 def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:
     """Count the mappings in which *column* would be corrected."""
-    # Without 0001 in this run, no mapping is filled or moved before.
+    # Unless 0001 is part of this run, no mapping is filled or moved first.
     mapped = any(cell.report.counts[each.value] for each in KEPT)
     outcomes = KEPT if mapped else (Outcome.ALREADY,)
     count, losses = 0, Losses(cell, plan)
@@ -102,22 +102,22 @@ def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:
 
 
 def wrong_values(page: Examined, column: str, outcomes: Collection[Outcome]) -> int:
-    """Return how many mappings have another value in *column* than the cell.
+    """Return the number of mappings whose *column* differs from the cell.
 
-    Instances with another outcome than *outcomes* are left out. A NULL in the cell
-    corrects nothing. The flag of a moved mapping is set together with its cell.
+    Only instances with one of *outcomes* count, and only if the cell's value is not
+    NULL. The flag of a moved mapping does not count: it is set together with its cell.
     """
     count = 0
     for verdict in page.verdicts:
-        mapping = page.mappings.get(verdict.instance.uuid)
+        existing = page.mappings.get(verdict.instance.uuid)
         moved = verdict.outcome is Outcome.MOVED
         if (
-            mapping is None
+            existing is None
             or verdict.outcome not in outcomes
             or (moved and column == Kind.QUEUED_FOR_DELETE.value)
         ):
             continue
-        kinds = [each.kind for each in in_columns(verdict, mapping, [column])]
+        kinds = [each.kind for each in column_differences(verdict, existing, [column])]
         if Kind(column) in kinds and verdict.instance.values[column] is not None:
             count += 1
     return count

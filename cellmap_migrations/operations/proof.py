@@ -1,4 +1,4 @@
-"""Prove that a revision keeps its promise, before Alembic may stamp it."""
+"""Prove, before Alembic stamps a revision, that the revision has done its work."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 
 def prove_mapped(batches: Batches, plan: Plan) -> None:
-    """Compare until nothing is left to map; raise unless nothing is left over.
+    """Compare and mend until every instance has its mapping.
 
-    Rows committed late behind the walk, or mended since they were rejected, are
-    mapped now. Mappings that this package inserted for instances that were archived
-    meanwhile are removed; others without an instance are only counted.
+    Instances that the walk missed, or rejected, are mapped now. Mappings that this
+    package inserted are removed if their instance was archived meanwhile. Other
+    mappings without an instance are counted.
 
-    Raises RowsLeft, Unasked or Unsettled.
+    Raises RowsLeft, Unasked or Unsettled if a difference must block the stamp.
     """
     cell = batches.cell
     columns = [name for name in COMPARED if name in plan.columns]
-    if equal(cell, plan, columns):
+    if has_equal_checksums(cell, plan, columns):
         cell.equal_columns.update(columns)
         conclude(cell, Tally())
         return
-    left = Mending(batches, plan, kinds=MAPPINGS).run()
+    left = Mending(batches, plan, kinds=MAPPINGS).mend_all()
     conclude(cell, left)
-    if strangers := left.counts[Kind.ORPHAN] + left.counts[Kind.ONLY_HIDDEN]:
+    if foreign := left.counts[Kind.ORPHAN] + left.counts[Kind.ONLY_HIDDEN]:
         say(
-            f"cell {cell.mapping}: {strangers:,} mappings have no instance here, and "
+            f"cell {cell.mapping}: {foreign:,} mappings have no instance here, and "
             "were not made by this package; when all cells are upgraded, cellmap "
-            "repair removes those that no other cell has"
+            "repair removes each one whose instance no other cell has"
         )
 
 
-def equal(cell: Cell, plan: Plan, compared: Sequence[str]) -> bool:
-    """Say whether the cell and its mappings are the same at a first look.
+def has_equal_checksums(cell: Cell, plan: Plan, compared: Sequence[str]) -> bool:
+    """Return True if the instances and their mappings have equal checksums.
 
-    Without chunks, which cost as much as the checksums; that is enough for a cell that
-    was just copied.
+    One checksum per side, because grouping by chunk doubles the time. A cell that was
+    just copied is nearly always equal.
     """
     ours, theirs = sides(cell, plan, compared)
     total, other = totals(cell, ours, theirs, chunked=False)
@@ -56,37 +56,40 @@ def equal(cell: Cell, plan: Plan, compared: Sequence[str]) -> bool:
 
 
 def prove_column(batches: Batches, plan: Plan, kind: Kind) -> None:
-    """Make a column agree with the cell; raise unless it does.
+    """Make the column of *kind* agree with the cell.
 
-    Where the cell has NULL and the mapping has a value, nothing can be mended: that
-    stops nothing. Raises Unsettled while nova is at work on some of the rows.
+    A mapping with a value whose instance has NULL stays, and does not block the stamp.
+    Raises Unsettled while nova is at work on some of the rows.
     """
     cell = batches.cell
     only = frozenset({kind})
-    left = Mending(batches, plan, kinds=only, compared=[kind.value]).run()
+    left = Mending(batches, plan, kinds=only, compared=[kind.value]).mend_all()
     if kind is Kind.QUEUED_FOR_DELETE and left.counts[kind]:
         raise Unsettled(cell=cell.mapping, count=left.counts[kind])
 
 
 def conclude(cell: Cell, left: Tally) -> None:
-    """Tell the report what is left; raise what stops the stamp."""
+    """Record the remaining differences; raise if one of them must block the stamp."""
     kinds = (Kind.CONFLICT, Kind.UNRESOLVED, Kind.REJECTED)
     cell.report.set_leftovers(
         {kind.value: left.counts[kind] for kind in kinds},
         left.listing((*kinds, Kind.IN_FLIGHT)),
     )
-    stopping = [Kind.CONFLICT, Kind.IN_FLIGHT]
+    blocking = [Kind.CONFLICT, Kind.IN_FLIGHT]
     if cell.settings.on_reject == "fail":
-        stopping.append(Kind.REJECTED)
-    refuse(cell, left, stopping)
+        blocking.append(Kind.REJECTED)
+    refuse_leftovers(cell, left, blocking)
 
 
-def refuse(cell: Cell, left: Tally, kinds: Collection[Kind]) -> None:
-    """Raise RowsLeft if any of *kinds* is left, or Unasked for a cell that is down."""
+def refuse_leftovers(cell: Cell, left: Tally, kinds: Collection[Kind]) -> None:
+    """Raise RowsLeft if differences of *kinds* are left.
+
+    Raises Unasked if the only ones left are mapped to a cell that is down.
+    """
     name = str(cell.mapping)
     if any(left.counts[kind] for kind in kinds):
-        found = [kind for kind in (*kinds, Kind.UNRESOLVED) if left.counts[kind]]
-        counts = ", ".join(f"{left.counts[kind]:,} {kind.value}" for kind in found)
+        shown = [kind for kind in (*kinds, Kind.UNRESOLVED) if left.counts[kind]]
+        counts = ", ".join(f"{left.counts[kind]:,} {kind.value}" for kind in shown)
         raise RowsLeft(name, counts)
     if count := left.counts[Kind.UNRESOLVED]:
         raise Unasked(name, count, ", ".join(cell.others.silent()))

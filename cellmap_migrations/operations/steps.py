@@ -1,112 +1,172 @@
-"""Refuse steps of Alembic's commands, and do steps that Alembic leaves out."""
+"""Do a command of Alembic for one cell; refuse a downgrade that was not confirmed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping import journal
-from cellmap_migrations.bookkeeping.journal import inserted_by
-from cellmap_migrations.bookkeeping.versions import stamped, understood
+from cellmap_migrations.bookkeeping import journal, tables, versions
 from cellmap_migrations.common.errors import AlembicRefused, RowsLeft, Unasked
 from cellmap_migrations.common.sentences import MappingsInUse
 from cellmap_migrations.nova.tables import instance_mappings
+from cellmap_migrations.operations import lasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cellmap_migrations.cell.cell import Cell
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.runtime.migration import MigrationContext, RevisionStep
 
+    from cellmap_migrations.cell.cell import Cell
 
 BASE = "base"
 
 
-def refuse_stamps(config: Any) -> bool:
-    """Raise AlembicRefused for a stamp with several revisions: a cell has one.
-
-    Returns whether the version is purged first.
-    """
-    if len(config.cmd_opts.revisions) > 1:
-        raise AlembicRefused("a cell has one revision; stamp one of them")
-    return bool(config.cmd_opts.purge)
+def upgrade(cell: Cell, environment: EnvironmentContext) -> None:
+    """Apply the revisions that the cell lacks; apply all if its mappings are lost."""
+    lasting.forget_outlived(cell)
+    migrate(cell, environment)
 
 
-def downgrades(context: Any, revision: str, heads: Sequence[str]) -> list[Any]:
-    """Return Alembic's steps from *heads* down to *revision*; raise AlembicRefused."""
-    # As alembic.command.downgrade does: no public function takes "-3".
-    with understood():
-        return list(context.script._downgrade_revs(revision, heads))  # noqa: SLF001
-
-
-def unrecorded(context: Any, cell: Cell) -> list[Any]:
-    """Return the steps that take back a cell that has mappings and no revision.
-
-    A run that ended without recording 0001 leaves mappings behind, and Alembic does no
-    step of a downgrade to base where no revision is recorded. *context* is
-    ``alembic.context``.
-    """
-    if context.config.cmd_opts.revision != BASE:
-        return []
-    if stamped(cell.api, cell.mapping.uuid) or not journal.exists(cell.api):
-        return []
-    found = downgrades(context, BASE, context.script.get_heads())
-    return (
-        found if any(removes(step) and inserted(step, cell) for step in found) else []
+def preview(cell: Cell, revision: str) -> None:
+    """Count the changes of ``upgrade`` and raise its errors; write nothing."""
+    cell.report.details["dry_run"] = True
+    versions.make_environment(versions.upgrade_steps, revision)
+    heads = (
+        ()
+        if lasting.lost(cell)
+        else versions.current_heads(cell.api, cell.mapping.uuid)
     )
+    apply(versions.upgrade_steps(revision, heads), cell)
 
 
-def inserted(step: Any, cell: Cell) -> bool:
-    """Return True if there is a mapping that the revision of *step* inserted."""
-    ours = inserted_by(cell.mapping, step.revision.revision)
-    return bool(cell.api.read(sa.select(instance_mappings.c.id).where(ours).limit(1)))
+def downgrade(cell: Cell, environment: EnvironmentContext, revision: str) -> None:
+    """Downgrade to *revision*.
 
-
-def removes(step: Any) -> bool:
-    """Return True if the script of *step* says that its downgrade removes mappings."""
-    return bool(getattr(step.revision.module, "removes_mappings", False))
-
-
-def refuse_removal(context: Any, cell: Cell, more: Iterable[Any]) -> None:
-    """Raise MappingsInUse before the first step of a downgrade that removes mappings.
-
-    *more* are steps that Alembic does not do. *context* is ``alembic.context``.
+    Raises MappingsInUse before the first step if a step removes mappings and the
+    settings do not allow it.
     """
-    if cell.settings.remove_mappings:
-        return
-    heads = stamped(cell.api, cell.mapping.uuid)
-    steps = downgrades(context, context.config.cmd_opts.revision, heads)
-    if any(removes(step) for step in (*steps, *more)):
-        raise MappingsInUse(cell=cell.mapping)
+    more = unrecorded_steps(cell, revision)
+    if not cell.settings.remove_mappings:
+        heads = versions.current_heads(cell.api, cell.mapping.uuid)
+        steps = versions.downgrade_steps(revision, heads)
+        if any(removes_mappings(step) for step in (*steps, *more)):
+            raise MappingsInUse(cell=cell.mapping)
+    migrate(cell, environment, more)
 
 
-def run(context: Any, cell: Cell) -> None:
-    """Let Alembic do and record its steps; after rows that are left, do the rest.
+def stamp(
+    cell: Cell,
+    environment: EnvironmentContext,
+    revisions: Sequence[str],
+    *,
+    purge: bool,
+) -> None:
+    """Record the one revision in *revisions*; *purge* first deletes the recorded one.
 
-    Alembic records each step that returns, so one that leaves rows raises, and no step
-    behind it may be recorded. These steps are done all the same: they mend all other
-    rows. Raises RowsLeft or Unasked in the end. *context* is ``alembic.context``.
+    Raises AlembicRefused for several *revisions*.
+    """
+    if len(revisions) > 1:
+        raise AlembicRefused("a cell has one revision; stamp one of them")
+    tables.create_tables(cell.api)
+    migrate(cell, environment, purged=purge)
+
+
+def migrate(
+    cell: Cell,
+    environment: EnvironmentContext,
+    unrecorded: Sequence[RevisionStep] = (),
+    *,
+    purged: bool = False,
+) -> None:
+    """Do the steps in *unrecorded*; then let Alembic do and record its steps."""
+    # The connection to the version table may be lost while a cell is copied. A second
+    # attempt finds all rows copied, and takes only the time of the comparison.
+    cell.api.again(partial(migrate_once, cell, environment, unrecorded, purged=purged))
+
+
+def migrate_once(
+    cell: Cell,
+    environment: EnvironmentContext,
+    unrecorded: Sequence[RevisionStep],
+    *,
+    purged: bool,
+) -> None:
+    """Do one attempt of ``migrate``; raise if a connection is lost."""
+    with (
+        versions.verifying_stamp(cell.api, cell.mapping, purged=purged) as remember,
+        versions.connection(cell.api, cell.mapping) as connection,
+        cell.keep_alive.watching(connection),
+    ):
+        environment.configure(
+            connection,
+            version_table=tables.versions.name,
+            on_version_apply=remember,
+            # The first operation that writes creates the tables, after its checks.
+            dont_mutate=True,
+        )
+        migration = environment.get_context()
+        with migration.begin_transaction():
+            apply(unrecorded, cell)
+            apply_and_record(migration, cell)
+
+
+def apply_and_record(migration: MigrationContext, cell: Cell) -> None:
+    """Let Alembic do and record its steps; if one leaves rows, do the others as well.
+
+    A step that leaves rows raises, so Alembic records neither that step nor the later
+    ones. The later steps are still useful, because they correct all other rows. Raises
+    RowsLeft or Unasked after the last step.
     """
     try:
-        context.run_migrations(cell=cell)
+        migration.run_migrations(cell=cell)
     except (RowsLeft, Unasked):
-        migration = context.get_context()
         todo = migration.opts["fn"](migration.get_current_heads(), migration)
-        do(list(todo)[1:], cell)
+        apply(list(todo)[1:], cell)
         raise
 
 
-def do(steps: Iterable[Any], cell: Cell) -> None:
-    """Do *steps* and record nothing; raise the first RowsLeft or Unasked in the end."""
-    errors = [error for step in steps if (error := left_by(step, cell))]
+def apply(steps: Iterable[RevisionStep], cell: Cell) -> None:
+    """Do all *steps*, record none, then raise the first RowsLeft or Unasked."""
+    errors = [error for step in steps if (error := apply_one(step, cell))]
     if errors:
         raise errors[0]
 
 
-def left_by(step: Any, cell: Cell) -> RowsLeft | Unasked | None:
-    """Do *step*, and return its error if it left rows and mended all others."""
+def apply_one(step: RevisionStep, cell: Cell) -> RowsLeft | Unasked | None:
+    """Do *step*; return its error if it left rows, or None."""
     try:
         step.migration_fn(cell=cell)
     except (RowsLeft, Unasked) as error:
         return error
     return None
+
+
+def unrecorded_steps(cell: Cell, revision: str) -> list[RevisionStep]:
+    """Return the downgrade steps of a cell with our mappings and no revision.
+
+    A run that ended without recording 0001 may have inserted mappings, and Alembic does
+    no step of a downgrade to base without a recorded revision.
+    """
+    if revision != BASE:
+        return []
+    if versions.current_heads(cell.api, cell.mapping.uuid) or not journal.exists(
+        cell.api
+    ):
+        return []
+    steps = versions.downgrade_steps(BASE, [versions.head()])
+    ours = any(removes_mappings(step) and has_inserted(step, cell) for step in steps)
+    return steps if ours else []
+
+
+def has_inserted(step: RevisionStep, cell: Cell) -> bool:
+    """Return True if a mapping exists that the revision of *step* inserted."""
+    ours = journal.inserted_by(cell.mapping, step.revision.revision)
+    return bool(cell.api.read(sa.select(instance_mappings.c.id).where(ours).limit(1)))
+
+
+def removes_mappings(step: RevisionStep) -> bool:
+    """Return True if the script of *step* declares ``removes_mappings``."""
+    return bool(getattr(step.revision.module, "removes_mappings", False))

@@ -1,4 +1,4 @@
-"""Take back what a revision inserted."""
+"""Remove the mappings that a revision inserted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.journal import inserted_by
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.copying import write
-from cellmap_migrations.copying.batches import first_batch_size, room
+from cellmap_migrations.copying.batches import first_batch_size, limit_rows
 from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def unmap(cell: Cell, batches: Batches) -> None:
-    """Delete the mappings that the revision inserted, a batch in each transaction.
+    """Delete the mappings that the revision inserted, and rewind its checkpoint.
 
-    What is deleted is not found again, so a killed run simply goes on. The walk
-    starts anew afterwards. Raises Stopped at a signal or a limit.
+    Deleted mappings are not read again, so a run after a killed one goes on where that
+    stopped. Raises Stopped at a signal or a limit.
     """
     pace = first_batch_size(cell)
     ours = inserted_by(cell.mapping, batches.revision)
@@ -44,11 +44,11 @@ def unmap(cell: Cell, batches: Batches) -> None:
         )
         if not rows:
             break
-        rows = rows[: room(cell, len(rows))]
+        rows = rows[: limit_rows(cell, len(rows))]
         certain = [row.id for row in rows if is_ours(row, cell.settings.grace_seconds)]
         started = time.monotonic()
         where = (ours, instance_mappings.c.id.in_(certain))
-        batches.do(partial(write.remove, where=where))
+        batches.commit_prepared(partial(write.remove, where=where))
         pace.learn(len(rows), time.monotonic() - started)
         left += len(rows) - len(certain)
         reached = rows[-1].id
@@ -61,9 +61,10 @@ def unmap(cell: Cell, batches: Batches) -> None:
 
 
 def is_ours(row: Any, grace_seconds: int) -> bool:
-    """Say whether a mapping with a stamp of ours cannot be one of nova's.
+    """Return True if this package certainly inserted the mapping *row*.
 
-    nova's own, for a server booted in the second of a stamp, is younger.
+    If nova wrote it in the second of a stamp, for a server that booted then, its
+    ``created_at`` is within *grace_seconds* of that second.
     """
     return row.created_at is None or row.updated_at - row.created_at >= timedelta(
         seconds=grace_seconds

@@ -85,8 +85,11 @@ class Report:
         # A run that lost its connection records them a second time.
         self.listing += [line for line in listing if line not in self.listing]
 
-    def end(self, error: CellmapError | None = None) -> None:
-        """Stop the clock, and record the *error* that ended the run."""
+    def end(
+        self, error: CellmapError | None = None, revision: str | None = None
+    ) -> None:
+        """Stop the clock, and record the error and, if it is known, the revision."""
+        self.revision = revision or self.revision
         self.seconds = time.monotonic() - self.started
         self.ended = True
         self.error = error

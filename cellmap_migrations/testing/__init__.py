@@ -1,13 +1,12 @@
-"""A nova cloud for tests: databases with nova's tables, rows of every kind, commands.
+"""Build a nova cloud for tests: databases, nova's tables, rows, and commands.
 
-``plugin.py`` makes pytest fixtures of it. What it needs beside the package is the extra
-``testing``.
+``plugin.py`` has the pytest fixtures. The extra ``testing`` installs the requirements.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# The module and the class behind each database, and the extras that they need.
+# The module, the class and the required extras of each database.
 BACKENDS: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
         "sqlite": ("sqlite", "SQLite", "testing"),

@@ -1,4 +1,4 @@
-"""The API database of a test cloud, and what nova does to the rows in it."""
+"""Build the API database of a test cloud, and change its rows as nova does."""
 
 from typing import Any, Protocol
 from uuid import uuid4
@@ -11,15 +11,15 @@ from cellmap_migrations.testing.servers import plain_engine
 
 
 class HasId(Protocol):
-    """A cell, as far as a mapping names it."""
+    """Describe a cell to which an instance can be mapped."""
 
     @property
     def id(self) -> int:
-        """The key of the cell in ``cell_mappings``."""
+        """Return the ``cell_mappings.id`` of the cell."""
 
 
 class Api:
-    """An API database that nova of *release* has just made at *url*."""
+    """Hold the API database at *url*, with the tables of nova *release*."""
 
     def __init__(self, url: sa.URL, release: str) -> None:
         self.url = url
@@ -35,17 +35,17 @@ class Api:
         self.execute(self.tables[table].insert().values(columns))
 
     def execute(self, statement: sa.UpdateBase) -> None:
-        """Change the database in a transaction of its own."""
+        """Execute *statement* in its own transaction."""
         with self.engine.begin() as connection:
             connection.execute(statement)
 
     def sql(self, statement: str) -> None:
-        """Run a statement of the database's own dialect."""
+        """Execute SQL in the dialect of the database."""
         with self.engine.begin() as connection:
             connection.exec_driver_sql(statement)
 
     def map_to(self, cell_id: int | None, uuids: list[str], **columns: object) -> None:
-        """Map instances as nova does when it builds them."""
+        """Insert the mappings that nova inserts for booted instances."""
         usual = {
             "created_at": LONG_AGO,
             "project_id": PROJECT,
@@ -59,12 +59,12 @@ class Api:
             connection.execute(self.instance_mappings.insert(), rows)
 
     def map(self, uuid: str, cell: HasId | None, **columns: object) -> None:
-        """Map an instance as nova does; no cell means that it is being built."""
+        """Insert the mapping of an instance; *cell* is None during a boot."""
         self.map_to(None if cell is None else cell.id, [uuid], **columns)
 
-    def add_silent_cell(self, name: str) -> int:
-        """Add a cell without an address, and return its ``cell_mappings.id``."""
-        row = {"created_at": LONG_AGO, "uuid": str(uuid4()), "name": name}
+    def add_silent_cell(self) -> int:
+        """Add a cell with a NULL connection, and return its ``cell_mappings.id``."""
+        row = {"created_at": LONG_AGO, "uuid": str(uuid4()), "name": "down"}
         table = self.tables["cell_mappings"]
         self.insert("cell_mappings", transport_url="none:///", **row)
         with self.engine.connect() as connection:
@@ -72,46 +72,46 @@ class Api:
             return int(connection.execute(query).scalar_one())
 
     def remap(self, uuid: str, **columns: object) -> None:
-        """Change columns of a mapping."""
+        """Update columns of a mapping."""
         update = self.instance_mappings.update().filter_by(instance_uuid=uuid)
         self.execute(update.values(columns))
 
     def unmap(self, uuid: str) -> None:
-        """Remove the mapping of an instance."""
+        """Delete the mapping of an instance."""
         self.execute(self.instance_mappings.delete().filter_by(instance_uuid=uuid))
 
     def queue_for_delete(self, uuid: str) -> None:
-        """Say that an instance is about to be deleted, if the release has the flag."""
+        """Set ``queued_for_delete`` of a mapping, if the release has that column."""
         if "queued_for_delete" in self.instance_mappings.c:
             self.remap(uuid, queued_for_delete=True)
 
-    def request_build(self, uuid: str, *, project_id: str = PROJECT) -> None:
-        """Ask for a server that is not in a cell yet."""
-        row = {"created_at": LONG_AGO, "project_id": project_id}
+    def request_build(self, uuid: str) -> None:
+        """Insert the build request of an instance."""
+        row = {"created_at": LONG_AGO, "project_id": PROJECT}
         self.insert("build_requests", instance_uuid=uuid, **row)
 
     def mappings(self) -> dict[str, Mapped]:
-        """Return all mappings by the uuid of their instance."""
+        """Return all mappings, keyed by the uuid of their instance."""
         rows = self.rows("instance_mappings")
         return {row["instance_uuid"]: Mapped(**row) for row in rows}
 
     def versions(self) -> dict[str, str]:
-        """Return the revision that each cell is at, by the cell's uuid."""
+        """Return the recorded revision of each cell, keyed by the cell's uuid."""
         rows = self.rows("cellmap_version")
         return {row["cell_uuid"]: row["version_num"] for row in rows}
 
     def journal_of(self, cell_uuid: str) -> list[dict[str, Any]]:
-        """Return the batches of a cell in the order of their commits."""
+        """Return the journal entries of a cell in the order of their commits."""
         rows = self.rows("cellmap_journal")
         ours = [row for row in rows if row["cell_uuid"] == cell_uuid]
         return sorted(ours, key=lambda row: (row["revision"], row["batch"]))
 
     def our_tables(self) -> set[str]:
-        """Return the names of the tables that are not nova's."""
+        """Return the names of the tables that nova does not have."""
         return set(sa.inspect(self.engine).get_table_names()) - set(self.tables)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """Return a whole table; a table that is not there has no rows."""
+        """Return all rows of a table, or an empty list if it does not exist."""
         if not sa.inspect(self.engine).has_table(name):
             return []
         table = self.tables.get(name)

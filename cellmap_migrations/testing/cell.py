@@ -1,4 +1,4 @@
-"""One cell of a test cloud, and what nova does to the instances in it."""
+"""Build a cell of a test cloud, and change its instances as nova does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Cell:
-    """A row of ``cell_mappings`` and the database behind it."""
+    """Hold a row of ``cell_mappings`` and the engine of its database."""
 
     def __init__(
         self, api: Api, uuid: str, name: str | None, url: sa.URL, release: str
@@ -36,7 +36,7 @@ class Cell:
 
     @cached_property
     def id(self) -> int:
-        """The key of the cell in ``cell_mappings``."""
+        """Return the ``cell_mappings.id`` of the cell."""
         query = sa.select(self.api.tables["cell_mappings"].c.id)
         with self.api.engine.connect() as connection:
             found: int = connection.execute(
@@ -45,7 +45,7 @@ class Cell:
         return found
 
     def add_instances(self, count: int, **columns: object) -> list[str]:
-        """Add plain active servers; return their uuids in the order of their ids."""
+        """Add active instances; return their uuids in the order of their ids."""
         rows = [known(self.instances, instance()) | columns for _ in range(count)]
         if rows:
             with self.engine.begin() as connection:
@@ -55,7 +55,7 @@ class Cell:
     def add_instance(
         self, *, deleted: bool | int | None = False, **columns: object
     ) -> str:
-        """Add a server with these columns; ``deleted=True`` stands for its own id."""
+        """Add an instance, and return its uuid; ``deleted=True`` sets its own id."""
         row = known(self.instances, instance())
         if deleted is True:
             row |= {"deleted_at": LONG_AGO, "vm_state": "deleted"}
@@ -69,55 +69,55 @@ class Cell:
         return str(row["uuid"])
 
     def add_kind(self, outcome: str, other: Cell) -> str:
-        """Add a server that an upgrade of this cell counts as *outcome*.
+        """Add an instance that an upgrade of this cell counts as *outcome*.
 
-        *other* is a cell of the same cloud: the server may be mapped there, and have
-        a copy there. Returns its uuid; raises ValueError for what is no outcome.
+        *other* is a cell of the same cloud, for a mapping or a copy in another cell.
+        Returns the uuid; raises ValueError for an unknown *outcome*.
         """
         return BUILDERS[Outcome(outcome)](self, other)
 
     def update(self, uuid: str, **columns: object) -> None:
-        """Change columns of a server, in a transaction of its own."""
+        """Update columns of an instance in its own transaction."""
         with self.engine.begin() as connection:
             self.change(connection, uuid, **columns)
 
     def change(self, connection: sa.Connection, uuid: str, **columns: object) -> None:
-        """Change columns of a server."""
+        """Update columns of an instance."""
         update = self.instances.update().filter_by(uuid=uuid)
         connection.execute(update.values(columns))
 
     def row(self, uuid: str) -> dict[str, Any] | None:
-        """Return all columns of a server, or None when the cell does not hold it."""
+        """Return all columns of an instance, or None if the cell does not have it."""
         query = sa.select(self.instances).filter_by(uuid=uuid)
         with self.engine.connect() as connection:
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else dict(found)
 
     def uuids(self) -> list[str]:
-        """Return the uuids of all servers, in the order of their ids."""
+        """Return the uuids of all instances, in the order of their ids."""
         query = sa.select(self.instances.c.uuid).order_by(self.instances.c.id)
         with self.engine.connect() as connection:
             return list(connection.scalars(query))
 
     def delete(self, uuid: str) -> None:
-        """Delete a server: the API queues it, later the compute host deletes it."""
+        """Delete an instance: the API queues it, then the compute host deletes it."""
         self.api.queue_for_delete(uuid)
         gone = {"deleted_at": now(), "vm_state": "deleted"}
         self.update(uuid, deleted=self.instances.c.id, **gone)
 
     def soft_delete(self, uuid: str) -> None:
-        """Delete a server that may still be restored; ``deleted`` stays 0."""
+        """Soft-delete an instance, which can be restored; ``deleted`` stays 0."""
         self.update(uuid, deleted_at=now(), task_state="soft-deleting")
         self.api.queue_for_delete(uuid)
         self.update(uuid, vm_state="soft-delete", task_state=None)
 
     def archive(self, uuid: str) -> None:
-        """Archive a server: the cell first, then its mapping, to whatever cell."""
+        """Archive an instance: move its row, then delete its mapping."""
         self.move_to_shadow(uuid)
         self.api.unmap(uuid)
 
     def move_to_shadow(self, uuid: str) -> None:
-        """Do the first half of an archive; nova may die between the two."""
+        """Move the row of an instance to ``shadow_instances``; keep its mapping."""
         row = self.row(uuid)
         with self.engine.begin() as connection:
             connection.execute(self.tables["shadow_instances"].insert(), row)
@@ -127,69 +127,69 @@ class Cell:
 def add(
     cell: Cell, to: Cell | None, *, deleted: bool = False, **columns: object
 ) -> str:
-    """Add an instance that is mapped *to* a cell, or to none as during its boot."""
+    """Add an instance of *cell* that is mapped *to* a cell, or to no cell if None."""
     uuid = cell.add_instance(deleted=deleted, **columns)
     cell.api.map(uuid, to)
     return uuid
 
 
 def mapped(cell: Cell, _: Cell) -> str:
-    """Add one without a mapping."""
+    """Add an instance without a mapping."""
     return cell.add_instance()
 
 
 def already(cell: Cell, _: Cell) -> str:
-    """Add one as nova leaves it after its boot."""
+    """Add an instance that is mapped to its cell, as after a boot."""
     return add(cell, cell)
 
 
 def filled(cell: Cell, _: Cell) -> str:
-    """Add one whose mapping never got a cell, and that nothing builds any more."""
+    """Add an instance whose boot failed before its mapping got a cell."""
     return add(cell, None)
 
 
 def in_flight(cell: Cell, _: Cell) -> str:
-    """Add one that nova is booting."""
+    """Add an instance that nova is booting."""
     uuid = add(cell, None, created_at=now(), vm_state="building")
     cell.api.request_build(uuid)
     return uuid
 
 
 def hidden(cell: Cell, other: Cell) -> str:
-    """Add the hidden half of a resize across cells; *other* has the one that runs."""
+    """Add the hidden copy of a cross-cell resize; *other* has the live copy."""
     return add(cell, other, uuid=other.add_instance(), hidden=True)
 
 
 def placeholder(cell: Cell, _: Cell) -> str:
-    """Add the row that nova's fill_virtual_interface_list left in every cell."""
+    """Add the row that nova's fill_virtual_interface_list inserts in every cell."""
     return cell.add_instance(uuid=CELL0, project_id=CELL0, user_id=CELL0, deleted=True)
 
 
 def elsewhere(cell: Cell, other: Cell) -> str:
-    """Add the deleted copy of one that lives in *other* and is mapped there."""
+    """Add the deleted copy of an instance that is live in *other*, and mapped there."""
     return add(cell, other, uuid=other.add_instance(), deleted=True)
 
 
 def moved(cell: Cell, other: Cell) -> str:
-    """Add one that is mapped to *other*, which has never seen it."""
+    """Add an instance that is mapped to *other*, which does not have it."""
     return add(cell, other)
 
 
 def conflict(cell: Cell, other: Cell) -> str:
-    """Add one that lives in both cells."""
+    """Add an instance that is live in both cells."""
     return add(cell, other, uuid=other.add_instance())
 
 
 def unresolved(cell: Cell, _: Cell) -> str:
-    """Add one that is mapped to a new cell, which cannot be asked."""
-    number = cell.api.add_silent_cell("down")
+    """Add an instance that is mapped to a new cell without a database."""
+    number = cell.api.add_silent_cell()
     uuid = cell.add_instance()
     cell.api.map_to(number, [uuid])
     return uuid
 
 
 def rejected(cell: Cell, _: Cell) -> str:
-    """Add one that cannot have a mapping, because it has no project."""
+    """Add an instance that cannot have a mapping, because it has no project."""
     return cell.add_instance(project_id=None)
 
 

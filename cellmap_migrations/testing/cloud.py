@@ -1,4 +1,4 @@
-"""A cloud for one test: an API database, its cells, and commands run on them."""
+"""Build a cloud for one test, and run commands on it."""
 
 import itertools
 import sys
@@ -19,13 +19,13 @@ from cellmap_migrations.testing.schema import api_tables, cell_tables
 from cellmap_migrations.testing.servers import Server
 
 INI = files("cellmap_migrations") / "conf" / "alembic.ini"
-# Stands for a cell's own URL where the text to store is asked for.
+# The argument for the cell's real URL.
 OWN_URL = "own"
 NUMBERS = itertools.count(1)
 
 
 class Cloud(Api):
-    """A cloud of *release* whose API database is on *backend*, without cells yet."""
+    """Create an API database of nova *release* on *backend*, and add cells to it."""
 
     def __init__(
         self,
@@ -49,15 +49,15 @@ class Cloud(Api):
 
     @property
     def config_file(self) -> Path:
-        """The cloud's nova.conf."""
+        """Return the path of the cloud's nova.conf."""
         return self.config.path
 
     def configure(self, **groups: Mapping[str, object]) -> None:
-        """Add options to nova.conf, by group; None takes one out again."""
+        """Set options of nova.conf by group; None removes an option."""
         self.config.change(groups)
 
     def create_database(self, name: str, backend: str, tables: sa.MetaData) -> sa.URL:
-        """Create a database with *tables* that lives as long as the cloud."""
+        """Create a database with *tables*, which ``close`` drops."""
         server = self.server(backend)
         url = server.create_database(f"nova_{self.number}_{name}", tables)
         self.databases.append((server, url))
@@ -74,9 +74,9 @@ class Cloud(Api):
         database: Cell | None = None,
         disabled: bool = False,
     ) -> Cell:
-        """Add a cell, with a database of its own unless it shares that of another.
+        """Add a cell with a new database, or with the *database* of another cell.
 
-        *connection* is the text to store instead of the URL.
+        *connection* is stored as ``database_connection``, by default the real URL.
         """
         release = release or self.release
         if database is None:
@@ -100,12 +100,12 @@ class Cloud(Api):
         return cell
 
     def mapped_uuids(self, cell: Cell) -> set[str]:
-        """Return the uuids that are mapped to *cell*."""
+        """Return the uuids of the instances that are mapped to *cell*."""
         rows = self.mappings().values()
         return {row.instance_uuid for row in rows if row.cell_id == cell.id}
 
     def journal(self, cell: Cell) -> list[dict[str, Any]]:
-        """Return the batches of a cell in the order of their commits."""
+        """Return the journal entries of a cell in the order of their commits."""
         return self.journal_of(cell.uuid)
 
     def alembic(
@@ -116,7 +116,7 @@ class Cloud(Api):
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
     ) -> Finished:
-        """Run alembic to its end; the arguments are those of start()."""
+        """Run alembic with the arguments of ``start``, and wait for its end."""
         return self.start(*arguments, cell=cell, x=x, env=env, cwd=cwd).wait()
 
     def start(
@@ -128,11 +128,11 @@ class Cloud(Api):
         cwd: Path | None = None,
         module: str = "alembic",
     ) -> Running:
-        """Start alembic on this cloud's nova.conf.
+        """Start alembic with this cloud's nova.conf.
 
-        *x* are further ``-x`` options, lists for repeated ones; None takes out one of
-        ours. *env* changes environment variables; None removes one. *module* may be
-        one that does something around alembic.
+        *x* has further ``-x`` options: a list repeats an option, None removes one.
+        *env* sets environment variables; None removes one. *module* is alembic, or a
+        module that wraps it.
         """
         ours: Extra = {"config_file": str(self.config_file), "cell": cell}
         alembic = ["-m", module, "-c", str(INI)]
@@ -141,7 +141,7 @@ class Cloud(Api):
         )
 
     def cellmap(self, *arguments: str) -> Finished:
-        """Run the console script to its end."""
+        """Run ``cellmap``, and wait for its end."""
         command = ["cellmap_migrations.cli", "--config-file", str(self.config_file)]
         return self.run("-m", *command, *arguments).wait()
 
@@ -151,13 +151,13 @@ class Cloud(Api):
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
     ) -> Running:
-        """Start Python with *arguments*."""
+        """Start Python with *arguments*; ``close`` kills it."""
         running = Running([sys.executable, *arguments], env=env, cwd=cwd)
         self.commands.append(running)
         return running
 
     def close(self) -> None:
-        """Kill what still runs and drop the databases, whatever a test did to them."""
+        """Kill all commands, start all servers, and drop the databases."""
         for command in self.commands:
             command.close()
         for server, url in self.databases:

@@ -1,18 +1,18 @@
-"""How nova writes its columns, whatever the table."""
+"""Define columns as nova's migrations do."""
 
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
-# Each release of nova whose tables the tests build, oldest first.
+# The supported releases of nova, oldest first.
 RELEASES = ("liberty", "rocky", "stein", "34")
 
 Column: TypeAlias = sa.Column[Any]
 
 
 def age_of(release: str) -> int:
-    """Return the place of a release in RELEASES; raise ValueError for another one."""
+    """Return the index of *release* in RELEASES; raise ValueError if unknown."""
     if release not in RELEASES:
         known = ", ".join(RELEASES)
         raise ValueError(f"no tables of nova {release!r}; there are those of {known}")
@@ -20,32 +20,32 @@ def age_of(release: str) -> int:
 
 
 def table(name: str, metadata: sa.MetaData, *parts: sa.schema.SchemaItem) -> sa.Table:
-    """Add a table with the storage options that all of nova's have."""
+    """Add a table with the storage options of nova."""
     return sa.Table(name, metadata, *parts, mysql_engine="InnoDB", mysql_charset="utf8")
 
 
 def key() -> Column:
-    """Return the integer primary key."""
+    """Return the integer primary key ``id``."""
     return sa.Column("id", sa.Integer, primary_key=True, nullable=False)
 
 
 def times(*names: str) -> list[Column]:
-    """Return columns of whole seconds UTC on MariaDB, of microseconds elsewhere."""
+    """Return time columns: in whole seconds on MariaDB, in microseconds elsewhere."""
     return [sa.Column(name, sa.DateTime) for name in names]
 
 
 def string(name: str, length: int = 255, *, nullable: bool = True) -> Column:
-    """Return a text column with a limit."""
+    """Return a text column of limited length."""
     return sa.Column(name, sa.String(length), nullable=nullable)
 
 
 def integer(name: str) -> Column:
-    """Return a nullable 32-bit integer."""
+    """Return a nullable 32-bit integer column."""
     return sa.Column(name, sa.Integer)
 
 
 def boolean(name: str) -> Column:
-    """Return a nullable flag."""
+    """Return a nullable boolean column."""
     return sa.Column(name, sa.Boolean)
 
 
@@ -69,5 +69,5 @@ def address(name: str) -> Column:
 
 
 def locker(enum: str) -> Column:
-    """Return who locked the row; PostgreSQL wants a named type for each table."""
+    """Return the column ``locked_by``; on PostgreSQL its type has the name *enum*."""
     return sa.Column("locked_by", sa.Enum("owner", "admin", name=enum))

@@ -1,4 +1,4 @@
-"""The nova.conf of a test cloud."""
+"""Write the nova.conf of a test cloud."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,20 +7,20 @@ import sqlalchemy as sa
 
 
 class Config:
-    """An ini file as oslo.config reads it, written anew at each change."""
+    """Hold the options of an ini file, and write it at each change."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.groups: dict[str, dict[str, object]] = {}
 
     def change(self, groups: Mapping[str, Mapping[str, object]]) -> None:
-        """Set options, by group; None takes one out."""
+        """Set options by group; None removes an option."""
         for group, options in groups.items():
             self.groups.setdefault(group, {}).update(options)
         self.path.write_text("".join(map(self.section, self.groups)))
 
     def section(self, group: str) -> str:
-        """Return the lines of a group."""
+        """Return the text of a group."""
         options = self.groups[group].items()
         lines = [
             f"{name} = {escape(value)}\n"
@@ -31,10 +31,10 @@ class Config:
 
 
 def escape(value: object) -> str:
-    """Spell a value so that oslo.config does not take ``$`` for a reference."""
+    """Return *value* with ``$`` doubled, which oslo.config reads as ``$``."""
     return str(value).replace("$", "$$")
 
 
 def text(url: sa.URL) -> str:
-    """Spell a URL as it is stored and configured, with its password."""
+    """Return *url* as text, with its password."""
     return url.render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""The columns and indexes of ``instances``, the widest table of a cell."""
+"""Define the columns and indexes of ``instances``."""
 
 import sqlalchemy as sa
 

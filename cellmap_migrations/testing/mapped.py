@@ -1,4 +1,4 @@
-"""Assert that a cell is mapped, and show what is not."""
+"""Assert that all instances of a cell are mapped correctly."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ OF_MAPPING = ("created_at", "project_id", "user_id", "queued_for_delete", "cell_
 def assert_cell_mapped(cell: Cell) -> None:
     """Raise AssertionError unless ``cellmap check`` finds no difference in *cell*.
 
-    It looks at the rows and not at the recorded revision, so it does not matter what
-    mapped them. The message has the rows that differ, up to ten of a kind.
+    The check compares rows and ignores the recorded revision, so any program may have
+    mapped the instances. The message shows up to ten rows for each kind of difference.
     """
     __tracebackhide__ = True
     cloud = cell.api
@@ -32,7 +32,7 @@ def assert_cell_mapped(cell: Cell) -> None:
 
 
 def explain(cell: Cell, result: str) -> list[str]:
-    """Return what the JSON *result* of a check says, and the rows that it names."""
+    """Return the differences in the JSON *result* of a check, with their rows."""
     if not result:
         return []
     found = json.loads(result)
@@ -45,7 +45,7 @@ def explain(cell: Cell, result: str) -> list[str]:
 
 
 def rows(cell: Cell, uuid: str) -> Iterator[str]:
-    """Yield the instance and its mapping, each as a line."""
+    """Yield one line for the instance and one for its mapping."""
     found = cell.api.mappings().get(uuid)
     mapping = None if found is None else vars(found)
     yield f"    instance  {shown(cell.row(uuid), OF_INSTANCE)}"
@@ -53,7 +53,7 @@ def rows(cell: Cell, uuid: str) -> Iterator[str]:
 
 
 def shown(row: Mapping[str, Any] | None, names: tuple[str, ...]) -> str:
-    """Return some columns of a row as text."""
+    """Return the columns *names* of *row* as text."""
     if row is None:
         return "none"
     return " ".join(f"{name}={row[name]}" for name in names if name in row)

@@ -1,7 +1,7 @@
-"""pytest fixtures for those who test an upgrade: a nova cloud with cells to map.
+"""Define pytest fixtures of a nova cloud with cells to map.
 
-pytest loads this module in every run of an environment that has the package, so the
-rest of the kit is imported when a fixture needs it, and not before.
+pytest loads this module in every run if the package is installed. The other modules of
+this room are imported only when a fixture needs them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ C = TypeVar("C", bound="Cloud")
 
 
 class MakeCloud(Protocol):
-    """Make a cloud that is gone after the test."""
+    """Build a cloud that is dropped after the test."""
 
     def __call__(
         self,
@@ -40,14 +40,14 @@ class MakeCloud(Protocol):
     ) -> C:
         """Build a Cloud with the tables of nova's *release*.
 
-        *kind* is a class of your own that derives from Cloud. *backend* is where the
-        API database is, cellmap_backend unless given; *cell_backend* is where the
-        cells are, unless that is the same.
+        *kind* is Cloud or a class that derives from it. *backend* is the kind of
+        database of the API database, cellmap_backend by default. *cell_backend* is the
+        kind of database of the cells, *backend* by default.
         """
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run choose its database server."""
+    """Add the option that chooses the database."""
     parser.getgroup("cellmap", "nova clouds to map (cellmap-migrations)").addoption(
         "--cellmap-backend",
         choices=tuple(BACKENDS),
@@ -58,20 +58,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def cellmap_backend(request: pytest.FixtureRequest) -> str:
-    """The database server of this test: sqlite, mysql (MariaDB) or postgresql.
+    """Return the database of this test: sqlite, mysql (MariaDB) or postgresql.
 
-    What ``--cellmap-backend`` says. Override it with a fixture that has params to run
-    every test on several.
+    It is the value of ``--cellmap-backend``. Override it with a parametrized fixture to
+    run every test on several databases.
     """
     return str(request.config.getoption("--cellmap-backend"))
 
 
 @pytest.fixture(scope="session")
 def cellmap_server() -> Iterator[Callable[[str], Server]]:
-    """Give the server of a backend: started at first use, gone after the last test.
+    """Yield a function that returns the running server of a backend.
 
-    The data is in a temporary folder, the port a free one of 127.0.0.1. A test may
-    stop(), start(), freeze() and thaw() it.
+    A server is started at its first use, with data in a temporary folder and a free
+    port of 127.0.0.1, and stopped after the last test. A test may call its stop(),
+    start(), freeze() and thaw().
     """
     servers = import_module("cellmap_migrations.testing.servers")
     started: dict[str, Server] = {}
@@ -95,7 +96,7 @@ def make_cellmap_cloud(
     cellmap_backend: str,
     cellmap_server: Callable[[str], Server],
 ) -> Iterator[MakeCloud]:
-    """Make clouds of any release: ``make_cellmap_cloud(release="stein")``."""
+    """Build clouds of any release: ``make_cellmap_cloud(release="stein")``."""
     cloud = import_module("cellmap_migrations.testing.cloud")
     with ExitStack() as stack:
 
@@ -121,25 +122,25 @@ def make_cellmap_cloud(
 
 @pytest.fixture
 def cellmap_cloud(make_cellmap_cloud: MakeCloud) -> Cloud:
-    """A cloud with nova 34's tables and no cell yet; ``add_cell("cell1")`` adds one.
+    """Return a cloud with nova 34's tables; ``add_cell("cell1")`` adds a cell.
 
-    Its ``config_file`` is the nova.conf that leads to its databases.
+    Its ``config_file`` is a nova.conf with the URLs of its databases.
     """
     return make_cellmap_cloud()
 
 
 @pytest.fixture
 def run_cellmap(cellmap_cloud: Cloud) -> Callable[..., Finished]:
-    """Run the console script on cellmap_cloud: ``run_cellmap("check", "--cell", U)``.
+    """Run ``cellmap`` on cellmap_cloud: ``run_cellmap("check", "--cell", U)``.
 
-    Returns when it has ended, with its ``code``, ``out`` and ``err``.
+    Returns ``code``, ``out`` and ``err`` of the ended command.
     """
     return cellmap_cloud.cellmap
 
 
 @pytest.fixture
 def assert_cell_mapped() -> Callable[[Cell], None]:
-    """Fail unless every instance of a cell has the mapping that it should have.
+    """Fail unless every instance of a cell has the correct mapping.
 
     The failure shows the rows that differ.
     """

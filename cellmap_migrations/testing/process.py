@@ -1,4 +1,4 @@
-"""Commands run as an operator runs them: in processes of their own."""
+"""Run commands in separate processes."""
 
 import os
 import subprocess
@@ -11,16 +11,16 @@ from typing import IO, Any, TypeAlias
 
 from cellmap_migrations.testing.servers import SECRETS
 
-# Seconds. Far more than a command needs on a machine that is busy with other work.
+# Seconds. Enough for every command, even on a busy machine.
 TIMEOUT = 600
 
-# -x options by name; a list for a repeated one, None for one that is not given.
+# Values of -x options by name: a list repeats an option, None omits it.
 Extra: TypeAlias = Mapping[str, str | list[str] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """How a command ended and what it printed; never a part of a password."""
+    """Hold exit code and output of a command; fail if the output has a secret."""
 
     code: int
     out: str
@@ -34,7 +34,7 @@ class Finished:
 
 
 class Running:
-    """A command that was started and whose output goes to files."""
+    """Start a command, and collect its output in files."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class Running:
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        # Files and not pipes: nobody has to read for the command to go on.
+        # Not pipes: a command blocks on a full pipe that the test does not read.
         self.files = temporary_file(), temporary_file()
         self.process = self.begin(command, environment(env or {}), cwd)
 
     def begin(
         self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None
     ) -> Any:
-        """Start the process; return what has the interface of Popen."""
+        """Start the process; return a Popen, or an object with its interface."""
         return subprocess.Popen(
             command,
             cwd=cwd,
@@ -58,43 +58,43 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=self.files[0],
             stderr=self.files[1],
-            # A signal for the test run is none for the command, and the reverse.
+            # The terminal must not send a signal of the test run to the command.
             start_new_session=True,
         )
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """Return the process id."""
         return int(self.process.pid)
 
     def running(self) -> bool:
-        """Say whether the command has not ended yet."""
+        """Return True until the command has ended."""
         return bool(self.process.poll() is None)
 
     def signal(self, number: Signals) -> None:
-        """Send a signal, if there is somebody to receive it."""
+        """Send a signal, unless the process has ended."""
         self.process.send_signal(number)
 
     def kill9(self) -> Finished:
-        """Kill without a chance to tidy up."""
+        """Send SIGKILL, and wait for the end."""
         self.signal(SIGKILL)
         return self.wait()
 
     def freeze(self) -> None:
-        """Stop the process where it is."""
+        """Send SIGSTOP."""
         self.signal(SIGSTOP)
 
     def frozen(self) -> bool:
-        """Say whether the process is stopped."""
+        """Return True if SIGSTOP has stopped the process."""
         stat = Path(f"/proc/{self.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Send SIGCONT."""
         self.signal(SIGCONT)
 
     def wait(self, timeout: float = TIMEOUT) -> Finished:
-        """Wait for the end; kill what takes too long, and fail the test."""
+        """Wait for the end; after *timeout* seconds kill the process and fail."""
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -106,16 +106,16 @@ class Running:
 
     @property
     def out(self) -> str:
-        """What is on stdout so far."""
+        """Return the output on stdout so far."""
         return content(self.files[0])
 
     @property
     def err(self) -> str:
-        """What is on stderr so far."""
+        """Return the output on stderr so far."""
         return content(self.files[1])
 
     def close(self) -> None:
-        """Kill what still runs and forget the output."""
+        """Kill the process if it runs, and delete its output."""
         if self.running():
             self.process.kill()
             self.process.wait()
@@ -124,24 +124,24 @@ class Running:
 
 
 def temporary_file() -> IO[bytes]:
-    """Return a file that nobody else sees and that is gone when it is closed."""
+    """Return a file without a name, which is deleted when it is closed."""
     return tempfile.TemporaryFile()
 
 
 def content(file: IO[bytes]) -> str:
-    """Return what a process wrote so far, without moving where it writes next."""
+    """Return the content of *file*, without moving its shared position."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Return ours without what oslo.config reads of it, then changed; None removes."""
+    """Return this environment without ``OS_*``, and with *changes*; None removes."""
     ours = {name: value for name, value in os.environ.items() if name[:3] != "OS_"}
     merged = {**ours, **changes}
     return {name: value for name, value in merged.items() if value is not None}
 
 
 def x_options(*groups: Extra) -> list[str]:
-    """Return ``-x`` options; a later group replaces what an earlier one says."""
+    """Return ``-x`` arguments; a later group overrides the options of an earlier."""
     merged = {name: value for group in groups for name, value in group.items()}
     listed = {
         name: value if isinstance(value, list) else [value]

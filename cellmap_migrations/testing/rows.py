@@ -1,4 +1,4 @@
-"""Rows as tests write and read them."""
+"""Define the rows that tests write and read."""
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +16,7 @@ LONG_AGO = datetime(2015, 10, 15, 12, 30)  # noqa: DTZ001 - nova's columns are n
 
 @dataclass(frozen=True, kw_only=True)
 class Mapped:
-    """One row of ``instance_mappings``; what a release does not have is None."""
+    """Hold a row of ``instance_mappings``; columns of later releases are None."""
 
     id: int
     instance_uuid: str
@@ -29,7 +29,7 @@ class Mapped:
 
 
 def instance() -> dict[str, Any]:
-    """Return the columns that nova fills for an active server, with a new uuid."""
+    """Return the columns that nova sets for an active instance, with a new uuid."""
     uuid = str(uuid4())
     return {
         "uuid": uuid,
@@ -62,10 +62,10 @@ def instance() -> dict[str, Any]:
 
 
 def known(table: sa.Table, columns: dict[str, Any]) -> dict[str, Any]:
-    """Return those of *columns* that this release of the table has."""
+    """Return the entries of *columns* that *table* has in this release."""
     return {name: value for name, value in columns.items() if name in table.c}
 
 
 def now() -> datetime:
-    """Return the time as nova writes it: UTC, whole seconds, no zone."""
+    """Return the time as nova stores it: UTC, whole seconds, no time zone."""
     return datetime.now(timezone.utc).replace(tzinfo=None, microsecond=0)

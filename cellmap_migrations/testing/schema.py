@@ -1,4 +1,4 @@
-"""The tables of nova that matter here, column for column, release by release."""
+"""Define the tables of nova that this package uses, for each release."""
 
 from functools import cache
 
@@ -23,7 +23,7 @@ from cellmap_migrations.testing.instances import instance_columns, instance_keys
 
 __all__ = ["API_HEAD", "RELEASES", "api_tables", "cell_tables"]
 
-# What nova's own alembic_version of the API database says at release 34.
+# The revision in nova's alembic_version of the API database at release 34.
 API_HEAD = "cdeec0c85668"
 
 
@@ -63,7 +63,7 @@ def cell_tables(release: str) -> sa.MetaData:
 
 
 def cell_mappings(metadata: sa.MetaData, age: int) -> None:
-    """Add the list of cells."""
+    """Add ``cell_mappings``."""
     table(
         "cell_mappings",
         metadata,
@@ -80,7 +80,7 @@ def cell_mappings(metadata: sa.MetaData, age: int) -> None:
 
 
 def host_mappings(metadata: sa.MetaData) -> None:
-    """Add the table that says in which cell a compute host is."""
+    """Add ``host_mappings``."""
     table(
         "host_mappings",
         metadata,
@@ -94,7 +94,7 @@ def host_mappings(metadata: sa.MetaData) -> None:
 
 
 def instance_mappings(metadata: sa.MetaData, age: int) -> None:
-    """Add the table that says in which cell an instance lives."""
+    """Add ``instance_mappings``."""
     newer: list[Column | sa.Index] = []
     if age >= RELEASES.index("rocky"):
         newer += [boolean("queued_for_delete")]
@@ -123,13 +123,13 @@ def instance_mappings(metadata: sa.MetaData, age: int) -> None:
 
 
 def cell_id(*, nullable: bool) -> Column:
-    """Return a reference to a cell."""
+    """Return the column ``cell_id``, a foreign key of ``cell_mappings``."""
     cell = sa.ForeignKey("cell_mappings.id")
     return sa.Column("cell_id", sa.Integer, cell, nullable=nullable)
 
 
 def build_requests(metadata: sa.MetaData, age: int) -> None:
-    """Add the servers that were asked for and are not in a cell yet."""
+    """Add ``build_requests``."""
     old = age < RELEASES.index("34")
     table(
         "build_requests",
@@ -150,7 +150,7 @@ def build_requests(metadata: sa.MetaData, age: int) -> None:
 
 
 def retired_request_columns() -> list[Column]:
-    """Return what nova dropped from the build requests in release 25."""
+    """Return the columns that nova dropped from ``build_requests`` in release 25."""
     return [
         string("user_id"),
         string("display_name"),

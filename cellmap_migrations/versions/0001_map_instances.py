@@ -9,7 +9,7 @@ from cellmap_migrations import (
 
 revision = "0001"
 down_revision = None
-# A downgrade past here has to be asked for.
+# A downgrade past this revision needs remove_mappings=yes.
 removes_mappings = True
 
 
@@ -28,5 +28,5 @@ def upgrade(cell: Cell) -> None:
 
 
 def downgrade(cell: Cell) -> None:
-    """Remove the mappings that this revision inserted and nobody has changed since."""
+    """Remove the mappings that this revision inserted, unless they were changed."""
     unmap_instances(cell, revision)

@@ -1,8 +1,8 @@
 """Make queued_for_delete agree with the cell.
 
-nova's API migration 061 (18.0.0) gave every mapping of the time a false flag, and its
-map_instances still does (18.2.0 and later); populate_queued_for_delete only ever
-looks at NULL.
+nova's API migration 061 (18.0.0) set the flag of every existing mapping to false, and
+map_instances still does so (18.2.0 and later). populate_queued_for_delete changes only
+mappings whose flag is NULL.
 """
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted, forget, reconcile
@@ -23,5 +23,5 @@ def upgrade(cell: Cell) -> None:
 
 
 def downgrade(cell: Cell) -> None:
-    """Forget that it was done; a right flag is right whoever set it."""
+    """Let the next upgrade do this revision again. No flag is changed."""
     forget(cell, revision)

@@ -76,7 +76,7 @@ class Member(MySQL9):
             "single-primary-mode": single,
             "enforce-update-everywhere-checks": every,
             "recovery-get-public-key": "ON",
-            # The next one is the primary after the first one.
+            # The first one is the next primary after each failure of another one.
             "member-weight": f"{100 - self.number}",
             "member-expel-timeout": "0",
             "autorejoin-tries": "0",
@@ -105,6 +105,8 @@ class Member(MySQL9):
         # It fails for a member that is not in a group.
         with suppress(sa.exc.DBAPIError):
             self.execute("STOP GROUP_REPLICATION")
+        # A member that was expelled is in it.
+        self.execute("SET GLOBAL offline_mode = OFF")
         seeds = ",".join(f"{HOST}:{each.group_port}" for each in others)
         self.execute("SET GLOBAL group_replication_group_seeds = :seeds", seeds=seeds)
         self.execute(SOURCE, password=PASSWORD)
@@ -147,6 +149,12 @@ class Group(Cluster[Member]):
         node.start()
         if node.state() not in ("ONLINE", "RECOVERING"):
             node.join([other for other in others if other.state() == "ONLINE"])
+
+    def whole(self, node: Member) -> bool:
+        """Say whether a member has all others; one that was expelled joins again."""
+        if not super().whole(node):
+            self.admit(node, [other for other in self.nodes if other is not node])
+        return super().whole(node)
 
     def check(self, node: Member) -> Check:
         """Tell HAProxy whether the member takes writes."""

@@ -1,6 +1,6 @@
 """A cloud that nova itself built, with its own commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,28 @@ class NovaCloud(Cloud):
         server = self.server(backend)
         url = server.create_database(f"nova_{self.number}_{name}")
         self.databases.append((server, url))
+        sync: Sequence[str]
         if "instances" in tables.tables:
             self.configure(database={"connection": nova_text(url)})
-            self.manage("db", "sync", "--local_cell", check=True)
+            sync = ("db", "sync", "--local_cell")
         else:
             self.configure(api_database={"connection": nova_text(url)}, database={})
-            self.manage("api_db", "sync", check=True)
+            sync = ("api_db", "sync")
+        if backend == "mysql":
+            self.sync_once(server, url, sync)
+        else:
+            self.manage(*sync, check=True)
         return url
+
+    def sync_once(self, server: Server, url: sa.URL, sync: Sequence[str]) -> None:
+        """Let nova fill a database, or copy one that it has filled on this server."""
+        kept = f"{sync[0]}_{self.nova.release.schema}"
+        if kept in sa.inspect(server.admin()).get_schema_names():
+            copy_tables(server.admin(), kept, str(url.database))
+            return
+        self.manage(*sync, check=True)
+        server.create_database(kept)
+        copy_tables(server.admin(), str(url.database), kept)
 
     def insert(self, table: str, **columns: object) -> None:
         """Insert one row; the version of the schema is nova's to write."""
@@ -72,3 +87,17 @@ class NovaCloud(Cloud):
 def nova_text(url: sa.URL) -> str:
     """Spell a URL with the driver that nova has for the database."""
     return text(url.set(drivername=url.drivername.replace("+psycopg", "+psycopg2")))
+
+
+def copy_tables(engine: sa.Engine, source: str, target: str) -> None:
+    """Copy every table of a database, with its keys and rows."""
+    with engine.connect() as connection:
+        run = connection.exec_driver_sql
+        run("SET foreign_key_checks = 0")
+        run(f"USE `{target}`")
+        for name in run(f"SHOW TABLES FROM `{source}`").scalars().all():
+            run(run(f"SHOW CREATE TABLE `{source}`.`{name}`").one()[1])
+            run(f"INSERT INTO `{name}` SELECT * FROM `{source}`.`{name}`")
+        # The connection goes back to a pool.
+        run("USE mysql")
+        run("SET foreign_key_checks = 1")

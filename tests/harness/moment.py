@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from alembic.config import main
 from sqlalchemy.engine.default import DefaultDialect
 
+from cellmap_migrations.cli import fleet
 from cellmap_migrations.cli import main as console
-from cellmap_migrations.cli import processes
 from cellmap_migrations.databases import mysql_limits, postgresql_limits
 from cellmap_migrations.databases.mysql import MySQL
 
@@ -84,8 +84,9 @@ def be_patient(seconds: str) -> None:
     A run that ends sooner was interrupted, and a lock that a frozen run holds is held
     until it is thawed, however slow the machine is.
     """
-    processes.PATIENCE = postgresql_limits.SECONDS = float(seconds)
+    fleet.PATIENCE = postgresql_limits.SECONDS = float(seconds)
     mysql_limits.OF_SESSION[mysql_limits.MARIADB]["idle_transaction_timeout"] = seconds
+    mysql_limits.IDLE_SECONDS = seconds
     for name in ("BEGIN", "BEGIN_READ_ONLY"):
         limits = getattr(postgresql_limits, name)
         assert IDLE in limits

@@ -12,4 +12,4 @@ def plan_of(cell: Cell) -> Plan:
         "queued_for_delete": deleted_or_soft_deleted,
         "created_at": "created_at",
     }
-    return make_plan(columns, api=cell.api, cell=cell.database)
+    return make_plan(cell, columns)

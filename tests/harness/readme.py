@@ -49,6 +49,12 @@ def commands(text: str | None = None) -> list[str]:
 
 def table(heading: str, page: Path = README) -> dict[str, str]:
     """Return the first two columns of the table whose first heading is *heading*."""
+    first_two = (row[:2] for row in rows(heading, page)[1:])
+    return {name.strip("`"): text.strip("`") for name, text in first_two if name}
+
+
+def rows(heading: str, page: Path) -> list[list[str]]:
+    """Return the lines of the table whose first heading is *heading*, as cells."""
     lines = page.read_text().splitlines()
     top = next(
         number
@@ -56,13 +62,9 @@ def table(heading: str, page: Path = README) -> dict[str, str]:
         if line.startswith(f"{heading} ") and RULER.fullmatch(lines[number - 1])
     )
     ends = [match.span() for match in re.finditer("=+", lines[top + 1])]
-    rows = {}
-    for line in lines[top + 2 :]:
-        if RULER.fullmatch(line):
-            break
-        if name := line[slice(*ends[0])].strip():
-            rows[name.strip("`")] = line[slice(*ends[1])].strip().strip("`")
-    return rows
+    end = next(n for n in range(top + 2, len(lines)) if RULER.fullmatch(lines[n]))
+    found = [lines[top], *lines[top + 2 : end]]
+    return [[line[slice(*end)].strip() for end in ends] for line in found]
 
 
 def sql(database: str) -> list[str]:

@@ -1,6 +1,8 @@
 """The package as a distribution installs it, and a folder that is hostile to it."""
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -48,8 +50,14 @@ class Installed:
         install = ["--python", str(self.python), "install", "--no-deps", "--no-index"]
         subprocess.run([*PIP, *install, wheel], check=True)
         # Ours comes first; the checkout's editable install is not followed from here.
-        libraries = self.site / "libraries.pth"
-        libraries.write_text(sysconfig.get_path("purelib") + "\n")
+        (self.site / "libraries.pth").write_text(f"{self.libraries()}\n")
+
+    def libraries(self) -> Path:
+        """Return this Python's libraries, copied if other users may not read them."""
+        libraries = Path(sysconfig.get_path("purelib"))
+        if all(parent.stat().st_mode & stat.S_IXOTH for parent in libraries.parents):
+            return libraries
+        return Path(shutil.copytree(libraries, self.folder / "libraries"))
 
     @property
     def python(self) -> Path:

@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.comparing import unsettled
-from cellmap_migrations.nova.rules import Evidence, Found, Instance, Outcome, decide
+from cellmap_migrations.comparing import orphans
+from cellmap_migrations.nova.rules import (
+    Evidence,
+    ExistingMapping,
+    Instance,
+    Outcome,
+    decide,
+)
 from cellmap_migrations.operations.unmap import is_ours
 from cellmap_migrations.testing.rows import LONG_AGO
 
@@ -36,7 +42,7 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         restoring=False,
         values={},
     )
-    around = Evidence(
+    evidence = Evidence(
         cell_id=1,
         now=LONG_AGO + timedelta(seconds=age),
         grace=timedelta(seconds=GRACE),
@@ -45,7 +51,9 @@ def test_mapping_without_cell_is_filled_only_when_older_than_the_grace(
         cell_names={},
     )
 
-    verdict = decide(instance, Found(instance_uuid="a", cell_id=None), around)
+    verdict = decide(
+        instance, ExistingMapping(instance_uuid="a", cell_id=None), evidence
+    )
 
     assert verdict.outcome is outcome
 
@@ -72,8 +80,8 @@ def test_mapping_without_an_instance_is_left_to_nova_until_the_grace_is_over(
     monkeypatch: pytest.MonkeyPatch, age: int, *, settled: bool
 ) -> None:
     now = LONG_AGO + timedelta(seconds=age)
-    monkeypatch.setattr(unsettled, "utcnow", lambda: now)
+    monkeypatch.setattr(orphans, "utcnow", lambda: now)
     cell: Any = SimpleNamespace(settings=SimpleNamespace(grace_seconds=GRACE))
     row = SimpleNamespace(instance_uuid="a", created_at=None, updated_at=LONG_AGO)
 
-    assert unsettled.settled(cell, row, frozenset()) is settled
+    assert orphans.is_settled(cell, row, frozenset()) is settled

@@ -23,7 +23,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 HEIGHT = {name: number for number, name in enumerate(ROOMS)}
 DIALECTS = {"mysql", "mariadb", "postgresql", "sqlite", "pymysql", "psycopg"}
 
-MAY_IMPORT_ALEMBIC = {"env", "bookkeeping/versions", "cli/through_alembic"}
+MAY_IMPORT_ALEMBIC = {"env", "bookkeeping/versions", "operations/steps"}
 ONLY_TESTS_NEED = {"mirakuru", "pytest", "pytest_postgresql"}
 
 LONGEST_MODULE, LONGEST_FUNCTION = 300, 45

@@ -10,7 +10,7 @@ from cellmap_migrations.testing.rows import CELL0
 from cellmap_migrations.testing.schema import cell_tables
 from cellmap_migrations.testing.servers import Server
 from tests.harness.asking import Nova
-from tests.harness.manage import NovaCloud
+from tests.harness.manage import NovaCloud, copy_tables
 
 NAMES = ("cell0", "cell1", "cell2")
 
@@ -73,17 +73,3 @@ class JobCloud(NovaCloud):
         """Let nova delete instances, each in the cell that is named."""
         found = [one | {"cell": self.named(one["cell"]).uuid} for one in copies]
         self.ask("destroy", found)
-
-
-def copy_tables(engine: sa.Engine, source: str, target: str) -> None:
-    """Copy every table of a database, with its keys and rows."""
-    with engine.connect() as connection:
-        run = connection.exec_driver_sql
-        run("SET foreign_key_checks = 0")
-        run(f"USE `{target}`")
-        for name in run(f"SHOW TABLES FROM `{source}`").scalars().all():
-            run(run(f"SHOW CREATE TABLE `{source}`.`{name}`").one()[1])
-            run(f"INSERT INTO `{name}` SELECT * FROM `{source}`.`{name}`")
-        # The connection goes back to a pool.
-        run("USE mysql")
-        run("SET foreign_key_checks = 1")

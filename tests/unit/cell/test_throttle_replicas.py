@@ -14,6 +14,8 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside
 from tests.harness.replicas import (
     STANDBY,
+    MySQLPrimary,
+    MySQLReplica,
     Primary,
     Replica,
     Standby,
@@ -29,6 +31,17 @@ def replica() -> Iterator[Replica]:
     with folders_for(2) as [first, second]:
         primary = Primary(first)
         made = Replica(second, primary=primary)
+        with serving(primary, made):
+            made.follow()
+            yield made
+
+
+@pytest.fixture(scope="module")
+def mysql_replica() -> Iterator[MySQLReplica]:
+    """A MySQL and its replica."""
+    with folders_for(2) as [first, second]:
+        primary = MySQLPrimary(first)
+        made = MySQLReplica(second, primary=primary)
         with serving(primary, made):
             made.follow()
             yield made
@@ -116,6 +129,30 @@ def test_replica_that_is_behind_is_waited_for(replica: Replica, mariadb: Cloud) 
     pausing.assert_done(mariadb, finished)
     [reason] = pausing.reasons(mariadb).values()
     assert reason.startswith(f"replica {replica.name} is ")
+
+
+@pytest.mark.only_on("mysql9")
+@pytest.mark.usefixtures("backend")
+def test_replica_of_mysql_that_is_behind_is_waited_for(
+    mysql_replica: MySQLReplica, make: MakeOn
+) -> None:
+    cloud = make(mysql_replica.primary, "mysql")
+    x: Extra = {"max_lag": "0.5", "replicas": mysql_replica.name}
+    mysql_replica.catch_up()
+    without = refused(cloud, x)
+    mysql_replica.primary.execute("GRANT REPLICATION CLIENT ON *.* TO nova@'127.0.0.1'")
+    mysql_replica.catch_up()
+    mysql_replica.follow(delay=3600)
+    cloud.cells[0].add_instances(5)
+    wait_for(mysql_replica.behind, "a replica that is behind")
+
+    finished = pausing.upgrade_with_pauses(cloud, mend=mysql_replica.follow, x=x)
+
+    pausing.assert_done(cloud, finished)
+    [reason] = pausing.reasons(cloud).values()
+    assert reason.startswith(f"replica {mysql_replica.name} is ")
+    assert without[0] == 77
+    assert "REPLICATION CLIENT" in without[1]
 
 
 def test_binary_log_has_no_limits_that_a_replica_would_keep_to(

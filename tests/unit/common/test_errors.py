@@ -182,8 +182,8 @@ def test_offline_mode_is_refused(cloud: Cloud, cell: Cell) -> None:
     finished = alembic_inside(cloud, "upgrade", "head", "--sql", cell=cell.uuid)
 
     assert ending(finished) == refused(
-        "error: --sql is refused: which rows are written depends on rows in two "
-        "databases at the time of writing, and a script cannot read them",
+        "error: --sql is refused: the changes depend on the rows of two databases at "
+        "the time of the run, and an SQL script cannot read both",
     )
     assert untouched(cloud)
 

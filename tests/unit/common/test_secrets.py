@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cellmap_migrations.common import secrets
@@ -27,6 +27,7 @@ def spellings(password: str) -> list[str]:
 
 
 @given(password=passwords)
+@example(password="000%00")
 def test_remembered_password_is_masked_in_every_spelling(password: str) -> None:
     secrets.KNOWN.clear()
     secrets.remember(password)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.cli import dask, processes
+from cellmap_migrations.cli import fleet
 from cellmap_migrations.common import stopping
 from cellmap_migrations.common.errors import Stopped
 from cellmap_migrations.copying.batches import Batches
-from cellmap_migrations.run import HASTE
+from cellmap_migrations.run import SECONDS_AFTER_SIGNAL
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.process import Finished, Running
 from cellmap_migrations.testing.servers import Server
@@ -74,14 +74,13 @@ def locked(cloud: Cloud, uuids: list[str]) -> Iterator[None]:
 
 
 def test_patience_with_a_silent_server_is_over_in_time() -> None:
-    cleaning = HASTE + CLEANED_UP * stopping.AND_AGAIN
+    cleaning = SECONDS_AFTER_SIGNAL + CLEANED_UP * stopping.ALARM_SECONDS
     alone = stopping.PATIENCE + cleaning
-    fleet = processes.PATIENCE + 2 * processes.TICK
-    cluster = stopping.PATIENCE + dask.FETCH + processes.TICK
+    together = fleet.PATIENCE + 2 * fleet.TICK
 
-    assert max(alone, fleet, cluster) < DEADLINE
+    assert max(alone, together) < DEADLINE
     # A process of a fleet is given the time to end by itself.
-    assert stopping.PATIENCE + stopping.AND_AGAIN < processes.PATIENCE
+    assert stopping.PATIENCE + stopping.ALARM_SECONDS < fleet.PATIENCE
 
 
 def test_signal_begins_the_patience_and_what_blocks_is_left_again_and_again(
@@ -91,13 +90,13 @@ def test_signal_begins_the_patience_and_what_blocks_is_left_again_and_again(
     monkeypatch.setattr(signal, "setitimer", lambda *timer: timers.append(timer))
 
     told = stopping.Stopping()
-    told.note(SIGTERM, None)
-    told.note(SIGINT, None)
+    told.on_signal(SIGTERM, None)
+    told.on_signal(SIGINT, None)
 
-    wanted = signal.ITIMER_REAL, stopping.PATIENCE, stopping.AND_AGAIN
+    wanted = signal.ITIMER_REAL, stopping.PATIENCE, stopping.ALARM_SECONDS
     assert timers == [wanted]
     with pytest.raises(stopping.Interrupted):
-        told.give_up(signal.SIGALRM, None)
+        told.on_alarm(signal.SIGALRM, None)
 
 
 def test_signal_ends_a_wait() -> None:

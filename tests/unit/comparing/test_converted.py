@@ -112,7 +112,7 @@ def test_lines_of_the_cell_have_times_without_a_zone(
     cell.add_instances(2)
 
     with opened(cloud, cell) as inside:
-        page = pages.after(inside.database, plan_of(inside), 0, bound=9, rows=9)
+        page = pages.read_page(inside.database, plan_of(inside), 0, bound=9, rows=9)
 
     times = [line.split("\t")[-1] for line in page.lines.split("\n")]
     assert times == ["2015-10-15 12:30:00"] * 2

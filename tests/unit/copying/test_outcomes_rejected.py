@@ -39,7 +39,8 @@ def test_live_instance_without_project_or_user_is_rejected(
     )
     assert ended.err.splitlines()[-1] == (
         f"error: cell cell1 ({cell.uuid}): 2 rejected left as they are and listed "
-        "above; nothing else is in the way. Decide about them, then run again"
+        "above. Nothing else blocks the revision. Decide about these rows, then run "
+        "again"
     )
 
 

@@ -47,7 +47,8 @@ def test_instance_mapped_to_a_cell_that_is_down_is_unresolved(
     assert stopped(75, unresolved=1, mapped=1) == ended
     assert ended.err.splitlines()[-1] == (
         f"error: cell cell1 ({cell.uuid}): 1 instances are mapped to a cell that "
-        f"cannot be asked now (cell2 ({other.uuid})); run again when it can"
+        f"cannot be asked now (cell2 ({other.uuid})); run again when "
+        "its database answers"
     )
 
 

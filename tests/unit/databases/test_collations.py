@@ -45,6 +45,11 @@ COLLATIONS = [
     Collated("postgresql", "ignores_case", True, False),
     Collated("sqlite", "BINARY", False, False),
 ]
+# MySQL has other names for collations that do not ignore trailing spaces.
+MYSQL = {
+    "utf8mb4_general_nopad_ci": "utf8mb4_0900_ai_ci",
+    "utf8mb4_nopad_bin": "utf8mb4_0900_bin",
+}
 # Under these PostgreSQL takes more than spellings of one uuid for equal.
 CONFUSED = ("ignores_spaces", "numeric")
 LOCALES = {
@@ -84,6 +89,8 @@ def statements(
     """Yield the SQL that gives *column* the *collation*."""
     name = connection.dialect.name
     if name == "mysql":
+        if not getattr(connection.dialect, "is_mariadb", False):
+            collation = MYSQL.get(collation, collation)
         charset = collation.partition("_")[0]
         yield (
             f"ALTER TABLE {table} MODIFY {column} VARCHAR(36) "

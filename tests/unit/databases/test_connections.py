@@ -103,7 +103,7 @@ def test_internal_error_shows_a_traceback_without_the_password(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError(text(cloud.url), PASSWORD)
 
-    monkeypatch.setattr("cellmap_migrations.copying.plan.make_plan", broken)
+    monkeypatch.setattr("cellmap_migrations.operations.revisions.make_plan", broken)
 
     finished = alembic_inside(cloud, "upgrade", "head", cell=cell.uuid)
 

@@ -11,7 +11,7 @@ from cellmap_migrations.databases import base, mysql_limits
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.postgresql import PostgreSQL
 from cellmap_migrations.testing.cell import Cell
-from tests.conftest import MakeCloud
+from tests.conftest import MakeCloud, chosen
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, opened
 
@@ -21,6 +21,10 @@ pytestmark = pytest.mark.only_on("mysql", "postgresql")
 HELD = {
     "mysql": "SELECT variable_name FROM information_schema.system_variables"
     " WHERE session_value <> global_value AND variable_scope = 'SESSION'",
+    "mysql9": "SELECT UPPER(ours.variable_name)"
+    " FROM performance_schema.session_variables ours"
+    " JOIN performance_schema.global_variables theirs USING (variable_name)"
+    " WHERE ours.variable_value <> theirs.variable_value",
     "postgresql": "SELECT name FROM pg_settings WHERE source = 'session'"
     " UNION ALL SELECT name FROM pg_prepared_statements",
 }
@@ -32,9 +36,21 @@ NAMES = "CHARACTER_SET_", "COLLATION_"
 
 FROZEN = "IDLE_TRANSACTION_TIMEOUT"
 
+# What a session without a pooler has.
+OURS = {
+    "mysql": {FROZEN, "LOCK_WAIT_TIMEOUT"},
+    "mysql9": {"WAIT_TIMEOUT", "LOCK_WAIT_TIMEOUT", "INNODB_LOCK_WAIT_TIMEOUT"},
+}
+
 
 @pytest.fixture
-def held(backend: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+def product(backend: str, pytestconfig: pytest.Config) -> str:
+    """The name under which this module knows the server."""
+    return "mysql9" if chosen(pytestconfig)[backend] == "mysql9" else backend
+
+
+@pytest.fixture
+def held(backend: str, product: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """Collect the settings of every session that goes back to a pool of the package."""
     seen: list[set[str]] = []
 
@@ -43,7 +59,7 @@ def held(backend: str, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
             # A transaction has settings, which end with it.
             driver.autocommit = True
         with driver.cursor() as cursor:
-            cursor.execute(HELD[backend])
+            cursor.execute(HELD[product])
             names = {name for (name,) in cursor.fetchall()}
         driver.rollback()
         seen.append({name for name in names - DRIVER if not name.startswith(NAMES)})
@@ -110,7 +126,7 @@ def test_commands_leave_nothing_in_a_session(
 
 @pytest.mark.only_on("mysql")
 def test_session_without_a_pooler_ends_when_its_client_is_frozen(
-    make_cloud: MakeCloud, held: list[set[str]]
+    make_cloud: MakeCloud, held: list[set[str]], product: str
 ) -> None:
     cloud = make_cloud()
     filled(cloud)
@@ -118,17 +134,16 @@ def test_session_without_a_pooler_ends_when_its_client_is_frozen(
     upgraded = cellmap_inside(cloud, "upgrade", "--cell", "cell1")
 
     assert upgraded.code == 0, upgraded.err
-    ours = {FROZEN, "LOCK_WAIT_TIMEOUT"}
     # The tests' own sessions have none.
-    assert ours in held
-    assert set().union(*held) == ours
+    assert OURS[product] in held
+    assert set().union(*held) == OURS[product]
 
 
-@pytest.mark.only_on("mysql")
+@pytest.mark.only_on("mariadb")
 def test_old_server_gets_its_limits_in_the_session(
     make_cloud: MakeCloud, held: list[set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(mysql_limits.SINCE, mysql_limits.MARIADB, (99,))
+    monkeypatch.setitem(mysql_limits.SINCE, "MariaDB", (99,))
     cloud = make_cloud()
     filled(cloud)
 
@@ -178,7 +193,7 @@ def test_pooler_has_a_handshake_of_its_own(
     assert mysql_limits.is_direct(greeted, greeted) is direct
 
 
-@pytest.mark.only_on("mysql")
+@pytest.mark.only_on("mariadb")
 def test_mariadb_keeps_to_the_limits_of_a_statement(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
@@ -193,6 +208,21 @@ def test_mariadb_keeps_to_the_limits_of_a_statement(make_cloud: MakeCloud) -> No
         ]
 
     assert found == [(1, 1, 30.0)] * 2
+
+
+@pytest.mark.only_on("mysql9")
+def test_mysql_keeps_to_the_limits_of_a_statement(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    asked = "SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@wait_timeout"
+
+    with opened(cloud, cell) as inside:
+        found = [
+            tuple(database.read_once(sa.text(asked))[0])
+            for database in (inside.database, inside.api)
+        ]
+
+    assert found == [(1, 1, 5)] * 2
 
 
 @pytest.mark.parametrize("log", ["OFF", "ON"])
@@ -255,7 +285,7 @@ def test_pooler_that_refuses_transactions_is_not_tried_again(
     assert PostgreSQL().fault(psycopg.errors.ProtocolViolation(words)) is fault
 
 
-@pytest.mark.only_on("mysql")
+@pytest.mark.only_on("mariadb")
 def test_values_are_quoted_for_a_statement_in_a_statement(
     make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellmap_migrations.common import secrets
-from cellmap_migrations.databases.urls import identity, learn, parse
+from cellmap_migrations.databases.urls import identity, parse, remember_passwords
 from cellmap_migrations.nova.templates import expand
 
 BASE = "mysql+pymysql://Nova:s3%40kret@DB.example:3307/nova?charset=utf8#part"
@@ -149,7 +149,7 @@ def test_two_databases_are_told_apart(one: str, other: str) -> None:
 def test_every_password_of_a_url_is_masked_as_it_is_written_and_decoded() -> None:
     secrets.KNOWN.clear()
 
-    learn("postgresql://nova:xy%40zzy@db/nova?sslpassword=pl%20ugh")
+    remember_passwords("postgresql://nova:xy%40zzy@db/nova?sslpassword=pl%20ugh")
 
     said = "no: xy%40zzy, xy@zzy, pl%20ugh, pl ugh, pl+ugh"
     assert secrets.mask(said) == "no: ***, ***, ***, ***, ***"

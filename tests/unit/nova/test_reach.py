@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cellmap_migrations.cli.answers import WORDS
+from cellmap_migrations.cli.status import WORDS
 from cellmap_migrations.nova import cells as nova_cells
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -84,7 +84,7 @@ def test_cell_that_says_nothing_is_not_waited_for(
 ) -> None:
     cloud = make_cloud()
     cell, silent = cloud.add_cell("cell1"), cloud.add_cell("silent")
-    monkeypatch.setattr(nova_cells, "PATIENCE", 1.9)
+    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 1.9)
 
     with silent_port() as listener:
         point_to(cloud, silent, listener.getsockname()[1])

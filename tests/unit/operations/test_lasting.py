@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.copying import decide
 from cellmap_migrations.databases.database import Database
-from cellmap_migrations.nova.rules import Found
+from cellmap_migrations.nova.rules import ExistingMapping
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.servers.daemon import free_port
@@ -193,7 +193,7 @@ def test_archive_between_the_look_at_the_cell_and_that_at_the_mapping_is_no_loss
     found = decide.find_mappings
     archived: list[str] = []
 
-    def finding(api: Database, uuids: Sequence[str]) -> dict[str, Found]:
+    def finding(api: Database, uuids: Sequence[str]) -> dict[str, ExistingMapping]:
         if not archived:
             archived.extend(uuids)
             cell.archive(uuids[0])

@@ -293,7 +293,7 @@ def test_missing_right_is_named_and_nothing_is_moved(
     after = mapped(cloud)
     assert (finished.code, after) == (77, before)
     assert table in last_line(finished)
-    assert "grant what is missing (docs/privileges.rst)" in last_line(finished)
+    assert "grant the missing privilege (docs/privileges.rst)" in last_line(finished)
 
 
 def test_downgrade_leaves_what_runs_of_the_duplicate_inserted(cloud: Cloud) -> None:

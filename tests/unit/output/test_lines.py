@@ -123,7 +123,7 @@ def test_plain_rows_are_lines_and_the_rest_are_instances(
     ]
 
     with opened(cloud, cell) as inside:
-        page = pages.after(inside.database, plan_of(inside), 0, bound=100, rows=50)
+        page = pages.read_page(inside.database, plan_of(inside), 0, bound=100, rows=50)
 
     lines = page.lines.split("\n")
     assert sorted(plain) == sorted(line.split("\t")[0] for line in lines)
@@ -137,7 +137,9 @@ def test_page_ends_with_its_last_row(make_cloud: MakeCloud) -> None:
     ids = [row["id"] for row in map(cell.row, cell.add_instances(5)) if row]
 
     with opened(cloud, cell) as inside:
-        page = pages.after(inside.database, plan_of(inside), ids[0], bound=100, rows=2)
+        page = pages.read_page(
+            inside.database, plan_of(inside), ids[0], bound=100, rows=2
+        )
 
     assert (ids[2], 2, 2) == (page.upto_id, page.rows, page.plain)
 
@@ -157,13 +159,13 @@ def test_text_that_the_server_cut_off_is_not_used(
 
     with opened(cloud, cell) as inside:
         plan = plan_of(inside)
-        whole = pages.after(inside.database, plan, 0, bound=100, rows=50)
+        whole = pages.read_page(inside.database, plan, 0, bound=100, rows=50)
         # With the end of the last line.
         length = len(whole.lines) + 1 - missing
 
         longest = {**mysql_limits.LIMITS, "group_concat_max_len": str(length)}
         monkeypatch.setattr(mysql_limits, "LIMITS", longest)
-        page = pages.after(inside.database, plan, 0, bound=100, rows=50)
+        page = pages.read_page(inside.database, plan, 0, bound=100, rows=50)
 
     assert whole.plain == 20
     assert (page.lines, page.plain, len(page.rest)) == ("", 0, 20)
