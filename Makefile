@@ -99,6 +99,7 @@ $(STEIN)/.done: tools/install-nova tools/nova-19.txt | $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/install-nova $(STEIN) 19.3.2
 
 clean:
+	rm -rf "$$(readlink -f .servers)"
 	rm -rf .venv .venv-* .servers .mypy_cache .pytest_cache .ruff_cache .hypothesis dist \
 		docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

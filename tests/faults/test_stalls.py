@@ -29,7 +29,8 @@ LARGE = 2_000
 # Bytes that the sender's kernel takes; else it takes more from a busier connection.
 SENT = 1 << 16
 
-INSERT = b"INSERT INTO instance_mappings"
+# Not its first word, behind which MySQL takes hints.
+INSERT = b"INTO instance_mappings"
 
 # What is said of a connection to which nothing could be sent.
 NOT_SENT = {"mysql": "gone away (TimeoutError", "postgresql": ""}
@@ -53,11 +54,13 @@ def hurry(
     monkeypatch: pytest.MonkeyPatch, backend: str, *, thorough: bool
 ) -> dict[str, str]:
     """Return a URL's arguments, with which a run waits for answers only for HURRY."""
+    # The proxy has to read what is sent.
+    plain = {"ssl_disabled": "true"} if backend == "mysql" else {}
     if thorough:
-        return {}
+        return plain
     monkeypatch.setattr(postgresql_limits, "SECONDS", HURRY)
     names = ("read_timeout", "write_timeout") if backend == "mysql" else ()
-    return dict.fromkeys(names, str(HURRY))
+    return plain | dict.fromkeys(names, str(HURRY))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cellmap_migrations.testing.servers.mariadb import MariaDB
 from cellmap_migrations.testing.servers.mysql import MySQLServer
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 
-FOLDER = Path(__file__).parents[2] / ".servers"
+FOLDER = (Path(__file__).parents[2] / ".servers").resolve()
 
 ACCOUNTS = f"""CREATE USER admin@'{HOST}' IDENTIFIED BY '{PASSWORD}';
 GRANT ALL PRIVILEGES ON *.* TO admin@'{HOST}' WITH GRANT OPTION;

@@ -276,7 +276,7 @@ def test_name_that_no_standby_has_is_refused_also_beside_one_that_is_behind(
 
     assert code == 78
     assert "no standby db3 is connected" in line
-    assert f"are: {STANDBY})" in line
+    assert f"standbys: {STANDBY})" in line
 
 
 def test_role_that_may_not_see_standbys_is_refused(

@@ -239,7 +239,7 @@ def ask_fake(
 def test_hundreds_of_cells_are_asked_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nova_cells, "PATIENCE", 600.0)
+    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 600.0)
     together = Barrier(300, timeout=60)
 
     def ask() -> str:
@@ -252,7 +252,7 @@ def test_hundreds_of_cells_are_asked_at_the_same_time(
 def test_all_silent_cells_together_cost_one_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nova_cells, "PATIENCE", 0.2)
+    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 0.2)
     over = Event()
 
     def ask() -> str:

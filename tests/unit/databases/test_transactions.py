@@ -43,7 +43,7 @@ class Transactions:
 
     def note(self, _: Any, __: Any, statement: str, *___: Any) -> None:
         """Count a batch."""
-        self.batches += "INSERT INTO cellmap_journal" in statement
+        self.batches += "INTO cellmap_journal" in statement
 
     @contextmanager
     def counted(self) -> Iterator[None]:
