@@ -92,12 +92,16 @@ class Cluster(ABC, Generic[Node]):
 
     def start(self) -> None:
         """Return when every node serves and is in step with the others."""
-        for node in self.nodes:
-            others = [other for other in self.nodes if other is not node]
-            self.admit(node, [other for other in others if other.daemon.running()])
+        self.admit_all()
         for node in self.nodes:
             wait_for(partial(self.whole, node), "a whole cluster", seconds=MINUTES)
         self.catch_up()
+
+    def admit_all(self) -> None:
+        """Start every node that does not run, and let it join the others."""
+        for node in self.nodes:
+            others = [other for other in self.nodes if other is not node]
+            self.admit(node, [other for other in others if other.daemon.running()])
 
     def whole(self, node: Node) -> bool:
         """Say whether a node has all others."""

@@ -151,9 +151,12 @@ class Group(Cluster[Member]):
             node.join([other for other in others if other.state() == "ONLINE"])
 
     def whole(self, node: Member) -> bool:
-        """Say whether a member has all others; one that was expelled joins again."""
+        """Say whether a member has all others; one that was expelled joins again.
+
+        It notices that only some time after the others.
+        """
         if not super().whole(node):
-            self.admit(node, [other for other in self.nodes if other is not node])
+            self.admit_all()
         return super().whole(node)
 
     def check(self, node: Member) -> Check:
