@@ -78,9 +78,15 @@ MYSQL_AGAIN = frozenset(
         3101,  # group replication rolled the transaction back
         3168,  # MySQL: server is not available
         3169,  # MySQL: session was killed
+        3781,  # group replication: the backlog of a new primary took too long
+        3782,  # the same wait was ended by KILL
+        3783,  # the same wait ended because the member left
+        3796,  # group replication: the member is not online
         3797,  # group replication: waiting for earlier transactions failed
         3798,  # the same, at the first statement
+        3799,  # group replication: no new transaction, because the member leaves
         4031,  # disconnected after inactivity
+        6400,  # MySQL 9: offline mode, with its reason, such as having left the group
     }
 )
 

@@ -25,6 +25,10 @@ MARIADB, MYSQL = "max_statement_time", "max_execution_time"
 # connection, and certification refuses them where a row was changed since.
 SYNC, SYNC_WAIT = "wsrep_sync_wait", f"{1 | 4}"
 
+# The same for Group Replication of MySQL: each transaction waits until the member has
+# applied the transactions that were committed before.
+GROUP_SYNC = "group_replication_consistency"
+
 # How many seconds a client may be frozen in a transaction. MySQL knows only idle
 # sessions, so its limit is set while a transaction is open.
 IDLE = {MARIADB: "idle_transaction_timeout", MYSQL: "wait_timeout"}
@@ -41,6 +45,7 @@ OF_SESSION = {
         "innodb_lock_wait_timeout": "1",
         "lock_wait_timeout": "1",
         SYNC: SYNC_WAIT,
+        GROUP_SYNC: "'BEFORE'",
     },
 }
 

@@ -3,11 +3,16 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults import tally
+from tests.faults.copying import Copy, spread
 from tests.faults.tally import Tally
+from tests.harness.clusters import Cluster
 
 
 @pytest.fixture
@@ -26,6 +31,33 @@ def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
     yield counted
     told = [where, fault, counted.times, dict(counted.ends), sorted(counted.rows)]
     request.node.user_properties.append((tally.KEY, told))
+
+
+@pytest.fixture(scope="module")
+def large(
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Cluster[Any],
+    request: pytest.FixtureRequest,
+) -> Iterator[Copy]:
+    """A cell to which things happen."""
+    rows = 200_000 if request.config.getoption("--thorough") else 2_000
+    with spread(tmp_path_factory.mktemp("large"), cluster, rows) as made:
+        yield made
+
+
+@pytest.fixture
+def copy(large: Copy, seed: int, *, thorough: bool) -> Iterator[Copy]:
+    """The same one, with nothing copied yet."""
+    yield replace(large, seed=seed, times=2 if thorough else 1)
+    for command in large.cloud.commands:
+        command.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path, cluster: Cluster[Any]) -> Iterator[Copy]:
+    """A cell whose copy is done in no time."""
+    with spread(tmp_path, cluster, 100) as made:
+        yield made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,18 +1,23 @@
-"""A copy by way of a Galera cluster, which is disturbed and then has to be complete."""
+"""A copy by way of a cluster, which is disturbed and then has to be complete."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.process import Extra, Running
+from tests.faults.tally import Tally
 from tests.harness.books import HEAD, assert_books_balance, total, walked
 from tests.harness.cloud import Cloud
-from tests.harness.galera import Cluster
+from tests.harness.clusters import Cluster, longest
 from tests.harness.inside import cellmap_inside
+from tests.harness.waiting import wait_for
 
 BATCHES = 40
 
@@ -22,12 +27,15 @@ TABLES = ("instance_mappings", *OURS)
 
 SECONDS = 900.0
 
+# Seconds; nothing else takes so long in so small a cell.
+LONG = 0.5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
     """The upgrade of a cell of *uuids*; its faults are at moments that *seed* gives."""
 
-    cluster: Cluster
+    cluster: Cluster[Any]
     cloud: Cloud
     cell: Cell
     uuids: list[str]
@@ -60,9 +68,9 @@ class Copy:
         self.cell_by_way_of(self.cluster.proxy.spread)
         self.cluster.catch_up()
 
-    def by_way_of(self, port: int) -> None:
+    def by_way_of(self, port: int, **arguments: str) -> None:
         """Reach the API database at another port from now on."""
-        url = self.cloud.url.set(port=port)
+        url = self.cloud.url.set(port=port).update_query_dict(arguments)
         self.cloud.configure(api_database={"connection": text(url)})
 
     def cell_by_way_of(self, port: int) -> None:
@@ -91,6 +99,12 @@ class Copy:
         self.assert_complete()
         return codes
 
+    def complete(self, cause: "Cause", tallied: Tally) -> None:
+        """Check that a copy ends complete although *cause* happens meanwhile."""
+        for chosen in self.moments():
+            with cause(self, chosen) as runs:
+                tallied.add(*self.finish(*runs), rows=len(self.uuids))
+
     def assert_complete(self) -> None:
         """Check that each row is there once, and that all nodes have the same."""
         self.cluster.start()
@@ -102,3 +116,33 @@ class Copy:
         assert (self.seed, checked.code, checked.err) == (self.seed, 0, "")
         database = str(self.cloud.url.database)
         assert len(self.cluster.checksums(database, TABLES)) == 1, self.seed
+
+
+Cause = Callable[[Copy, random.Random], AbstractContextManager[Sequence[Running]]]
+
+
+@contextmanager
+def spread(folder: Path, cluster: Cluster[Any], rows: int) -> Iterator[Copy]:
+    """Make a cloud on the cluster whose connections are led to all nodes in turn."""
+    cluster.start()
+    cloud = Cloud(folder, lambda _: cluster.first, backend="mysql")
+    cell = cloud.add_cell("cell1")
+    chunk = min(rows, 2_000)
+    uuids = [uuid for _ in range(rows // chunk) for uuid in cell.add_instances(chunk)]
+    made = Copy(cluster=cluster, cloud=cloud, cell=cell, uuids=uuids)
+    made.forget()
+    yield made
+    cluster.start()
+    cloud.close()
+
+
+def wait_until_it_waits(small: Copy, running: Running) -> None:
+    """Return when a run waits for the last node, or has not done so to its end."""
+    databases = small.cloud.url, small.cell.url
+    wait_for(
+        lambda: (
+            not running.running()
+            or any(longest(small.cluster.nodes[-1], url) > LONG for url in databases)
+        ),
+        "a run that waits",
+    )

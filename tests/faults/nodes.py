@@ -1,4 +1,4 @@
-"""What happens to the nodes of a Galera cluster while a cell is copied.
+"""What happens to the nodes of a cluster while a cell is copied.
 
 Each yields the runs that it happens to, in the order of their starts.
 """
@@ -9,19 +9,18 @@ from contextlib import closing, contextmanager
 from itertools import count
 from random import Random
 
+import pytest
+
 from cellmap_migrations.testing.process import Running
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER
-from tests.faults.copying import BATCHES, SECONDS, Copy
+from tests.faults.copying import BATCHES, SECONDS, Cause, Copy
 from tests.harness.cloud import wait_frozen
-from tests.harness.galera import status
 from tests.harness.proxy import Proxy
 from tests.harness.waiting import wait_for
 
 COMMIT = re.compile(rb"\bCOMMIT\b")
 
 INSERT = "after INSERT INTO instance_mappings"
-
-FAILURES = "wsrep_local_cert_failures"
 
 
 @contextmanager
@@ -41,9 +40,7 @@ def frozen(copy: Copy, chosen: Random) -> Iterator[Sequence[Running]]:
     others = [other for other in copy.cluster.nodes if other is not node]
     node.freeze()
     running.thaw()
-    wait_for(
-        lambda: status(others[0], "wsrep_cluster_size") == len(others), "a smaller one"
-    )
+    wait_for(lambda: copy.cluster.size(others[0]) == len(others), "a smaller one")
     node.thaw()
     yield [running]
 
@@ -67,7 +64,7 @@ def overtaken(copy: Copy, chosen: Random) -> Iterator[Sequence[Running]]:
     batch = chosen.randrange(2, BATCHES)
     running = copy.frozen("before COMMIT", batch, x={"writers": "1"})
     node = copy.cluster.writer(copy.cloud.url)
-    before = status(node, FAILURES)
+    before = copy.cluster.rejections(node)
     row = copy.cloud.instance_mappings.insert().values(
         instance_uuid=copy.uuids[batch * len(copy.uuids) // BATCHES - 1],
         cell_id=copy.cell.id,
@@ -79,7 +76,7 @@ def overtaken(copy: Copy, chosen: Random) -> Iterator[Sequence[Running]]:
     database = str(copy.cloud.url.database)
     with copy.cluster.behind(node, missing=row, of=database) as apply:
         running.thaw()
-        wait_for(lambda: status(node, FAILURES) > before, "a failure at COMMIT")
+        wait_for(lambda: copy.cluster.rejections(node) > before, "a failure at COMMIT")
         apply()
     yield [running]
 
@@ -94,7 +91,8 @@ def killed_at_commit(copy: Copy, chosen: Random) -> Iterator[Sequence[Running]]:
         then=copy.cluster.first.daemon.kill,
     )
     with closing(proxy):
-        copy.by_way_of(proxy.port)
+        # The proxy has to read what it forwards.
+        copy.by_way_of(proxy.port, ssl_disabled="true")
         yield [copy.start()]
     assert proxy.cuts == 1
 
@@ -119,3 +117,25 @@ def shared(copy: Copy, chosen: Random) -> Iterator[Sequence[Running]]:
     yield [frozen, other]
     ended = frozen.wait()
     assert (ended.code, "another run" in ended.err) == (75, True), ended.err
+
+
+OF_ONE_NODE: dict[str, Cause] = {
+    "a node is killed": killed,
+    "a node freezes until the others go on without it": frozen,
+    "every node is restarted, one after another": restarted,
+    "a node dies before its answer to COMMIT": killed_at_commit,
+}
+
+CAUSES = {
+    **OF_ONE_NODE,
+    "another node commits a row of the batch first": overtaken,
+    "two runs at once through two nodes": shared,
+}
+
+
+def faults(causes: dict[str, Cause]) -> list[object]:
+    """Return *causes* as parameters of a test."""
+    return [
+        pytest.param(cause, marks=pytest.mark.fault(what), id=what)
+        for what, cause in causes.items()
+    ]

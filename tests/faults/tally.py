@@ -64,7 +64,8 @@ def cause(item: "pytest.Item") -> tuple[str, str] | None:
         return None
     known = getattr(item, "callspec", None)
     backend = known.params.get("backend", "sqlite") if known else "sqlite"
-    return marker.args[0], marker.kwargs.get("database", DATABASES[backend])
+    usual = getattr(getattr(item, "cls", None), "database", DATABASES[backend])
+    return marker.args[0], marker.kwargs.get("database", usual)
 
 
 def groups(codes: tuple[int, ...]) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""HAProxy before the nodes of a Galera cluster, as OpenStack's tools set it up."""
+"""HAProxy before the nodes of a cluster, as OpenStack's tools set it up."""
 
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +11,9 @@ import sqlalchemy as sa
 from cellmap_migrations.testing.servers import plain_engine
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import Daemon, find, free_port, give
-from cellmap_migrations.testing.servers.galera import Galera
+from cellmap_migrations.testing.servers.mysql import MySQLServer
 
 ACCOUNT = "haproxy"
-
-SYNCED = "4"
 
 CONFIG = """
 defaults
@@ -43,12 +41,12 @@ listen active
 class HAProxy:
     """Leads a connection to *spread* to any node, and one to *active* to the first.
 
-    Only to those that are in step with the cluster; connections to others are cut.
+    Only to those whose check says so; connections to others are cut.
     """
 
-    def __init__(self, folder: Path, nodes: Sequence[Galera]) -> None:
+    def __init__(self, folder: Path, checks: Sequence["Check"]) -> None:
         self.spread, self.active = free_port(), free_port()
-        self.checks = [Check(node) for node in nodes]
+        self.checks = checks
         everywhere = [
             f"    server n{number} {HOST}:{check.node.port} check port {check.port}"
             for number, check in enumerate(self.checks)
@@ -90,17 +88,17 @@ class HAProxy:
 
 
 class Check:
-    """Tells HAProxy by HTTP whether a node is in step, as clustercheck does."""
+    """Tells HAProxy by HTTP whether a node may be used: if *query* returns 1."""
 
-    def __init__(self, node: Galera) -> None:
-        self.node = node
+    def __init__(self, node: MySQLServer, query: str) -> None:
+        self.node, self.query = node, query
         bounds = {"connect_timeout": "1", "read_timeout": "1"}
         self.engine = plain_engine(node.url("mysql", "admin").update_query_dict(bounds))
         check = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.send_response(200 if check.synced() else 503)
+                self.send_response(200 if check.usable() else 503)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -110,13 +108,10 @@ class Check:
         self.port: int = self.server.server_port
         Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def synced(self) -> bool:
+    def usable(self) -> bool:
         """Ask the node."""
         try:
             with self.engine.connect() as connection:
-                row = connection.exec_driver_sql(
-                    "SHOW GLOBAL STATUS LIKE 'wsrep_local_state'"
-                ).one()
+                return bool(connection.exec_driver_sql(self.query).scalar())
         except sa.exc.DBAPIError:
             return False
-        return bool(row[1] == SYNCED)

@@ -226,6 +226,8 @@ def test_refusal_of_pg_hba(
         (3032, Fault.AGAIN),
         (3100, Fault.AGAIN),
         (3101, Fault.AGAIN),
+        (3796, Fault.AGAIN),
+        (6400, Fault.AGAIN),
         (3797, Fault.AGAIN),
         (1044, Fault.HIDDEN),
         (1045, Fault.LOGIN),

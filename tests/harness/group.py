@@ -1,0 +1,187 @@
+"""Group Replication of MySQL: three members, as InnoDB Cluster has them."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+import sqlalchemy as sa
+
+from cellmap_migrations.testing.servers import PASSWORD
+from cellmap_migrations.testing.servers.base import HOST
+from cellmap_migrations.testing.servers.daemon import free_port, run
+from tests.harness.clusters import Cluster, Led
+from tests.harness.haproxy import Check
+from tests.harness.newer import MySQL9
+
+NAME = "7f1b4dbd-7b2a-4b39-8a0f-5d6a1c1d3e10"
+
+MEMBERS = "performance_schema.replication_group_members"
+
+STATE = f"SELECT member_state FROM {MEMBERS} WHERE member_id = @@server_uuid"
+
+ONLINE = f"SELECT COUNT(*) FROM {MEMBERS} WHERE member_state = 'ONLINE'"
+
+USABLE = f"""
+SELECT member_state = 'ONLINE' AND member_role = 'PRIMARY'
+  FROM {MEMBERS} WHERE member_id = @@server_uuid
+"""
+
+CONFLICTS = """
+SELECT count_conflicts_detected
+  FROM performance_schema.replication_group_member_stats
+ WHERE member_id = @@server_uuid
+"""
+
+SOURCE = (
+    "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'admin', SOURCE_PASSWORD = :password"
+    " FOR CHANNEL 'group_replication_recovery'"
+)
+
+
+class Member(MySQL9):
+    """A server that can join a group; *number* tells the members apart."""
+
+    # Either every member takes writes, or only the primary.
+    every_member_writes: ClassVar = False
+
+    def __init__(self, folder: Path, *, number: int, like: "Member | None") -> None:
+        self.number, self.like, self.group_port = number, like, free_port()
+        super().__init__(folder)
+
+    def install(self) -> None:
+        """Create the system tables, or copy those of a member; they take some time."""
+        if self.like is None:
+            super().install()
+            kept = ["cp", "-a", f"{self.folder}/data", f"{self.folder}/new"]
+            run(kept, self.folder, account=self.account)
+            return
+        copy = ["cp", "-a", f"{self.like.folder}/new", f"{self.folder}/data"]
+        run(copy, self.folder, account=self.account)
+        # It holds the server's uuid.
+        (self.folder / "data" / "auto.cnf").unlink(missing_ok=True)
+
+    def command(self) -> list[str]:
+        """Return the command that serves the folder in the foreground."""
+        usual = [
+            each
+            for each in super().command()
+            if not each.startswith(("--skip-log-bin", "--innodb-buffer-pool-size"))
+        ]
+        single, every = ("OFF", "ON") if self.every_member_writes else ("ON", "OFF")
+        group = {
+            "group-name": NAME,
+            "start-on-boot": "OFF",
+            "local-address": f"{HOST}:{self.group_port}",
+            "single-primary-mode": single,
+            "enforce-update-everywhere-checks": every,
+            "recovery-get-public-key": "ON",
+            # The first one is the next primary after each failure of another one.
+            "member-weight": f"{100 - self.number}",
+            "member-expel-timeout": "0",
+            "autorejoin-tries": "0",
+        }
+        return [
+            *usual,
+            "--innodb-buffer-pool-size=64M",
+            f"--server-id={self.number}",
+            f"--report-host={HOST}",
+            f"--report-port={self.port}",
+            "--log-bin",
+            "--sync-binlog=0",
+            "--gtid-mode=ON",
+            "--enforce-gtid-consistency=ON",
+            "--plugin-load-add=group_replication.so",
+            *(f"--loose-group-replication-{name}={group[name]}" for name in group),
+        ]
+
+    def state(self) -> str:
+        """Return the state of the member as it sees itself, such as ONLINE."""
+        with self.admin().connect() as connection:
+            return str(connection.exec_driver_sql(STATE).scalar())
+
+    def join(self, others: Sequence["Member"]) -> None:
+        """Join *others*, or found the group."""
+        # It fails for a member that is not in a group.
+        with suppress(sa.exc.DBAPIError):
+            self.execute("STOP GROUP_REPLICATION")
+        # A member that was expelled is in it.
+        self.execute("SET GLOBAL offline_mode = OFF")
+        seeds = ",".join(f"{HOST}:{each.group_port}" for each in others)
+        self.execute("SET GLOBAL group_replication_group_seeds = :seeds", seeds=seeds)
+        self.execute(SOURCE, password=PASSWORD)
+        first = "OFF" if others else "ON"
+        self.execute(f"SET GLOBAL group_replication_bootstrap_group = {first}")
+        self.execute("START GROUP_REPLICATION")
+        self.execute("SET GLOBAL group_replication_bootstrap_group = OFF")
+
+
+class First(Led, Member):
+    """The member that makes databases."""
+
+
+class EveryWrites(Member):
+    """A member of a group in multi-primary mode."""
+
+    every_member_writes: ClassVar = True
+
+
+class FirstOfAll(Led, EveryWrites):
+    """The member of such a group that makes databases."""
+
+
+class Group(Cluster[Member]):
+    """A group in single-primary mode."""
+
+    kinds: ClassVar[tuple[type[Member], type[Member]]] = (First, Member)
+
+    def make(self, folder: Path) -> Member:
+        """Make the next member."""
+        first, other = self.kinds
+        number = len(self.nodes) + 1
+        if self.nodes:
+            return other(folder, number=number, like=self.first)
+        self.first = first(folder, number=number, like=None)
+        return self.first
+
+    def admit(self, node: Member, others: Sequence[Member]) -> None:
+        """Start *node* if need be, and let it join unless it is a member."""
+        node.start()
+        if node.state() not in ("ONLINE", "RECOVERING"):
+            node.join([other for other in others if other.state() == "ONLINE"])
+
+    def whole(self, node: Member) -> bool:
+        """Say whether a member has all others; one that was expelled joins again.
+
+        It notices that only some time after the others.
+        """
+        if not super().whole(node):
+            self.admit_all()
+        return super().whole(node)
+
+    def check(self, node: Member) -> Check:
+        """Tell HAProxy whether the member takes writes."""
+        return Check(node, USABLE)
+
+    def wait_for_others(self, connection: sa.Connection) -> None:
+        """Let a session see everything that was committed on any member by now."""
+        connection.exec_driver_sql("SET SESSION group_replication_consistency='BEFORE'")
+
+    def size(self, node: Member) -> int:
+        """Return how many members are online, as a member sees it."""
+        return self.number(node, ONLINE)
+
+    def rejections(self, node: Member) -> int:
+        """Return how many transactions certification has refused on a member."""
+        return self.number(node, CONFLICTS)
+
+    def number(self, node: Member, query: str) -> int:
+        """Return the number that a query has on a member."""
+        with node.admin().connect() as connection:
+            return int(connection.exec_driver_sql(query).scalar_one())
+
+
+class EveryPrimary(Group):
+    """A group in multi-primary mode."""
+
+    kinds: ClassVar = (FirstOfAll, EveryWrites)
