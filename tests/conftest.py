@@ -39,6 +39,8 @@ LONG = (
     "upgrade_job/test_nova_34.py",
     "upgrade_job/test_nova_19.py",
     "faults/test_poolers.py",
+    "faults/test_group.py",
+    "faults/test_primary.py",
     "faults/test_galera.py",
     "unit/comparing/test_addresses.py",
     "promises/test_guards.py",

@@ -99,18 +99,14 @@ class RunningThreads(Signal):
         return f"{running} threads are running on the API server (max {self.most})"
 
 
-# Write sets that the node has received and not applied yet. At 16, the default of
-# gcs.fc_limit, flow control stops the whole cluster.
-QUEUE = 10
-
 # The largest share of the time for which flow control may stop the cluster.
 HELD = 0.1
 
 
-class GaleraNode(Signal):
+class ClusterNode(Signal):
     """Asks for a pause while the cluster or its node cannot apply writes in time."""
 
-    option = "Galera"
+    option = "cluster"
 
     def __init__(self, api: Database) -> None:
         self.api, self.clock = api, api.stopping.clock
@@ -120,15 +116,15 @@ class GaleraNode(Signal):
 
     @staticmethod
     def is_possible(api: Database) -> bool:
-        """Return True if the API server may be a Galera node that shows its status.
+        """Return True if the API server may be in a cluster and shows its status.
 
-        A server that does not answer now may be a node: the run pauses until it
+        A server that does not answer now may be one: the run pauses until it
         answers.
         """
         try:
             return ask(api, api.backend.status.node) is not None
         except Unmeasurable as error:
-            say(f"warning: Galera's flow control is not watched: {message(error)}")
+            say(f"warning: the cluster's queue is not watched: {message(error)}")
             return False
         except Unmeasured:
             return True
@@ -142,12 +138,12 @@ class GaleraNode(Signal):
         before, paused = self.seen.get(node.name, (now, node.paused))
         self.seen[node.name] = now, node.paused
         if not node.ready:
-            return "the Galera node is not ready"
-        if node.queue > QUEUE:
-            return f"{node.queue} write sets wait in the Galera node's receive queue"
+            return f"the server is not a ready part of its {node.cluster}"
+        if node.queue > node.most:
+            return f"{node.queue:,} {node.waiting}"
         held = (node.paused - paused) / (now - before) if now > before else 0.0
         if held > HELD:
-            return f"flow control held the Galera cluster for {held:.0%} of the time"
+            return f"flow control held the {node.cluster} for {held:.0%} of the time"
         return None
 
 

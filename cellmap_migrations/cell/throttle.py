@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping.journal import Pause
 from cellmap_migrations.cell.signals import (
-    GaleraNode,
+    ClusterNode,
     PauseFile,
     ReplicaLag,
     RunningThreads,
@@ -172,7 +172,7 @@ def reason_of(signal: Signal) -> str | None:
 
 
 def choose_signals(settings: Settings, api: Database) -> list[Signal]:
-    """Return the signals that the settings name, and Galera's if there is a node."""
+    """Return the signals that the settings name, and that of the server's cluster."""
     chosen: list[Signal] = []
     if settings.pause_file:
         chosen.append(PauseFile(settings.pause_file))
@@ -182,6 +182,6 @@ def choose_signals(settings: Settings, api: Database) -> list[Signal]:
         # One signal per replica: a replica that is behind must not keep the run from
         # seeing that another name is no replica.
         chosen.extend(ReplicaLag(settings, api, name) for name in settings.replicas)
-    if GaleraNode.is_possible(api):
-        chosen.append(GaleraNode(api))
+    if ClusterNode.is_possible(api):
+        chosen.append(ClusterNode(api))
     return chosen

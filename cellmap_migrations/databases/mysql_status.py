@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-SYNTAX, DENIED = 1064, 1227
+SYNTAX, DENIED, NO_SELECT = 1064, 1227, 1142
 
 # MySQL 8.4 knows only the first, MariaDB before 10.5 and MySQL before 8.0.22 only the
 # second.
@@ -50,6 +50,30 @@ WSREP = (
     "wsrep_ready",
     "wsrep_flow_control_paused_ns",
     "wsrep_local_recv_queue",
+)
+
+
+# Write sets that a node has received and not applied yet. At 16, the default of
+# gcs.fc_limit, flow control stops the whole cluster.
+WRITE_SETS = 10
+
+# Transactions that a member has received and not applied yet. At 25,000, the default of
+# group_replication_flow_control_applier_threshold, flow control slows the whole group.
+TRANSACTIONS = 1_000
+
+# One transaction may be a batch of many rows, so the slowest member counts.
+MEMBERS = """
+SELECT m.member_state = 'ONLINE', (
+         SELECT MAX(s.count_transactions_in_queue
+                    + s.count_transactions_remote_in_applier_queue)
+           FROM performance_schema.replication_group_member_stats s)
+  FROM performance_schema.replication_group_members m
+ WHERE m.member_id = @@server_uuid
+"""
+
+GROUP_RIGHT = (
+    "SELECT on performance_schema.replication_group_members and "
+    "replication_group_member_stats"
 )
 
 
@@ -109,8 +133,10 @@ class MySQLStatus(Status):
 
     def node(self, connection: sa.Connection) -> Node | None:
         """Return the node's state; wsrep_on is OFF on a MariaDB without Galera."""
-        on = connection.exec_driver_sql("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'").all()
-        if not on or on[0][1] != "ON":
+        known = variables(connection, "VARIABLES", "wsrep_on", GROUP)
+        if known.get(GROUP):
+            return member(connection, known[GROUP])
+        if known.get("wsrep_on") != "ON":
             return None
         found = status(connection, *WSREP)
         return Node(
@@ -118,7 +144,28 @@ class MySQLStatus(Status):
             ready=found["wsrep_ready"] == "ON",
             paused=int(found["wsrep_flow_control_paused_ns"]) / NANOSECONDS,
             queue=int(found["wsrep_local_recv_queue"]),
+            most=WRITE_SETS,
+            cluster="Galera cluster",
+            waiting="write sets wait in the Galera node's receive queue",
         )
+
+
+def member(connection: sa.Connection, group: str) -> Node:
+    """Return the state of the server in its *group*; raise RightMissing."""
+    try:
+        online, queue = connection.exec_driver_sql(MEMBERS).one()
+    except DATABASE_ERRORS as error:
+        if driver_error(error).args[0] == NO_SELECT:
+            raise RightMissing(GROUP_RIGHT) from error
+        raise
+    return Node(
+        name=group,
+        ready=bool(online),
+        queue=int(queue or 0),
+        most=TRANSACTIONS,
+        cluster="group",
+        waiting="transactions wait on a member of the group",
+    )
 
 
 def variables(connection: sa.Connection, what: str, *names: str) -> dict[str, str]:

@@ -32,15 +32,21 @@ class Replication:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """Hold the state of a node of a Galera cluster.
+    """Hold the state of a node of a Galera cluster, or of a group of MySQL.
 
-    *paused* is the total number of seconds that flow control has paused the node.
+    *queue* is the number of transactions that wait to be applied, and *most* the
+    number that may wait. *paused* is the total number of seconds that flow control has
+    paused the node; a group does not count them. *cluster* and *waiting* are for
+    messages.
     """
 
     name: str
     ready: bool
-    paused: float
     queue: int
+    most: int
+    paused: float = 0.0
+    cluster: str
+    waiting: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +97,6 @@ class Status:
         raise NotImplementedError
 
     def node(self, connection: sa.Connection) -> Node | None:
-        """Return the state of the Galera node, or None without Galera."""
+        """Return the state of the server in its cluster, or None without one."""
         del connection
         return None

@@ -33,6 +33,8 @@ SELECT count_conflicts_detected
  WHERE member_id = @@server_uuid
 """
 
+WATCHED = ("replication_group_members", "replication_group_member_stats")
+
 SOURCE = (
     "CHANGE REPLICATION SOURCE TO SOURCE_USER = 'admin', SOURCE_PASSWORD = :password"
     " FOR CHANNEL 'group_replication_recovery'"
@@ -94,6 +96,14 @@ class Member(MySQL9):
             "--plugin-load-add=group_replication.so",
             *(f"--loose-group-replication-{name}={group[name]}" for name in group),
         ]
+
+    def grant(self, privileges: str, database: str, user: str) -> None:
+        """Let *user* also see the members' queues, as docs/privileges.rst does."""
+        super().grant(privileges, database, user)
+        for table in WATCHED:
+            self.execute(
+                f"GRANT SELECT ON performance_schema.{table} TO {user}@'{HOST}'"
+            )
 
     def state(self) -> str:
         """Return the state of the member as it sees itself, such as ONLINE."""

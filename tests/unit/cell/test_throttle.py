@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import Pause
-from cellmap_migrations.cell.signals import GaleraNode, Signal
+from cellmap_migrations.cell.signals import ClusterNode, Signal
 from cellmap_migrations.cell.throttle import EVERY, Throttle
 from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.testing.config import text
@@ -59,10 +59,10 @@ def test_server_that_does_not_answer_may_be_a_node_of_galera(
     server = cloud.server(backend)
     with opened(cloud, cloud.add_cell("cell1")) as inside:
         server.stop()
-        silent = GaleraNode.is_possible(inside.api)
+        silent = ClusterNode.is_possible(inside.api)
         server.start()
 
-        assert (silent, GaleraNode.is_possible(inside.api)) == (True, False)
+        assert (silent, ClusterNode.is_possible(inside.api)) == (True, False)
 
 
 @ON_SERVERS
