@@ -92,10 +92,15 @@ class Cluster(ABC, Generic[Node]):
 
     def start(self) -> None:
         """Return when every node serves and is in step with the others."""
+        wait_for(self.healed, "a whole cluster in step", seconds=MINUTES)
+
+    def healed(self) -> bool:
+        """Let nodes join that are out; say whether all are in, and in step.
+
+        A node that was cut off notices that only some time after the others.
+        """
         self.admit_all()
-        for node in self.nodes:
-            wait_for(partial(self.whole, node), "a whole cluster", seconds=MINUTES)
-        self.catch_up()
+        return all(self.whole(node) and self.in_step(node) for node in self.nodes)
 
     def admit_all(self) -> None:
         """Start every node that does not run, and let it join the others."""

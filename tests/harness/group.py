@@ -160,15 +160,6 @@ class Group(Cluster[Member]):
         if node.state() not in ("ONLINE", "RECOVERING"):
             node.join([other for other in others if other.state() == "ONLINE"])
 
-    def whole(self, node: Member) -> bool:
-        """Say whether a member has all others; one that was expelled joins again.
-
-        It notices that only some time after the others.
-        """
-        if not super().whole(node):
-            self.admit_all()
-        return super().whole(node)
-
     def check(self, node: Member) -> Check:
         """Tell HAProxy whether the member takes writes."""
         return Check(node, USABLE)
