@@ -151,12 +151,16 @@ class MySQLStatus(Status):
 
 
 def member(connection: sa.Connection, group: str) -> Node:
-    """Return the state of the server in its *group*; raise RightMissing."""
+    """Return the state of the server in its *group*.
+
+    Raises Unmeasurable if the user lacks the right. RightMissing would end the run, and
+    nova's usual user lacks it.
+    """
     try:
         online, queue = connection.exec_driver_sql(MEMBERS).one()
     except DATABASE_ERRORS as error:
         if driver_error(error).args[0] == NO_SELECT:
-            raise RightMissing(GROUP_RIGHT) from error
+            raise Unmeasurable(f"the right {GROUP_RIGHT} is missing") from error
         raise
     return Node(
         name=group,

@@ -160,6 +160,15 @@ class Group(Cluster[Member]):
         if node.state() not in ("ONLINE", "RECOVERING"):
             node.join([other for other in others if other.state() == "ONLINE"])
 
+    def start(self) -> None:
+        """Return when every member is in step; the first one takes writes again."""
+        super().start()
+        if not self.number(self.first, USABLE):
+            become = "SELECT group_replication_set_as_primary(@@server_uuid)"
+            self.first.execute(become)
+            # HAProxy follows.
+            self.catch_up()
+
     def check(self, node: Member) -> Check:
         """Tell HAProxy whether the member takes writes."""
         return Check(node, USABLE)
