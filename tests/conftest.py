@@ -44,6 +44,7 @@ LONG = (
     "faults/test_galera.py",
     "unit/comparing/test_addresses.py",
     "promises/test_guards.py",
+    "promises/test_pairs.py",
     "unit/comparing/test_converted.py",
     "unit/operations/test_check.py",
     "unit/copying/test_table_refusals.py",
