@@ -39,7 +39,12 @@ FROZEN = "IDLE_TRANSACTION_TIMEOUT"
 # What a session without a pooler has.
 OURS = {
     "mysql": {FROZEN, "LOCK_WAIT_TIMEOUT"},
-    "mysql9": {"WAIT_TIMEOUT", "LOCK_WAIT_TIMEOUT", "INNODB_LOCK_WAIT_TIMEOUT"},
+    "mysql9": {
+        "GROUP_REPLICATION_CONSISTENCY",
+        "INNODB_LOCK_WAIT_TIMEOUT",
+        "LOCK_WAIT_TIMEOUT",
+        "WAIT_TIMEOUT",
+    },
 }
 
 
