@@ -17,16 +17,20 @@ test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(MAKE) lint docs newer lowest
 
-# What may depend on the release of a server.
+# Promises that may depend on the release of a server: outcomes, resuming, races, proof,
+# throttling, grants, errors.
 newer: servers $(VENV)/.test
 	for server in mysql9 mariadb11 postgresql18; do \
-		$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --backend $$server \
+		$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --backend $$server \
 			tests/promises/test_map_one_cell.py tests/promises/test_grants.py \
 			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
+			tests/promises/test_resume.py tests/promises/test_two_runs.py \
+			tests/unit/bookkeeping/test_revision.py \
+			tests/unit/cell/test_throttle_replicas.py \
+			tests/unit/copying/test_outcomes.py \
 			tests/unit/databases/test_collations.py \
 			tests/unit/databases/test_refused_connections.py \
 			tests/unit/databases/test_session_state.py \
-			tests/unit/comparing tests/unit/cell/test_throttle_replicas.py \
 		|| exit; \
 	done
 
