@@ -15,13 +15,12 @@ from cellmap_migrations.testing import BACKENDS, plugin
 from cellmap_migrations.testing.servers import (
     NotInstalled,
     Server,
-    kind_of_server,
     serving,
 )
 from tests.harness import certificates, second_look
 from tests.harness.cloud import Cloud
 from tests.harness.controller import Controller
-from tests.harness.newer import NEWER
+from tests.harness.newer import NEWER, kind_named
 from tests.harness.wheel import Installed
 
 
@@ -90,11 +89,6 @@ def chosen(config: pytest.Config) -> dict[str, str]:
     if len(found) < len(set(asked)):
         raise pytest.UsageError(f"--backend {', '.join(asked)}: two of one kind")
     return {backend: found[backend] for backend in BACKENDS if backend in found}
-
-
-def kind_named(name: str) -> type[Server]:
-    """Return the server that a --backend names; raise NotInstalled."""
-    return NEWER[name][1] if name in NEWER else kind_of_server(name)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -187,7 +181,7 @@ def cellmap_server(
             name = asked.get(backend, backend)
             if name not in NEWER:
                 return cellmap_server(backend)
-            return stack.enter_context(serving(NEWER[name][1]))
+            return stack.enter_context(serving(kind_named(name)))
 
         yield server
 

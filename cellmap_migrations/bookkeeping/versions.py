@@ -159,16 +159,21 @@ def make_environment(
 ) -> EnvironmentContext:
     """Return Alembic's environment for *steps* to *revision*.
 
-    Raises AlembicRefused for a *revision* that no command of Alembic accepts.
+    Raises the errors of ``refuse_malformed``.
     """
+    refuse_malformed(revision)
+    return EnvironmentContext(
+        Config(), scripts(), fn=lambda heads, _: steps(revision, heads)
+    )
+
+
+def refuse_malformed(revision: str) -> None:
+    """Raise AlembicRefused for a *revision* that no command of Alembic accepts."""
     # An empty revision fails an assertion of Alembic. A range is for offline mode only.
     if not revision:
         raise AlembicRefused("the revision is empty; write head, or one of history")
     if ":" in revision:
         raise AlembicRefused("Range revision not allowed")
-    return EnvironmentContext(
-        Config(), scripts(), fn=lambda heads, _: steps(revision, heads)
-    )
 
 
 def scripts() -> ScriptDirectory:
@@ -207,7 +212,7 @@ def behind(revision: str, recorded: str | None) -> bool:
     Also returns True if *recorded* is an unknown revision, because the upgrade reports
     that. Raises AlembicRefused if *revision* is unknown.
     """
-    make_environment(upgrade_steps, revision)
+    refuse_malformed(revision)
     upgrade_steps(revision, ())
     try:
         return bool(upgrade_steps(revision, (recorded,) if recorded else ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, wait
 from dataclasses import dataclass, replace
@@ -167,7 +168,7 @@ TICK = 0.05
 PATIENCE = 1.2
 
 
-class Workers(Executor):
+class Workers(Executor, ABC):
     """An executor whose calls can be told to end.
 
     ``concurrent.futures`` has this only in Python 3.14, for processes: the names are
@@ -179,15 +180,17 @@ class Workers(Executor):
     def cancel_queued(self) -> None:
         """Cancel the calls that have not begun."""
 
+    @abstractmethod
     def terminate_workers(self) -> None:
         """Tell the calls that have begun to end after the batch in hand."""
 
+    @abstractmethod
     def kill_workers(self) -> None:
         """End all calls at once."""
 
+    @abstractmethod
     def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
         """Return the error for a cell whose call ended without a report."""
-        raise NotImplementedError
 
 
 def finish(

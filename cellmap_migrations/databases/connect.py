@@ -139,7 +139,7 @@ def make_database(
 
 
 def refuse_old(engine: sa.Engine, backend: Backend, what: str) -> None:
-    """Raise ServerTooOld on the first connection of *engine* to a server too old."""
+    """Let the first connection of *engine* raise ServerTooOld for an old server."""
 
     def connected(driver: Any, _: Any) -> None:
         name, version = backend.server(driver)

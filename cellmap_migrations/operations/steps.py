@@ -33,7 +33,7 @@ def upgrade(cell: Cell, environment: EnvironmentContext) -> None:
 def preview(cell: Cell, revision: str) -> None:
     """Count the changes of ``upgrade`` and raise its errors; write nothing."""
     cell.report.details["dry_run"] = True
-    versions.make_environment(versions.upgrade_steps, revision)
+    versions.refuse_malformed(revision)
     heads = (
         ()
         if lasting.lost(cell)

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
+from cellmap_migrations.testing.servers import kind_of_server
 from cellmap_migrations.testing.servers.base import HOST, PASSWORD, Server
 from cellmap_migrations.testing.servers.daemon import find_file, run
 from cellmap_migrations.testing.servers.mariadb import MariaDB
@@ -105,3 +106,8 @@ NEWER: MappingProxyType[str, tuple[str, type[Server]]] = MappingProxyType(
         "postgresql18": ("postgresql", PostgreSQL18),
     }
 )
+
+
+def kind_named(name: str) -> type[Server]:
+    """Return the server that a --backend names; raise NotInstalled."""
+    return NEWER[name][1] if name in NEWER else kind_of_server(name)

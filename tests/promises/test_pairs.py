@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from cellmap_migrations.testing import BACKENDS
-from cellmap_migrations.testing.servers import Server, kind_of_server, serving
+from cellmap_migrations.testing.servers import Server, serving
 from tests.harness.books import assert_books_balance
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside
-from tests.harness.newer import NEWER
+from tests.harness.newer import NEWER, kind_named
 from tests.harness.results import differences
 
 
@@ -24,8 +24,7 @@ def server() -> Iterator[Callable[[str], Server]]:
 
         @cache
         def start(name: str) -> Server:
-            kind = NEWER[name][1] if name in NEWER else kind_of_server(name)
-            return stack.enter_context(serving(kind))
+            return stack.enter_context(serving(kind_named(name)))
 
         yield start
 

@@ -6,11 +6,10 @@ import pytest
 
 from cellmap_migrations.databases import dialects
 from cellmap_migrations.testing import BACKENDS
-from cellmap_migrations.testing.servers import kind_of_server
 from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
-from tests.harness.newer import NEWER
+from tests.harness.newer import NEWER, kind_named
 from tests.harness.statements import collected, functions
 
 PAGE = readme.DOCS / "servers.rst"
@@ -59,7 +58,7 @@ def test_every_function_that_is_sent_is_in_the_table(
 def test_page_has_the_versions_that_the_tests_run_on() -> None:
     _, *rows = readme.rows("server", PAGE)
 
-    for kind in [*map(kind_of_server, BACKENDS), *(kind for _, kind in NEWER.values())]:
+    for kind in map(kind_named, [*BACKENDS, *NEWER]):
         name, version = kind.version().split()
         tested = next(row[2].split(", ") for row in rows if row[0].startswith(name))
         assert any(f"{version}.".startswith(f"{each}.") for each in tested), version
