@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping.tables import METADATA
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, Mapped, known
 from cellmap_migrations.testing.schema import API_HEAD, api_tables
 from cellmap_migrations.testing.servers import plain_engine
@@ -112,12 +113,18 @@ class Api:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return all rows of a table, or an empty list if it does not exist."""
-        if not sa.inspect(self.engine).has_table(name):
-            return []
-        table = self.tables.get(name)
-        if table is None:
-            table = sa.Table(name, sa.MetaData(), autoload_with=self.engine)
         with self.engine.connect() as connection:
-            return [
-                dict(row) for row in connection.execute(sa.select(table)).mappings()
-            ]
+            if not sa.inspect(connection).has_table(name):
+                return []
+            table = self.tables.get(name)
+            query = ours(name) if table is None else sa.select(table)
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def ours(name: str) -> sa.TextualSelect:
+    """Return a query for all rows of one of this package's tables.
+
+    It names no column: a table that an older version created lacks some.
+    """
+    types = {column.name: column.type for column in METADATA.tables[name].c}
+    return sa.text(f"SELECT * FROM {name}").columns(**types)

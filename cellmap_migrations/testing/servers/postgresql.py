@@ -81,10 +81,23 @@ class PostgreSQL(NetworkServer):
     ) -> sa.URL:
         """Create a database with *tables*; *owner* may do everything in it."""
         self.create_role(owner)
-        template = "template1" if tables is None else self.template(tables, owner)
-        self.janitor(name, template).init()
-        self.execute(f'ALTER DATABASE "{name}" OWNER TO "{owner}"')
+        if tables is None:
+            self.janitor(name).init()
+            self.execute(f'ALTER DATABASE "{name}" OWNER TO "{owner}"')
+        else:
+            copied = f'TEMPLATE "{self.template(tables, owner)}" {self.copying}'
+            self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}" {copied}')
         return self.url(name, owner)
+
+    @cached_property
+    def copying(self) -> str:
+        """Return how a small database is copied: its files, and not page by page.
+
+        PostgreSQL 15 copies by the log, which takes five times as long without fsync.
+        """
+        with self.engine.connect() as connection:
+            version = connection.dialect.server_version_info
+        return "STRATEGY file_copy" if version and version >= (15,) else ""
 
     def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
         """Return who creates and drops a database, whoever is connected to it."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 from signal import SIGSTOP
 
 import pytest
+import sqlalchemy as sa
 
 from cellmap_migrations.comparing import evidence
 from cellmap_migrations.testing.cell import Cell
@@ -42,7 +43,9 @@ def reset_cell(cloud: Cloud, name: str) -> Cell:
 
 def copy(cell: Cell, target: Cell, uuids: list[str]) -> None:
     """Put the rows of some instances into another database, as a dump does."""
-    rows = [row for uuid in uuids if (row := cell.row(uuid))]
+    query = sa.select(cell.instances).where(cell.instances.c.uuid.in_(uuids))
+    with cell.engine.connect() as connection:
+        rows = list(map(dict, connection.execute(query).mappings()))
     with target.engine.begin() as connection:
         connection.execute(target.instances.insert(), rows)
 
