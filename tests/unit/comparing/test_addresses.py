@@ -18,8 +18,6 @@ from tests.harness.twins import database
 
 ROWS = 40
 
-each_command = pytest.mark.parametrize("command", COMMANDS)
-
 
 def half_done(cloud: Cloud) -> Cell:
     """Add a cell of which half the instances were mapped when its upgrade stopped."""
@@ -50,18 +48,18 @@ def copy(cell: Cell, target: Cell, uuids: list[str]) -> None:
         connection.execute(target.instances.insert(), rows)
 
 
-@each_command
-def test_schema_without_data_is_refused(make_cloud: MakeCloud, command: str) -> None:
+def test_schema_without_data_is_refused(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = half_done(cloud)
     empty = database(cloud, "empty")
     cloud.lead(cell, text(empty.url))
 
-    line = refused(cloud, cell, command)
+    for command in COMMANDS:
+        line = refused(cloud, cell, command)
 
-    assert line.startswith(f"error: cell cell1 ({cell.uuid}) (")
-    assert f"{empty.url.database}): 20 of the 20 mappings that name this cell" in line
-    assert "-x accept_orphans=20, or --accept-orphans 20 for cellmap" in line
+        assert line.startswith(f"error: cell cell1 ({cell.uuid}) (")
+        assert f"{empty.url.database}): 20 of the 20 mappings that name this" in line
+        assert "-x accept_orphans=20, or --accept-orphans 20 for cellmap" in line
 
 
 def old_copy(cloud: Cloud, cell: Cell, lacks: int) -> None:
@@ -71,22 +69,22 @@ def old_copy(cloud: Cloud, cell: Cell, lacks: int) -> None:
     cloud.lead(cell, text(old.url))
 
 
-@each_command
 @pytest.mark.parametrize("lacks", [1, 19])
 def test_old_copy_that_lacks_instances_which_were_mapped_is_refused(
-    make_cloud: MakeCloud, command: str, lacks: int
+    make_cloud: MakeCloud, lacks: int
 ) -> None:
     cloud = make_cloud()
     cell = reset_cell(cloud, "cell1")
     old_copy(cloud, cell, lacks)
-
     before = cloud.mappings()
-    finished = run(cloud, cell, command)
 
-    assert (finished.code, cloud.mappings(), cloud.versions()) == (65, before, {})
-    line = last_line(finished)
-    assert f"{lacks} of the 40 mappings that name this cell have no instance" in line
-    assert "nova has not queued them for deletion" in line
+    for command in COMMANDS:
+        finished = run(cloud, cell, command)
+
+        assert (finished.code, cloud.mappings(), cloud.versions()) == (65, before, {})
+        line = last_line(finished)
+        assert f"{lacks} of the 40 mappings that name this cell have no inst" in line
+        assert "nova has not queued them for deletion" in line
 
 
 def test_old_copy_that_lacks_instances_which_nova_mapped_is_refused(
@@ -146,36 +144,34 @@ def exchanged(make_cloud: MakeCloud) -> tuple[Cell, Cell]:
     return cells
 
 
-@each_command
 def test_exchanged_addresses_are_refused_and_the_other_cell_is_named(
-    exchanged: tuple[Cell, Cell], command: str
+    exchanged: tuple[Cell, Cell],
 ) -> None:
     cell, other = exchanged
     cloud = cell.api
     assert isinstance(cloud, Cloud)
 
-    line = refused(cloud, cell, command)
+    for command in COMMANDS:
+        assert (
+            "40 of the 40 mappings that name this cell have no instance in its "
+            f"database; cell cell2 ({other.uuid}) has 40 of 40 looked for"
+        ) in refused(cloud, cell, command)
 
-    assert (
-        f"40 of the 40 mappings that name this cell have no instance in its database; "
-        f"cell cell2 ({other.uuid}) has 40 of 40 looked for"
-    ) in line
 
-
-@each_command
 def test_instances_of_a_cell_that_was_not_mapped_yet_are_not_moved(
-    exchanged: tuple[Cell, Cell], command: str
+    exchanged: tuple[Cell, Cell],
 ) -> None:
     cell, other = exchanged
     cloud = cell.api
     assert isinstance(cloud, Cloud)
-    for uuid in cloud.mapped_uuids(cell):
-        cloud.unmap(uuid)
+    mappings = cloud.instance_mappings
+    cloud.execute(mappings.delete().filter_by(cell_id=cell.id))
 
-    line = refused(cloud, cell, command)
+    for command in COMMANDS:
+        line = refused(cloud, cell, command)
 
-    assert line.startswith(f"error: cell cell2 ({other.uuid}) (")
-    assert "accept_orphans=40" in line
+        assert line.startswith(f"error: cell cell2 ({other.uuid}) (")
+        assert "accept_orphans=40" in line
 
 
 @pytest.mark.parametrize(("rows", "code"), [(9, 0), (10, 65)])
@@ -190,8 +186,7 @@ def test_few_instances_say_nothing_of_the_cell_that_they_are_mapped_to(
     assert cloud.mapped_uuids(other if code else cell) == set(uuids)
 
 
-@each_command
-def test_copy_of_another_cell_is_refused(make_cloud: MakeCloud, command: str) -> None:
+def test_copy_of_another_cell_is_refused(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell, other = half_done(cloud), cloud.add_cell("other")
     theirs = other.add_instances(ROWS)
@@ -200,9 +195,10 @@ def test_copy_of_another_cell_is_refused(make_cloud: MakeCloud, command: str) ->
     copy(other, restored, theirs)
     cloud.lead(cell, text(restored.url))
 
-    line = refused(cloud, cell, command)
+    for command in COMMANDS:
+        line = refused(cloud, cell, command)
 
-    assert line.startswith(f"error: cell cell1 ({cell.uuid}) looks like a copy of ")
+        assert line.startswith(f"error: cell cell1 ({cell.uuid}) looks like a copy of ")
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
