@@ -24,6 +24,7 @@ newer: servers $(VENV)/.test
 		$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --backend $$server \
 			tests/promises/test_map_one_cell.py tests/promises/test_grants.py \
 			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
+			tests/promises/test_primary_keys.py \
 			tests/promises/test_resume.py tests/promises/test_two_runs.py \
 			tests/unit/bookkeeping/test_revision.py \
 			tests/unit/cell/test_throttle_replicas.py \
