@@ -26,6 +26,7 @@ newer: servers $(VENV)/.test
 			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
 			tests/promises/test_primary_keys.py \
 			tests/promises/test_resume.py tests/promises/test_two_runs.py \
+			tests/faults/test_super_read_only.py \
 			tests/unit/bookkeeping/test_revision.py \
 			tests/unit/cell/test_throttle_replicas.py \
 			tests/unit/copying/test_outcomes.py \
