@@ -30,6 +30,7 @@ newer: servers $(VENV)/.test
 			tests/unit/bookkeeping/test_revision.py \
 			tests/unit/cell/test_throttle_replicas.py \
 			tests/unit/copying/test_outcomes.py \
+			tests/unit/databases/test_caching_sha2.py \
 			tests/unit/databases/test_collations.py \
 			tests/unit/databases/test_refused_connections.py \
 			tests/unit/databases/test_session_state.py \
