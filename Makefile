@@ -24,10 +24,13 @@ newer: servers $(VENV)/.test
 		$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --backend $$server \
 			tests/promises/test_map_one_cell.py tests/promises/test_grants.py \
 			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
+			tests/promises/test_primary_keys.py \
 			tests/promises/test_resume.py tests/promises/test_two_runs.py \
+			tests/faults/test_super_read_only.py \
 			tests/unit/bookkeeping/test_revision.py \
 			tests/unit/cell/test_throttle_replicas.py \
 			tests/unit/copying/test_outcomes.py \
+			tests/unit/databases/test_caching_sha2.py \
 			tests/unit/databases/test_collations.py \
 			tests/unit/databases/test_refused_connections.py \
 			tests/unit/databases/test_session_state.py \

@@ -63,6 +63,7 @@ MYSQL_AGAIN = frozenset(
         1290,  # the server is read only: a failover in progress
         1317,  # query interrupted
         1412,  # table definition changed in this transaction
+        1792,  # the server's default is transaction_read_only=ON
         1836,  # running in read-only mode
         1927,  # connection was killed
         1969,  # max_statement_time
@@ -85,6 +86,7 @@ MYSQL_AGAIN = frozenset(
         3797,  # group replication: waiting for earlier transactions failed
         3798,  # the same, at the first statement
         3799,  # group replication: no new transaction, because the member leaves
+        3989,  # MySQL: ALTER DATABASE ... READ ONLY = 1
         4031,  # disconnected after inactivity
         6400,  # MySQL 9: offline mode, with its reason, such as having left the group
     }

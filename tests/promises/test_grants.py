@@ -14,8 +14,15 @@ from cellmap_migrations.testing.servers.network import NetworkServer
 from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.cloud import Cloud
+from tests.harness.newer import MySQL9
+from tests.harness.variables import switched_on
 
-USER = "cellmap"
+USER, ROLE = "cellmap", "cellmap_rights"
+
+# The end of a GRANT to the user.
+TO_USER = re.compile(rf" TO '?{USER}('@'%')?$")
+
+COMMANDS = ("upgrade head", "check", "downgrade base")
 
 pytestmark = pytest.mark.only_on("mysql", "postgresql")
 
@@ -41,6 +48,38 @@ def test_grants_suffice(cloud: Cloud) -> None:
 
     # The mapping without an instance is nothing that stops an upgrade.
     assert codes == [0, 3, 0, 0, 0]
+
+
+def test_grants_of_a_role_suffice(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    give_role(cloud, role(cloud))
+
+    assert [run(cloud, command) for command in COMMANDS] == [0, 0, 0]
+
+
+@pytest.mark.only_on("mysql9")
+def test_grants_of_any_role_suffice_if_all_are_activated(
+    make_cloud: MakeCloud, backend: str
+) -> None:
+    del backend
+    cloud = make_cloud()
+    *given, _ = role(cloud)
+    give_role(cloud, given)
+
+    with switched_on(cloud.server("mysql"), "activate_all_roles_on_login"):
+        assert [run(cloud, command) for command in COMMANDS] == [0, 0, 0]
+
+
+@pytest.mark.only_on("mysql")
+def test_role_that_is_not_active_ends_a_run(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    *given, _ = role(cloud)
+    give_role(cloud, given)
+
+    finished = cloud.alembic("upgrade", "head", cell="cell1")
+
+    assert finished.code == 77
+    assert "docs/privileges.rst" in finished.err.splitlines()[-1]
 
 
 def test_grants_for_a_merge_suffice(cloud: Cloud) -> None:
@@ -82,9 +121,39 @@ def test_missing_grant_is_named(cloud: Cloud, table: str) -> None:
 
 def restrict(cloud: Cloud, cell: Cell) -> None:
     """Run the grants, and give cloud and cell the URLs of their user."""
-    user = user_of(cloud)
     for name, url in {"nova_api": cloud.url, "nova_cell1": cell.url}.items():
         perform(cloud, grants(cloud, name), url)
+    log_in(cloud, cell)
+
+
+def give_role(cloud: Cloud, statements: list[str]) -> None:
+    """Add a cell and its user, and give the grants to the user's role instead."""
+    cell = cloud.add_cell("cell1")
+    cell.add_instances(3)
+    create, *granted = grants(cloud, "nova_api")
+    there = grants(cloud, "nova_cell1")
+    perform(cloud, [create, *statements, *map(to_role, granted)], cloud.url)
+    perform(cloud, [*map(to_role, there)], cell.url)
+    log_in(cloud, cell)
+
+
+def to_role(grant: str) -> str:
+    """Return a grant of the page as a grant to the role."""
+    changed, count = TO_USER.subn(f" TO {ROLE}", grant)
+    assert count == 1, grant
+    return changed
+
+
+def role(cloud: Cloud) -> list[str]:
+    """Return the page's statements that give the user a role; the last activates it."""
+    products = {"mysql": "MariaDB", "postgresql": "PostgreSQL"}
+    mysql9 = isinstance(cloud.server(cloud.cell_backend), MySQL9)
+    return readme.sql(f"{'MySQL' if mysql9 else products[cloud.cell_backend]} role")
+
+
+def log_in(cloud: Cloud, cell: Cell) -> None:
+    """Let runs log in as the user of the page, to the cell and to the API database."""
+    user = user_of(cloud)
     cloud.configure(api_database={"connection": text(cloud.url.set(username=user))})
     stored = {"database_connection": text(cell.url.set(username=user))}
     cloud.execute(cloud.tables["cell_mappings"].update().values(stored))
@@ -120,7 +189,7 @@ def perform(cloud: Cloud, statements: list[str], url: sa.URL) -> None:
     options = {"no_parameters": True}
     with engine.execution_options(**options).begin() as connection:
         for statement in statements:
-            ours = re.sub(rf"\b{USER}\b", user_of(cloud), statement)
+            ours = re.sub(rf"\b{USER}(?=\b|_rights\b)", user_of(cloud), statement)
             ours = re.sub(r"\bnova_(api|cell1)\b", database, ours)
             connection.exec_driver_sql(ours.replace("secret", PASSWORD))
 
