@@ -100,7 +100,10 @@ class Cluster(ABC, Generic[Node]):
         A node that was cut off notices that only some time after the others.
         """
         self.admit_all()
-        return all(self.whole(node) and self.in_step(node) for node in self.nodes)
+        return all(
+            answered(self.whole, node) and answered(self.in_step, node)
+            for node in self.nodes
+        )
 
     def admit_all(self) -> None:
         """Start every node that does not run, and let it join the others."""
@@ -120,19 +123,18 @@ class Cluster(ABC, Generic[Node]):
     def catch_up(self) -> None:
         """Return when every node has applied what any of them has committed."""
         for node in self.nodes:
-            wait_for(partial(self.in_step, node), "a node in step", seconds=MINUTES)
+            in_step = partial(answered, self.in_step, node)
+            wait_for(in_step, "a node in step", seconds=MINUTES)
 
     def in_step(self, node: Node) -> bool:
-        """Let a node apply all that the others have committed; say whether it could.
+        """Return True as soon as a node has applied all that the others have committed.
 
-        One that was cut off calls itself synced until it notices.
+        A node that was cut off calls itself synced until it notices. Raises the errors
+        of a node that cannot apply everything now.
         """
-        try:
-            with plain_engine(node.url("mysql", "admin")).connect() as connection:
-                self.wait_for_others(connection)
-                connection.exec_driver_sql("SELECT 1")
-        except sa.exc.OperationalError:
-            return False
+        with plain_engine(node.url("mysql", "admin")).connect() as connection:
+            self.wait_for_others(connection)
+            connection.exec_driver_sql("SELECT 1")
         return True
 
     def writer(self, url: sa.URL) -> Node:
@@ -182,6 +184,18 @@ class Cluster(ABC, Generic[Node]):
     def close(self) -> None:
         """End all of them."""
         self.closing.close()
+
+
+def answered(question: Callable[[Node], bool], node: Node) -> bool:
+    """Return the answer of *node* to *question*; return False if it refuses to answer.
+
+    Galera answers SHOW STATUS on a node that joins, but refuses the ROLLBACK that ends
+    the connection (1047).
+    """
+    try:
+        return question(node)
+    except sa.exc.OperationalError:
+        return False
 
 
 def longest(node: MySQLServer, url: sa.URL) -> float:
