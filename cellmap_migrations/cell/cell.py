@@ -109,7 +109,7 @@ def make_cell(mapping: CellMapping, identities: Identities) -> Cell:
     return Cell(
         mapping=mapping,
         api=identities.api,
-        cells={each.id: each for each in identities.cells},
+        cells={each.id: each for each in identities.mappings},
         settings=identities.settings,
         stopping=identities.stopping,
         report=Report(cell=mapping.uuid, name=mapping.name),

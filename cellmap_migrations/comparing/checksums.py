@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.background import at_once
+from cellmap_migrations.common.background import run_in_threads
 from cellmap_migrations.copying import read
 from cellmap_migrations.databases.times import Seconds
 from cellmap_migrations.nova.tables import PLACEHOLDER, instance_mappings, instances
@@ -45,7 +45,7 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
             partial(sum_up, theirs, cell.stopping, chunked=chunked),
         )
         if cell.api.backend.works_by_itself:
-            return at_once(*works, meanwhile=cell.keep_alive)
+            return run_in_threads(*works, meanwhile=cell.keep_alive)
         return [work() for work in works]
 
 

@@ -136,7 +136,7 @@ def examined_pages(
     ours, theirs = sides(cell, plan, compared)
     for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
         cell.keep_alive()
-        yield cell.api.again(partial(examine, cell, plan, uuids, compared))
+        yield cell.api.retry(partial(examine, cell, plan, uuids, compared))
 
 
 def examine(

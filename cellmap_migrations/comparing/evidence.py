@@ -87,7 +87,7 @@ def main_owner(cell: Cell, plan: Plan) -> list[int]:
     side = instances_side(cell, plan)
     uuids = draw_uuids(side, cell.mapping.uuid, SAMPLE)
     mappings = (
-        cell.api.again(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
+        cell.api.retry(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
     )
     owners = (existing.cell_id for existing in mappings.values())
     numbers = Counter(number for number in owners if number is not None)

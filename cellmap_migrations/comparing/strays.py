@@ -39,7 +39,7 @@ class Strays:
     def pages(self) -> Iterator[list[Any]]:
         """Yield pages of strays, as rows. No cell is asked if none is possible."""
         for rows in pages_without_cell(self.cell):
-            if strays := self.cell.api.again(partial(self.choose, rows)):
+            if strays := self.cell.api.retry(partial(self.choose, rows)):
                 yield strays
 
     def choose(self, rows: Sequence[Any]) -> list[Any]:

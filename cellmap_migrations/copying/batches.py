@@ -89,7 +89,7 @@ class Batches:
 
         recorded = False
         try:
-            counts, recorded = self.cell.api.again(attempt)
+            counts, recorded = self.cell.api.retry(attempt)
         finally:
             if not recorded:
                 self.cell.throttle.give_back([slot.pause])

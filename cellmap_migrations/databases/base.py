@@ -33,7 +33,7 @@ class Backend(ABC):
     # The driver's arguments for timeouts in seconds while it connects.
     timeouts: ClassVar[Sequence[str]] = ()
     # Codes of errors after which the same transaction may succeed.
-    again: ClassVar[frozenset[Any]]
+    transient: ClassVar[frozenset[Any]]
     # The faults by code that another attempt cannot correct.
     refused: ClassVar[Mapping[Any, Fault]]
     # True if two threads are faster than one, because the database executes their
@@ -146,8 +146,11 @@ class Backend(ABC):
         """Return the meaning of *error*, from its code and never from its message."""
         inner = driver_error(error)
         code = self.code(inner)
-        if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
-            return Fault.AGAIN
+        if (
+            isinstance(error, oslo_exception.DBConnectionError)
+            or code in self.transient
+        ):
+            return Fault.TRANSIENT
         if code in self.refused:
             return self.refused[code]
         kinds = {kind.__name__ for kind in type(inner).__mro__}

@@ -35,7 +35,7 @@ class MySQL(Backend):
     refusals = codes.MYSQL
     arguments = arguments.MYSQL
     timeouts = ("connect_timeout", "read_timeout", "write_timeout")
-    again = codes.MYSQL_AGAIN
+    transient = codes.MYSQL_TRANSIENT
     refused = codes.MYSQL_REFUSED
     oldest = mysql_limits.OLDEST
     data = frozenset(

@@ -44,7 +44,7 @@ class PostgreSQL(Backend):
     refusals = codes.POSTGRESQL
     arguments = arguments.POSTGRESQL
     timeouts = ("connect_timeout",)
-    again = codes.POSTGRESQL_AGAIN
+    transient = codes.POSTGRESQL_TRANSIENT
     refused = codes.POSTGRESQL_REFUSED
     oldest: ClassVar = {"PostgreSQL": OLDEST}
     data = frozenset({"P0001"})  # RAISE in a trigger
@@ -156,7 +156,7 @@ class PostgreSQL(Backend):
         if refused := postgresql_limits.fault_of(str(inner)):
             return refused
         if type(inner).__name__ == "OperationalError":
-            return Fault.AGAIN
+            return Fault.TRANSIENT
         return super().fault(error)
 
     def code(self, error: BaseException) -> Any:

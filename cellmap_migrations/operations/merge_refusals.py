@@ -52,7 +52,7 @@ def find(cell: Cell, selector: str) -> CellMapping:
 
     Raises NotADuplicate for *cell* itself and for cell0, UnknownCell or AmbiguousCell.
     """
-    settings = replace(cell.settings, cell=selector)
+    settings = replace(cell.settings, selector=selector)
     [duplicate] = cells.find(list(cell.cells.values()), settings)
     if duplicate.id == cell.mapping.id:
         why = "it is the one to keep; name another one with --from"
@@ -121,7 +121,7 @@ def identify_duplicate(cell: Cell, duplicate: CellMapping) -> Identity:
     """Return the identity of the duplicate's database."""
     database = cells.connect_cell(duplicate, cell.settings, cell.stopping)
     try:
-        return database.again(partial(identify, database))
+        return database.retry(partial(identify, database))
     finally:
         database.close()
 

@@ -70,7 +70,7 @@ def opened(cloud: Cloud, cell: Cell) -> Iterator[cell_module.Cell]:
     with run.opened_api(config, stopping) as api:
         mappings = cells.read(api)
         identities = Identities(
-            api=api, cells=mappings, settings=config, stopping=stopping
+            api=api, mappings=mappings, settings=config, stopping=stopping
         )
         inside = cell_module.make_cell(cells.find(mappings, config)[0], identities)
         try:

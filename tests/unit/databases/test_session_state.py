@@ -281,7 +281,7 @@ def test_mysql_is_told_in_hints(statement: str, said: str) -> None:
     ("words", "fault"),
     [
         ("transaction blocks not allowed in statement pooling mode", Fault.POOLING),
-        ("query_wait_timeout", Fault.AGAIN),
+        ("query_wait_timeout", Fault.TRANSIENT),
     ],
 )
 def test_pooler_that_refuses_transactions_is_not_tried_again(
