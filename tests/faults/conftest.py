@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.faults import tally
 from tests.faults.copying import Copy, spread
 from tests.faults.tally import Tally
 from tests.harness.clusters import Cluster
+from tests.harness.replicas import folders_for
 
 
 @pytest.fixture
@@ -33,7 +35,15 @@ def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
     request.node.user_properties.append((tally.KEY, told))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster[Any]]:
+    """Start the cluster of the test class, whose kind is in its attribute *kind*."""
+    with folders_for(4) as folders, closing(request.cls.kind(folders)) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="class")
 def large(
     tmp_path_factory: pytest.TempPathFactory,
     cluster: Cluster[Any],

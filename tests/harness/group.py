@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
@@ -78,7 +78,8 @@ class Member(MySQL9):
             "single-primary-mode": single,
             "enforce-update-everywhere-checks": every,
             "recovery-get-public-key": "ON",
-            # The first one is the next primary after each failure of another one.
+            # If the primary leaves, the group elects the member with the greatest
+            # weight. A member that joins never replaces the primary: see Group.start().
             "member-weight": f"{100 - self.number}",
             "member-expel-timeout": "0",
             "autorejoin-tries": "0",
@@ -105,10 +106,10 @@ class Member(MySQL9):
                 f"GRANT SELECT ON performance_schema.{table} TO {user}@'{HOST}'"
             )
 
-    def state(self) -> str:
-        """Return the state of the member as it sees itself, such as ONLINE."""
+    def value(self, query: str) -> Any:
+        """Return the value that *query* selects on this member, or None."""
         with self.admin().connect() as connection:
-            return str(connection.exec_driver_sql(STATE).scalar())
+            return connection.exec_driver_sql(query).scalar_one_or_none()
 
     def join(self, others: Sequence["Member"]) -> None:
         """Join *others*, or found the group."""
@@ -157,13 +158,13 @@ class Group(Cluster[Member]):
     def admit(self, node: Member, others: Sequence[Member]) -> None:
         """Start *node* if need be, and let it join unless it is a member."""
         node.start()
-        if node.state() not in ("ONLINE", "RECOVERING"):
-            node.join([other for other in others if other.state() == "ONLINE"])
+        if node.value(STATE) not in ("ONLINE", "RECOVERING"):
+            node.join([other for other in others if other.value(STATE) == "ONLINE"])
 
     def start(self) -> None:
         """Return when every member is in step; the first one takes writes again."""
         super().start()
-        if not self.number(self.first, USABLE):
+        if not self.first.value(USABLE):
             become = "SELECT group_replication_set_as_primary(@@server_uuid)"
             self.first.execute(become)
             # HAProxy follows.
@@ -179,16 +180,11 @@ class Group(Cluster[Member]):
 
     def size(self, node: Member) -> int:
         """Return how many members are online, as a member sees it."""
-        return self.number(node, ONLINE)
+        return int(node.value(ONLINE))
 
     def rejections(self, node: Member) -> int:
         """Return how many transactions certification has refused on a member."""
-        return self.number(node, CONFLICTS)
-
-    def number(self, node: Member, query: str) -> int:
-        """Return the number that a query has on a member."""
-        with node.admin().connect() as connection:
-            return int(connection.exec_driver_sql(query).scalar_one())
+        return int(node.value(CONFLICTS))
 
 
 class EveryPrimary(Group):
