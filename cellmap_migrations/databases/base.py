@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Version = tuple[int, ...]
 
+# The execution option of a connection that only reads, and its values: it reads either
+# tables or the server's status.
+READING = "cellmap_reading"
+TABLES, STATUS = "tables", "status"
+
 
 class Backend(ABC):
     """Connect to one kind of database, and classify its errors by their codes."""
@@ -89,10 +94,13 @@ class Backend(ABC):
         No setting may stay in the session, because a pooler may pass it on to nova.
         """
 
-    def server(self, driver: Any) -> tuple[str, Version]:  # noqa: ARG002
-        """Return the name and the version of the server that answers *driver*.
+    def server(
+        self,
+        entry: sa.pool.ConnectionPoolEntry,  # noqa: ARG002
+    ) -> tuple[str, Version]:
+        """Return the name and the version of the server that a connection leads to.
 
-        Return an empty version if it is not known, or does not matter.
+        The version is empty if it is not known, or does not matter.
         """
         return "", ()
 
@@ -160,6 +168,11 @@ class Backend(ABC):
 
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
+
+
+def autocommits(connection: sa.Connection) -> bool:
+    """Return True if each statement on *connection* is a transaction of its own."""
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def driver_error(error: BaseException) -> BaseException:

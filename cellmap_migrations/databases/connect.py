@@ -141,8 +141,8 @@ def make_database(
 def refuse_old(engine: sa.Engine, backend: Backend, what: str) -> None:
     """Let the first connection of *engine* raise ServerTooOld for an old server."""
 
-    def connected(driver: Any, _: Any) -> None:
-        name, version = backend.server(driver)
+    def connected(_: Any, entry: sa.pool.ConnectionPoolEntry) -> None:
+        name, version = backend.server(entry)
         oldest = backend.oldest.get(name, ())
         if version and version < oldest:
             found, least = (".".join(map(str, each)) for each in (version, oldest))

@@ -26,8 +26,7 @@ from cellmap_migrations.common.sentences import (
     TlsRefused,
 )
 from cellmap_migrations.databases import base, codes, folding
-from cellmap_migrations.databases.base import DATABASE_ERRORS
-from cellmap_migrations.databases.options import READING, STATUS, TABLES
+from cellmap_migrations.databases.base import DATABASE_ERRORS, READING, STATUS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

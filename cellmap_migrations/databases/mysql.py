@@ -62,10 +62,9 @@ class MySQL(Backend):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         mysql_limits.limit(engine, read_only=read_only)
 
-    def server(self, driver: Any) -> tuple[str, Version]:
-        """Return the server's own version, which is not that of a pooler."""
-        with driver.cursor() as cursor:
-            _, version = mysql_limits.answering(cursor)
+    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
+        """Return the version of the server and not that of a pooler."""
+        _, version = mysql_limits.query_session(entry)
         return mysql_limits.server(version)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:

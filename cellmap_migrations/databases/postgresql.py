@@ -67,8 +67,9 @@ class PostgreSQL(Backend):
         """Limit waits for locks, statements, and transactions of a frozen client."""
         postgresql_limits.limit(engine, read_only=read_only)
 
-    def server(self, driver: Any) -> tuple[str, Version]:
+    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
         """Return the version that the server said when the client logged in."""
+        driver: Any = entry.driver_connection
         major, rest = divmod(int(driver.info.server_version), 10_000)
         # 90624 stands for 9.6.24, and 110022 for 11.22.
         minor = (rest,) if major >= TWO_PARTS else divmod(rest, 100)
