@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,6 +46,8 @@ class Cell:
     connect: Callable[[CellMapping], Opened]
     # The columns in which a comparison of this run found no difference.
     equal_columns: set[str] = field(default_factory=set)
+    # The number of wrong values that a dry run of 0001 has counted, by column.
+    wrong_values: Counter[str] = field(default_factory=Counter)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     closing: ExitStack = field(default_factory=ExitStack)
     # Empty until ``opened`` is read; then its value.
