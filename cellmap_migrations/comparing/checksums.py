@@ -97,7 +97,7 @@ CHUNK_CHARACTERS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """The rows of one database that belong to the cell, and the SQL to read them.
+    """Hold the SQL to read the rows of one database that belong to the cell.
 
     *belongs* is true of these rows. *scanned* means the same, in a form for statements
     that read every row of a range of ids. *counted* is true of the rows to which an
@@ -117,7 +117,7 @@ class Side:
 
     @property
     def chunk(self) -> sa.ColumnElement[str]:
-        """The SQL for the chunk of a row."""
+        """Return the SQL for the chunk of a row."""
         # Literals: with parameters PostgreSQL does not recognise the expression of the
         # GROUP BY in the SELECT.
         first = sa.literal_column("1", sa.Integer)

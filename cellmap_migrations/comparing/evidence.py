@@ -45,7 +45,7 @@ def refuse_displaced(cell: Cell, plan: Plan) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Displaced:
-    """A cell whose database lacks the instances of many mappings to it.
+    """Describe a cell whose database lacks the instances of many mappings to it.
 
     *elsewhere* is text that names another cell with these instances, or is empty.
     """

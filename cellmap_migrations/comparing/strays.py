@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Strays:
-    """Finds and removes the strays of the cloud in a run on *cell*."""
+    """Find and remove the strays of the cloud in a run on *cell*."""
 
     def __init__(self, cell: Cell, plan: Plan) -> None:
         self.cell, self.plan = cell, plan
@@ -70,7 +70,7 @@ class Strays:
 
     @cached_property
     def displaced_cells(self) -> list[str]:
-        """The evidence against the databases of the other cells.
+        """Return the evidence against the databases of the other cells.
 
         The database of *cell* itself was examined when the run started.
         """

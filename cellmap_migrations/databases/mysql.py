@@ -24,7 +24,7 @@ LINES = 5_000
 
 
 class MySQL(Backend):
-    """Through PyMySQL; error codes are the server's numbers."""
+    """Connect with PyMySQL; error codes are the server's numbers."""
 
     port = 3306
     drivernames = ("mysql+pymysql", "mysql+mysqldb")
@@ -118,7 +118,7 @@ class MySQL(Backend):
         return super().fault(error)
 
     def explain(self, error: Exception, url: sa.URL) -> str | None:
-        """Name the argument, file or package that PyMySQL does not."""
+        """Name the argument, file or package that PyMySQL's error does not name."""
         return mysql_driver.explain(error, url)
 
     def code(self, error: BaseException) -> Any:

@@ -102,7 +102,8 @@ def is_direct(driver: Any, number: int, version: str) -> bool:
 LIMITS = {
     # For a lock on a whole table, which a server waits for a day by default.
     "lock_wait_timeout": "1",
-    # What GROUP_CONCAT may return: 16 MiB. MariaDB's default is 1 MiB, MySQL's 1 KiB.
+    # Bytes of the longest result of GROUP_CONCAT: 16 MiB. MariaDB's default is 1 MiB,
+    # and MySQL's is 1 KiB.
     "group_concat_max_len": f"{16 << 20}",
     "time_zone": "'+00:00'",
 }

@@ -84,7 +84,7 @@ def report_next(cell: Cell, duplicate: CellMapping, *, dry_run: bool) -> None:
 
 
 class Moving:
-    """Moves the mappings of *duplicate* to *cell*.
+    """Move the mappings of *duplicate* to *cell*.
 
     If the duplicate's database is *gone*, only mappings of instances that *cell* has
     are moved.

@@ -1,4 +1,4 @@
-"""The tests of a cluster whose nodes all take writes."""
+"""Test clusters whose nodes all take writes."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""Faults, a few of each in every run of the tests, and all of them if asked."""
+"""Cause a few faults of each kind in every run, and all with --thorough."""
 
 import os
 from collections import Counter
@@ -19,13 +19,13 @@ from tests.harness.replicas import folders_for
 
 @pytest.fixture
 def thorough(request: pytest.FixtureRequest) -> bool:
-    """Say whether to be as thorough as docs/reliability.rst is."""
+    """Return True if --thorough is given, as for the table of docs/reliability.rst."""
     return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture
 def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """Count what the test causes under the name that its marker gives to it."""
+    """Count the faults of the test under the name in its marker."""
     caused = tally.cause(request.node)
     assert caused, "it has no marker"
     fault, where = caused
@@ -49,7 +49,7 @@ def large(
     cluster: Cluster[Any],
     request: pytest.FixtureRequest,
 ) -> Iterator[Copy]:
-    """A cell to which things happen."""
+    """Make the cell that faults are caused in."""
     rows = 200_000 if request.config.getoption("--thorough") else 2_000
     with spread(tmp_path_factory.mktemp("large"), cluster, rows) as made:
         yield made
@@ -57,7 +57,7 @@ def large(
 
 @pytest.fixture
 def copy(large: Copy, seed: int, *, thorough: bool) -> Iterator[Copy]:
-    """The same one, with nothing copied yet."""
+    """Return the large cell without any mapping."""
     yield replace(large, seed=seed, times=2 if thorough else 1)
     for command in large.cloud.commands:
         command.close()
@@ -65,7 +65,7 @@ def copy(large: Copy, seed: int, *, thorough: bool) -> Iterator[Copy]:
 
 @pytest.fixture
 def small(tmp_path: Path, cluster: Cluster[Any]) -> Iterator[Copy]:
-    """A cell whose copy is done in no time."""
+    """Make a cell of 100 instances."""
     with spread(tmp_path, cluster, 100) as made:
         yield made
 

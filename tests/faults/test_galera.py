@@ -1,4 +1,4 @@
-"""A copy ends complete, whatever happens to the nodes of a Galera cluster meanwhile."""
+"""A copy ends complete although nodes of its Galera cluster fail."""
 
 from contextlib import suppress
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""A copy ends complete, whatever happens to the members of a MySQL group meanwhile."""
+"""A copy ends complete although members of its MySQL group fail."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager

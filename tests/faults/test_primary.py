@@ -1,4 +1,4 @@
-"""A copy ends complete, whatever happens to the primary of a MySQL group meanwhile."""
+"""A copy ends complete although the primary of its MySQL group fails."""
 
 from typing import ClassVar
 

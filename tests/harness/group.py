@@ -1,4 +1,4 @@
-"""Group Replication of MySQL: three members, as InnoDB Cluster has them."""
+"""Run Group Replication of MySQL with three members, as InnoDB Cluster does."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -42,7 +42,7 @@ SOURCE = (
 
 
 class Member(MySQL9):
-    """A server that can join a group; *number* tells the members apart."""
+    """Run a server that can join a group; each member has another *number*."""
 
     # Either every member takes writes, or only the primary.
     every_member_writes: ClassVar = False
@@ -52,7 +52,7 @@ class Member(MySQL9):
         super().__init__(folder)
 
     def install(self) -> None:
-        """Create the system tables, or copy those of a member; they take some time."""
+        """Create the system tables, or copy those of a member, which is faster."""
         if self.like is None:
             super().install()
             kept = ["cp", "-a", f"{self.folder}/data", f"{self.folder}/new"]
@@ -113,10 +113,10 @@ class Member(MySQL9):
 
     def join(self, others: Sequence["Member"]) -> None:
         """Join *others*, or found the group."""
-        # It fails for a member that is not in a group.
+        # The statement fails on a server that is not in a group.
         with suppress(sa.exc.DBAPIError):
             self.execute("STOP GROUP_REPLICATION")
-        # A member that was expelled is in it.
+        # The server is in offline mode if the group has expelled it.
         self.execute("SET GLOBAL offline_mode = OFF")
         seeds = ",".join(f"{HOST}:{each.group_port}" for each in others)
         self.execute("SET GLOBAL group_replication_group_seeds = :seeds", seeds=seeds)
@@ -128,21 +128,21 @@ class Member(MySQL9):
 
 
 class First(Led, Member):
-    """The member that makes databases."""
+    """Run the member that creates databases."""
 
 
 class EveryWrites(Member):
-    """A member of a group in multi-primary mode."""
+    """Run a member of a group in multi-primary mode."""
 
     every_member_writes: ClassVar = True
 
 
 class FirstOfAll(Led, EveryWrites):
-    """The member of such a group that makes databases."""
+    """Run the member of a multi-primary group that creates databases."""
 
 
 class Group(Cluster[Member]):
-    """A group in single-primary mode."""
+    """Run a group in single-primary mode."""
 
     kinds: ClassVar[tuple[type[Member], type[Member]]] = (First, Member)
 
@@ -171,23 +171,23 @@ class Group(Cluster[Member]):
             self.catch_up()
 
     def check(self, node: Member) -> Check:
-        """Tell HAProxy whether the member takes writes."""
+        """Return a check that the member takes writes."""
         return Check(node, USABLE)
 
     def wait_for_others(self, connection: sa.Connection) -> None:
-        """Let a session see everything that was committed on any member by now."""
+        """Let the next read of a session wait for all commits of other members."""
         connection.exec_driver_sql("SET SESSION group_replication_consistency='BEFORE'")
 
     def size(self, node: Member) -> int:
-        """Return how many members are online, as a member sees it."""
+        """Return the number of members that are online, in the view of one member."""
         return int(node.value(ONLINE))
 
     def rejections(self, node: Member) -> int:
-        """Return how many transactions certification has refused on a member."""
+        """Return the number of transactions that failed certification on a member."""
         return int(node.value(CONFLICTS))
 
 
 class EveryPrimary(Group):
-    """A group in multi-primary mode."""
+    """Run a group in multi-primary mode."""
 
     kinds: ClassVar = (FirstOfAll, EveryWrites)
