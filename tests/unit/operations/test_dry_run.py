@@ -99,6 +99,18 @@ def test_later_revisions_use_the_comparison_of_the_first(
     assert told(expected)["mended"] > 0
 
 
+def test_mappings_that_the_upgrade_adds_count_for_every_revision(cloud: Cloud) -> None:
+    cell = cloud.add_cell("cell1")
+    gone = [f"{number}0000000-0000-4000-8000-000000000000" for number in range(10)]
+    cloud.map_to(cell.id, gone, queued_for_delete=True)
+    cell.add_instances(30)
+
+    expected = look(cloud)
+
+    assert told(expected) == told(counted(cloud))
+    assert expected["exit_code"] == 0
+
+
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.UNRESOLVED])
 def test_exit_code_and_list_are_those_of_the_upgrade(
     cloud: Cloud, outcome: Outcome
