@@ -1,4 +1,4 @@
-"""What those who boot servers feel of a copy."""
+"""Measure the latency of boots during a copy."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -25,7 +25,7 @@ finally:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """How long something took, in seconds, and its peak memory in MiB."""
+    """Hold a duration in seconds, and the peak memory in MiB."""
 
     seconds: float
     peak: float

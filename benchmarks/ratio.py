@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """What was measured of *ours* and *beside* it, in *unit*; medians count.
+    """Hold the values of *ours* and of its comparison *beside*, in *unit*.
 
     The ratio says how many times as fast ours is, or with ``cost`` how many times as
     much it takes. *target* is the least of the one, and the most of the other;
@@ -28,18 +28,18 @@ class Ratio:
 
     @property
     def value(self) -> float:
-        """The ratio."""
+        """Return the ratio of the medians."""
         ours, theirs = median(self.ours), median(self.theirs)
         return ours / theirs if self.cost else theirs / ours
 
     @property
     def difference(self) -> float:
-        """How much more ours takes, in *unit*."""
+        """Return the difference of the medians in *unit*."""
         return median(self.ours) - median(self.theirs)
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None without one."""
+        """Return True if the target is met, or None without a target."""
         if self.target is None:
             return None
         if not self.cost:

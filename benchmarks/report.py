@@ -1,4 +1,4 @@
-"""What is printed of the results, and what is written."""
+"""Print the results, and write them to files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a server does by itself, in one statement and without a client."""
+"""Measure the same work as single statements inside the server, without a client."""
 
 import time
 

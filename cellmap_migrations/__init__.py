@@ -1,4 +1,4 @@
-"""Online data migrations of nova's instance mappings, as Alembic revisions.
+"""Migrate nova's instance mappings online, by Alembic revisions.
 
 Version scripts import the names of ``__all__`` from here. All other modules are
 internal and may change.

@@ -40,7 +40,7 @@ def main() -> None:
     code = run.run_cells(
         partial(load, arguments, read_only=work is check),
         work,
-        cell=settings.last_value(arguments, "cell"),
+        selector=settings.last_value(arguments, "cell"),
         as_json=as_json,
     )
     # Otherwise Alembic's check would go on and compare the revision with the head.
@@ -76,7 +76,7 @@ def choose_work() -> Callable[[Cell], None]:
 
 def current(cell: Cell) -> None:
     """Print the revision of *cell*, after its name if ``-x cell=all`` was given."""
-    if cell.settings.cell == ALL:
+    if cell.settings.selector == ALL:
         context.config.print_stdout("cell %s:", cell.mapping)
     steps.migrate(cell, ENVIRONMENT)
 

@@ -43,14 +43,15 @@ if TYPE_CHECKING:
 SECONDS_AFTER_ERROR, SECONDS_AFTER_SIGNAL = 0.6, 0.1
 
 
-def run_cells(load: Load, work: Work, *, cell: str | None, as_json: bool) -> int:
-    """Do *work* for each cell that the selector *cell* names, and print the result.
+def run_cells(load: Load, work: Work, *, selector: str | None, as_json: bool) -> int:
+    """Do *work* for each cell that *selector* names, and print the result.
 
     *load* reads the settings. Its errors are reported like those of the work. Returns
     the exit code, which is the gravest one of the cells.
     """
-    if cell != ALL:
-        return emit([run_one(load, work, cell=cell)], as_json=as_json, together=False)
+    if selector != ALL:
+        report = run_one(load, work, selector=selector)
+        return emit([report], as_json=as_json, together=False)
     reports, error = run_selected(load, work)
     return emit(reports, as_json=as_json, together=True, error=error)
 
@@ -59,16 +60,17 @@ def run_one(
     load: Load,
     work: Work,
     *,
-    cell: str | None,
+    selector: str | None,
     stopping: Stopping | None = None,
     known: Known | None = None,
 ) -> Report:
-    """Do *work* for the one cell that the selector *cell* names; return its report.
+    """Do *work* for the one cell that *selector* names; return its report.
 
     Databases whose identities are *known* are not asked for them again.
     """
     reports, error = run_selected(load, work, stopping, known)
-    [report] = reports or [Report(cell=secrets.shown(cell) if cell else None)]
+    shown = secrets.shown(selector) if selector else None
+    [report] = reports or [Report(cell=shown)]
     if error and not report.error:
         report.end(error)
     return report
@@ -91,11 +93,11 @@ def run_selected(
         with opened_api(settings, stopping) as api:
             mappings = read(api)
             selected = find_cells(mappings, settings)
-            if not selected and settings.cell != ALL:
-                reports.append(Report(cell=secrets.shown(settings.cell)))
+            if not selected and settings.selector != ALL:
+                reports.append(Report(cell=secrets.shown(settings.selector)))
             identities = Identities(
                 api=api,
-                cells=mappings,
+                mappings=mappings,
                 settings=settings,
                 stopping=stopping,
                 known=known,

@@ -1,1 +1,1 @@
-"""What the Makefile runs."""
+"""Run the tasks of the Makefile."""

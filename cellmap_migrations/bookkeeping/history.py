@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The batches that one process committed for one revision of a cell.
+    """Sum up the batches that one process committed for one revision of a cell.
 
     Times are UTC. *busy* is the sum of the seconds of all batches.
     """
@@ -38,7 +38,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """The seconds from the first to the last batch, and at least *busy*.
+        """Return the seconds from the first to the last batch, and at least *busy*.
 
         The times of two batches are whole seconds, so their difference may be 0.
         """
@@ -46,7 +46,7 @@ class Run:
 
     @property
     def rows_per_second(self) -> int:
-        """The rows that the run read per second."""
+        """Return the rows that the run read per second."""
         return round(self.rows / self.seconds) if self.seconds else 0
 
     def seconds_left(self, highest_id: int) -> float | None:
@@ -65,28 +65,28 @@ LATELY = timedelta(seconds=60)
 
 @dataclass(kw_only=True)
 class History:
-    """The runs of a cell, in the order of their last batches."""
+    """Hold the runs of a cell, in the order of their last batches."""
 
     runs: list[Run] = field(default_factory=list)
 
     @property
     def last(self) -> Run | None:
-        """The run that committed the last batch."""
+        """Return the run that committed the last batch, or None."""
         return self.runs[-1] if self.runs else None
 
     @property
     def batches(self) -> int:
-        """The number of batches of all runs."""
+        """Return the number of batches of all runs."""
         return sum(run.batches for run in self.runs)
 
     @property
     def rows(self) -> int:
-        """The number of rows that all runs read."""
+        """Return the number of rows that all runs read."""
         return sum(run.rows for run in self.runs)
 
     @property
     def counts(self) -> Counter[str]:
-        """The counts of all runs, by outcome."""
+        """Return the counts of all runs, by outcome."""
         return sum((run.counts for run in self.runs), Counter())
 
     def active(self, now: datetime) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """The seconds of pause before a batch, and the last reason for the pause."""
+    """Hold the seconds of pause before a batch, and the last reason for the pause."""
 
     seconds: float = 0.0
     reason: str = ""
@@ -36,7 +36,7 @@ class Pause:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSlot:
-    """A batch's entry in the journal: its number, and the ``instances.id`` it covers.
+    """Hold the key of a batch in the journal, and the ``instances.id`` that it covers.
 
     *pause* is the pause before the batch.
     """

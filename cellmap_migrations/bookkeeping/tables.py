@@ -94,10 +94,10 @@ def create_tables(api: Database) -> None:
     for table in METADATA.sorted_tables:
         existing = api.columns(table)
         if not existing:
-            api.again(partial(create_table, api, table))
+            api.retry(partial(create_table, api, table))
             continue
         for column in lacking_columns(table, existing):
-            api.again(partial(add_column, api, column))
+            api.retry(partial(add_column, api, column))
 
 
 def lacking_columns(table: sa.Table, existing: Collection[str]) -> list[sa.Column[Any]]:

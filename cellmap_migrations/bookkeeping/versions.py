@@ -244,7 +244,7 @@ def all_stamps(api: Database) -> dict[str, Stamp]:
 
 def current_heads(api: Database, cell_uuid: str) -> tuple[str, ...]:
     """Return the cell's revision as Alembic's heads, a tuple of none or one."""
-    return api.again(lambda: current_heads_once(api, cell_uuid))
+    return api.retry(lambda: current_heads_once(api, cell_uuid))
 
 
 def current_heads_once(api: Database, cell_uuid: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A cell, the API database, and the settings and the report of this run.
+    """Hold a cell, the API database, and the settings and the report of this run.
 
     *cells* has every row of ``cell_mappings`` by its id. *connect* opens a cell's
     database and returns its identity. *closing* closes the databases that were opened
@@ -45,6 +46,8 @@ class Cell:
     connect: Callable[[CellMapping], Opened]
     # The columns in which a comparison of this run found no difference.
     equal_columns: set[str] = field(default_factory=set)
+    # The number of wrong values that a dry run of 0001 has counted, by column.
+    wrong_values: Counter[str] = field(default_factory=Counter)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     closing: ExitStack = field(default_factory=ExitStack)
     # Empty until ``opened`` is read; then its value.
@@ -52,7 +55,7 @@ class Cell:
 
     @property
     def opened(self) -> Opened:
-        """The cell's database, opened read-only when first used, and its identity.
+        """Return the cell's database, opened read-only at first use, and its identity.
 
         Raises CellUrlUnusable, SameDatabase, Unreachable or PrivilegeMissing.
         """
@@ -66,17 +69,17 @@ class Cell:
 
     @property
     def database(self) -> Database:
-        """The cell's database. Raises the errors of ``opened``."""
+        """Return the cell's database. Raises the errors of ``opened``."""
         return self.opened[0]
 
     @property
     def database_name(self) -> str:
-        """The name that the cell's server gives the database; empty if not open."""
+        """Return the server's name of the database; empty if it is not open."""
         return self.opened_once[0][1].name if self.opened_once else ""
 
     @cached_property
     def others(self) -> OtherCells:
-        """The databases of the other cells, each opened when first used."""
+        """Return the databases of the other cells, each opened when first used."""
         others = OtherCells(
             cells=self.cells,
             api=self.api,
@@ -88,12 +91,12 @@ class Cell:
 
     @cached_property
     def progress(self) -> Display:
-        """The progress bar, or the lines that replace it."""
+        """Return the progress bar, or the lines that replace it."""
         return Display(self.mapping.name or self.mapping.uuid)
 
     @cached_property
     def throttle(self) -> Throttle:
-        """The throttle, which pauses between two batches."""
+        """Return the throttle, which pauses between two batches."""
         throttle = Throttle(
             settings=self.settings,
             api=self.api,
@@ -109,7 +112,7 @@ def make_cell(mapping: CellMapping, identities: Identities) -> Cell:
     return Cell(
         mapping=mapping,
         api=identities.api,
-        cells={each.id: each for each in identities.cells},
+        cells={each.id: each for each in identities.mappings},
         settings=identities.settings,
         stopping=identities.stopping,
         report=Report(cell=mapping.uuid, name=mapping.name),

@@ -29,7 +29,7 @@ PATIENCE = 5.0
 
 @dataclass(kw_only=True)
 class OtherCells:
-    """The databases of the other cells, each opened when first used.
+    """Open the database of each other cell when it is first used.
 
     A database that fails once is not tried again in this run.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Signal(ABC):
-    """A source of reasons to pause; *option* is the name of its setting."""
+    """Define a source of reasons to pause; *option* is the name of its setting."""
 
     option: ClassVar[str]
 
@@ -55,7 +55,7 @@ def ask(database: Database, question: Callable[[sa.Connection], T]) -> T:
 
 
 class PauseFile(Signal):
-    """Asks for a pause while a file exists."""
+    """Ask for a pause while a file exists."""
 
     option = "pause_file"
 
@@ -63,7 +63,7 @@ class PauseFile(Signal):
         self.path = Path(path)
 
     def pause_reason(self) -> str | None:
-        """Name the file if it exists; raise Unmeasurable if that cannot be checked."""
+        """Return that the file exists, or None; raise Unmeasurable if it is unknown."""
         if not self.path.is_absolute():
             raise Unmeasurable("write an absolute path")
         try:
@@ -81,7 +81,7 @@ class PauseFile(Signal):
 
 
 class RunningThreads(Signal):
-    """Asks for a pause while the server runs too many statements at once."""
+    """Ask for a pause while the server runs too many statements at the same time."""
 
     option = "max_threads_running"
 
@@ -89,7 +89,7 @@ class RunningThreads(Signal):
         self.api, self.most = api, most
 
     def pause_reason(self) -> str | None:
-        """Name the number of running threads if it is above the limit.
+        """Return the number of running threads if it is above the limit, or None.
 
         The thread of this query counts.
         """
@@ -99,27 +99,27 @@ class RunningThreads(Signal):
         return f"{running} threads are running on the API server (max {self.most})"
 
 
-# The largest share of the time for which flow control may stop the cluster.
+# The largest part of the time for which flow control may stop the cluster.
 HELD = 0.1
 
 
 class ClusterNode(Signal):
-    """Asks for a pause while the cluster or its node cannot apply writes in time."""
+    """Ask for a pause while the cluster or its node cannot apply writes in time."""
 
     option = "cluster"
 
     def __init__(self, api: Database) -> None:
         self.api, self.clock = api, api.stopping.clock
-        # The time and the seconds of flow control of the last query, by node: a proxy
-        # may lead each connection to another node.
+        # By the name of the node: the time of the last query, and the seconds of flow
+        # control. A proxy may lead each connection to another node.
         self.seen: dict[str, tuple[float, float]] = {}
 
     @staticmethod
     def is_possible(api: Database) -> bool:
         """Return True if the API server may be in a cluster and shows its status.
 
-        A server that does not answer now may be one: the run pauses until it
-        answers.
+        The result is also True for a server that does not answer now: the run then
+        pauses until it answers.
         """
         try:
             return ask(api, api.backend.status.node) is not None
@@ -130,7 +130,7 @@ class ClusterNode(Signal):
             return True
 
     def pause_reason(self) -> str | None:
-        """Name the trouble of the node or of the cluster, if there is any."""
+        """Return why the node or the cluster cannot apply writes in time, or None."""
         node = ask(self.api, self.api.backend.status.node)
         if node is None:
             return None
@@ -148,12 +148,15 @@ class ClusterNode(Signal):
 
 
 class ReplicaLag(Signal):
-    """Asks for a pause while a replica is more than ``max_lag`` seconds behind."""
+    """Ask for a pause while a replica is more than ``max_lag`` seconds behind."""
 
     option = "replicas"
 
     def __init__(self, settings: Settings, api: Database, name: str) -> None:
-        """Open the replica *name*; raise BadOption or Unreachable, among others."""
+        """Open the replica *name*.
+
+        Raises BadOption, and the errors of ``connect.connect``.
+        """
         assert settings.max_lag is not None
         self.most, self.name, self.api = settings.max_lag, name, api
         self.database = replica_database(settings, api, name)
@@ -161,7 +164,7 @@ class ReplicaLag(Signal):
         self.ends: deque[tuple[float, int]] = deque()
 
     def pause_reason(self) -> str | None:
-        """Name the seconds by which the replica is behind, if they are too many."""
+        """Return the seconds by which the replica is behind if too many, or None."""
         if (seconds := self.lag()) > self.most:
             return f"replica {self.name} is {seconds:.0f} s behind"
         return None
@@ -195,7 +198,7 @@ class ReplicaLag(Signal):
 def replica_database(settings: Settings, api: Database, name: str) -> Database:
     """Return the database to ask for the lag of the replica *name*.
 
-    On PostgreSQL the API database knows it; else the replica is opened.
+    The primary of PostgreSQL measures the lag itself. Otherwise the replica is opened.
     """
     url = api.engine.url
     try:

@@ -31,7 +31,7 @@ EVERY = 1.0
 
 @dataclass(kw_only=True)
 class Throttle:
-    """Pauses the run while one of its signals names a reason.
+    """Pause the run while one of its signals returns a reason.
 
     *keep_alive* uses a connection that a proxy would cut if it were idle for long.
     *show* displays the reason of the pause, and with an empty text its end.
@@ -51,7 +51,7 @@ class Throttle:
 
     @cached_property
     def signals(self) -> Sequence[Signal]:
-        """The signals, each asked once.
+        """Return the signals, after one query of each.
 
         Raises BadOption for a signal that this server can never measure,
         PrivilegeMissing, or Unreachable for a replica.

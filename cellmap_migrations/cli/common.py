@@ -84,7 +84,7 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
 
 
 def load(
-    conf: cfg.ConfigOpts, cell: str | None = None, *, read_only: bool = False
+    conf: cfg.ConfigOpts, selector: str | None = None, *, read_only: bool = False
 ) -> Settings:
     """Return the settings from nova.conf and the command line.
 
@@ -96,7 +96,7 @@ def load(
     options.override(conf, chosen, also=())
     return settings.make_settings(
         conf,
-        cell=cell,
+        selector=selector,
         missing=getattr(conf.command, "missing", "fail"),
         remove_mappings=getattr(conf.command, "remove_mappings", "no"),
         accept_orphans=getattr(conf.command, "accept_orphans", None),
@@ -107,15 +107,15 @@ def load(
 def run(
     conf: cfg.ConfigOpts,
     work: Callable[[Cell], None],
-    cell: str | None,
+    selector: str | None,
     *,
     read_only: bool = False,
 ) -> int:
-    """Do *work* for each cell that the selector *cell* names; return the exit code."""
+    """Do *work* for each cell that *selector* names; return the exit code."""
     return run_cells(
-        lambda: load(conf, cell, read_only=read_only),
+        lambda: load(conf, selector, read_only=read_only),
         work,
-        cell=cell,
+        selector=selector,
         as_json=conf.command.output == "json",
     )
 

@@ -1,8 +1,8 @@
 """Run a task for each cell on a Dask cluster.
 
-A task whose worker dies is given to another one, which goes on after the last batch in
-the journal. Should the first one live after all, the journal lets only one of them go
-on.
+If a worker dies, Dask gives its task to another worker, which resumes after the last
+batch in the journal. If the first worker is alive after all, the journal lets only one
+of the two commit the next batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from distributed import Client, KilledWorker
 
-# On Python 3.10 it is another one than Python's own.
+# On Python 3.10 this class is not the built-in TimeoutError.
 from distributed import TimeoutError as TimedOut
 from distributed.comm.addressing import parse_address, parse_host_port
 from distributed.security import Security
@@ -51,49 +51,50 @@ T = TypeVar("T")
 # All threads of a process share Alembic's one context.
 ONE_AT_A_TIME = Lock()
 
-# What this process was told by each run, by the name of the run.
-TOLD: dict[str, Stopping] = {}
+# The Stopping of each run in this process of a worker, by the name of the run.
+STOPPINGS: dict[str, Stopping] = {}
 
 
 def carry_out(
     run: str,
-    cell: str,
+    selector: str,
     arguments: Sequence[str],
     work: Callable[[Cell], None],
     *,
     read_only: bool,
     deadline: float | None,
 ) -> Report:
-    """Do *work* for *cell* on a worker, with the settings of that host.
+    """Do *work* on a worker for the cell of *selector*, with the settings of that host.
 
-    *arguments* are those of ``-x``: they name files and no database. The *deadline* is
-    Unix time: hosts of one cloud agree about that.
+    *arguments* are ``-x`` arguments. They name files and no database, so no password
+    is sent. The *deadline* is Unix time in seconds, because the hosts of a cloud have
+    synchronized clocks.
     """
 
     def load() -> Settings:
         left = None if deadline is None else max(deadline - time.time(), 0.0)
-        mine = settings.load([*arguments, f"cell={cell}"])
+        mine = settings.load([*arguments, f"cell={selector}"])
         return replace(mine, time_limit=left, read_only=read_only)
 
     with ONE_AT_A_TIME:
-        return run_one(load, work, cell=cell, stopping=stopping_of(run))
+        return run_one(load, work, selector=selector, stopping=stopping_of(run))
 
 
 def stopping_of(run: str) -> Stopping:
-    """Return what *run* has told this process."""
-    return TOLD.setdefault(run, Stopping())
+    """Return the Stopping of *run* in this process."""
+    return STOPPINGS.setdefault(run, Stopping())
 
 
 def stop(run: str, signal: str) -> None:
-    """End what *run* asked for, after the batch in hand; *signal* is what it got."""
+    """Stop the tasks of *run* after the current batch, as the *signal* that it got."""
     stopping_of(run).stop(signal)
 
 
 class Cluster(Workers):
-    """Makes a task of each call, and can tell those at work to end.
+    """Submit each call as a task, and stop the tasks after a signal.
 
-    The executor of Dask's own ``Client.get_executor`` cannot do that. Its futures also
-    never end if the result of a task cannot be fetched or loaded.
+    The executor that Dask's ``Client.get_executor`` returns cannot stop tasks. Also,
+    its futures never end if the result of a task cannot be fetched or loaded.
     """
 
     def __init__(self, client: Client, scheduler: str, stopping: Stopping) -> None:
@@ -102,58 +103,58 @@ class Cluster(Workers):
         self.tasks: list[Task[Any]] = []
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Hand over a call to the cluster; *kwargs* are those of ``Client.submit``."""
+        """Submit a call to the cluster, with the *kwargs* of ``Client.submit``."""
         task: Task[T] = self.client.submit(fn, *args, pure=False, **kwargs)
         self.tasks.append(task)
         return background.start(task.result)
 
     def cancel_queued(self) -> None:
-        """Forget the tasks that have not begun: the others know the deadline."""
+        """Cancel the tasks that have not begun. The others stop at the deadline."""
         begun = {key for keys in self.client.processing().values() for key in keys}
-        self.forget([task for task in self.tasks if task.key not in begun])
+        self.cancel([task for task in self.tasks if task.key not in begun])
 
     def terminate_workers(self) -> None:
         """Pass the signal on to the tasks that have begun."""
         tell = partial(self.client.run, stop, self.run, self.stopping.signal)
-        # In a thread, for a worker that does not answer.
+        # In a thread, because a worker may not answer.
         background.start(partial(tell, on_error="ignore"))
 
     def kill_workers(self) -> None:
-        """Forget all tasks: the workers end theirs after the batch in hand."""
-        self.forget(self.tasks)
+        """Cancel all tasks. A worker commits its current batch first."""
+        self.cancel(self.tasks)
 
-    def forget(self, tasks: Sequence[Task[Any]]) -> None:
-        """Cancel those of *tasks* that have not ended."""
+    def cancel(self, tasks: Sequence[Task[Any]]) -> None:
+        """Cancel each of *tasks* that has not ended."""
         self.client.cancel([task for task in tasks if not task.done()])
 
-    def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
-        """Return the error for a cell whose task has no report."""
+    def explain(self, mapping: CellMapping, error: Exception) -> CellmapError:
+        """Return the error for a cell whose task returned no report."""
         if isinstance(error, CancelledError):
             return SchedulerLost(scheduler=self.scheduler)
         if isinstance(error, KilledWorker):
             count = error.allowed_failures + 1
             why = f"on {count} workers, one after another"
-            return WorkerKilled(cell=cell, signal=why)
+            return WorkerKilled(cell=mapping, signal=why)
         why = secrets.mask(f"{type(error).__name__}: {error}")
-        return WorkerUnfit(cell=cell, message=why)
+        return WorkerUnfit(cell=mapping, message=why)
 
 
 TCP, TLS = "tcp", "tls"
 
-# A name or an address; an @ would end a login, which no scheduler asks for.
+# A host name or an address. An @ would end a login, and a scheduler has no logins.
 HOST = re.compile(r"[\w.:%-]+")
 
 HIGHEST_PORT = 65_535
 
-# Seconds to take leave of the scheduler.
-FAREWELL = 1.0
+# Seconds to close the connection to the scheduler.
+CLOSE_SECONDS = 1.0
 
 
 def refuse(scheduler: str) -> None:
     """Raise BadOption for an address that no client can use.
 
-    Before there is a client: one that could not begin waits when it is thrown away, and
-    prints a traceback after the last line.
+    This is checked without a client, because the destructor of a client that could not
+    connect waits, and prints a traceback after the last line.
     """
     try:
         scheme, place = parse_address(scheduler)
@@ -167,7 +168,7 @@ def refuse(scheduler: str) -> None:
         raise BadOption("scheduler", scheduler, wanted)
     try:
         given = Security().get_connection_args("client")
-    # Whatever a file or a value of Dask's configuration leads to.
+    # Dask opens the files that its configuration names, and parses its values.
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         why = f"Dask's configuration has a wrong distributed.comm.tls: {error}"
         raise BadOption("scheduler", scheduler, secrets.mask(why)) from error
@@ -184,21 +185,21 @@ def refuse(scheduler: str) -> None:
 
 
 def run(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     identities: Identities,
     *,
     work: Callable[[Cell], None],
     arguments: Sequence[str],
     scheduler: str,
 ) -> list[Report]:
-    """Do *work* for every cell on the workers, and return how each one ended.
+    """Do *work* for every cell on the workers; return the reports.
 
-    *arguments* are the workers' ``-x``, beside the cell. A signal stops all of them,
-    the time limit too. Raises Unreachable without the scheduler or any worker.
+    The workers get the ``-x`` *arguments* and the uuid of a cell. A signal or the time
+    limit stops all tasks. Raises BadOption, Unreachable or SchedulerLost.
     """
-    if not cells:
+    if not mappings:
         return []
-    # Its warnings would come after the error, which is to be the last line.
+    # Dask's warnings would follow the error, which must be the last line.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     config, stopping = identities.settings, identities.stopping
     left = stopping.left()
@@ -206,26 +207,26 @@ def run(
     client = connect(scheduler, config.connect_timeout)
     cluster = Cluster(client, scheduler, stopping)
 
-    def submit(cell: CellMapping) -> Future[Report]:
-        order = partial(carry_out, cluster.run, cell.uuid, arguments, work)
-        key = f"cellmap-{cluster.run}-{cell.uuid}"
+    def submit(mapping: CellMapping) -> Future[Report]:
+        order = partial(carry_out, cluster.run, mapping.uuid, arguments, work)
+        key = f"cellmap-{cluster.run}-{mapping.uuid}"
         limits = {"read_only": config.read_only, "deadline": deadline}
         return cluster.submit(partial(order, **limits), key=key)
 
     try:
-        return finish(cells, submit, cluster, stopping)
+        return finish(mappings, submit, cluster, stopping)
     except OSError as error:
         raise SchedulerLost(scheduler=scheduler) from error
     finally:
-        # After a signal there is no time for a farewell.
+        # After a signal there is no time to close the connection.
         if not stopping.signal:
-            client.close(timeout=FAREWELL)
+            client.close(timeout=CLOSE_SECONDS)
 
 
 def connect(scheduler: str, patience: float) -> Client:
-    """Return a client of the *scheduler* when that has a worker.
+    """Return a client of the *scheduler* as soon as that has a worker.
 
-    Raises BadOption or, after *patience* seconds, Unreachable.
+    Raises BadOption, or Unreachable after *patience* seconds.
     """
     what = f"Dask scheduler {secrets.mask(scheduler)}"
     try:
@@ -237,7 +238,7 @@ def connect(scheduler: str, patience: float) -> Client:
     try:
         client.wait_for_workers(1, timeout=patience)
     except (OSError, TimedOut) as error:
-        client.close(timeout=FAREWELL)
+        client.close(timeout=CLOSE_SECONDS)
         message = "start dask worker on some hosts"
         raise Unreachable(f"a worker of {what}", patience, message) from error
     return client

@@ -1,7 +1,7 @@
 """Upgrade several cells, a canary first, and print one summary.
 
-Each cell is a call that an executor of ``concurrent.futures`` carries out: one of
-``processes`` on this host, or one of ``dask`` on a cluster.
+Submit the work on each cell to an executor, which runs it on this host (``processes``)
+or on a cluster (``dask``).
 """
 
 from __future__ import annotations
@@ -35,42 +35,45 @@ if TYPE_CHECKING:
 
 
 def find_canary(
-    cells: Sequence[CellMapping], settings: Settings, canary: str | None
+    mappings: Sequence[CellMapping], settings: Settings, canary: str | None
 ) -> Sequence[CellMapping]:
-    """Return the cell that *canary* names, or none without one.
+    """Return the one cell that the selector *canary* names, or nothing for None.
 
-    It may not be missing: nothing would be known of how the others will fare. Raises
-    BadOption for all, and the errors of ``run.find_cells``.
+    A missing canary is an error, also if ``missing`` is ``skip``. Raises BadOption for
+    the selector ``all``, and the errors of ``nova.cells.find``.
     """
     if canary is None:
         return ()
     if canary == ALL:
         raise BadOption("canary", canary, "name one cell")
-    return find(cells, replace(settings, cell=canary))
+    return find(mappings, replace(settings, selector=canary))
 
 
 def in_turn(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     first: Sequence[CellMapping],
     start: Callable[[Sequence[CellMapping]], list[Report]],
 ) -> list[Report]:
-    """Do what *start* does for those *first*, and for the rest if that ends well."""
-    canary = [cell for cell in cells if cell in first]
-    rest = [cell for cell in cells if cell not in first]
+    """Call *start* for the cells in *first*; if all end with 0, call it for the rest.
+
+    Otherwise each of the rest gets a report with the error CanaryFailed.
+    """
+    canary = [mapping for mapping in mappings if mapping in first]
+    rest = [mapping for mapping in mappings if mapping not in first]
     ended = start(canary)
     if code := worst(ended):
         error = CanaryFailed(canary=canary[0], code=code)
-        return ended + [failed(cell, error) for cell in rest]
+        return ended + [failed(mapping, error) for mapping in rest]
     return ended + start(rest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is to be done, and for which cells.
+    """Hold the work of a command, and the selectors of its cells.
 
-    *start* does it for some cells, given the identities of all. *done* says of the
-    revision of a cell, or None, whether nothing is left to do. The *canary* is another
-    selector: the other cells begin when its cell has ended well.
+    *load* reads the settings. *start* does the work for some cells. *done* returns True
+    if a cell whose recorded revision is the argument needs no work. The *canary* is
+    the selector of the cell that must end with 0 before the others begin.
     """
 
     load: Callable[[], Settings]
@@ -83,8 +86,8 @@ class Task:
 def run_fleet(task: Task, *, as_json: bool) -> int:
     """Do *task* for its cells and print a summary; return the gravest exit code.
 
-    A cell that fails does not stop the others. One that has nothing left to do is not
-    opened.
+    A cell that fails does not stop the others. The database of a cell that needs no
+    work is not opened.
     """
     reports: list[Report] = []
     error = run.guard(lambda stopping: reports.extend(each(task, stopping)))
@@ -92,41 +95,43 @@ def run_fleet(task: Task, *, as_json: bool) -> int:
 
 
 def each(task: Task, stopping: Stopping) -> list[Report]:
-    """Return a report for each cell; that of a cell without work never began."""
+    """Do *task* for each cell that needs work; return the reports of all its cells."""
     settings = task.load()
     if settings.time_limit is not None:
         stopping.limit(settings.time_limit)
     with run.opened_api(settings, stopping) as api:
         known = read(api)
         first = find_canary(known, settings, task.canary)
-        cells = choose(known, settings, task.selectors, first=first)
+        mappings = choose(known, settings, task.selectors, first=first)
         stamps = versions.all_stamps(api)
         stamped = {uuid: stamp.revision for uuid, stamp in stamps.items()}
-        behind = [cell for cell in cells if not task.done(stamped.get(cell.uuid))]
-        rest = [cell for cell in cells if cell not in behind]
+        behind = [
+            mapping for mapping in mappings if not task.done(stamped.get(mapping.uuid))
+        ]
+        rest = [mapping for mapping in mappings if mapping not in behind]
         lost = lasting.outlived(api, rest, stamps, settings, stopping)
-        behind += [cell for cell in rest if cell.uuid in lost]
+        behind += [mapping for mapping in rest if mapping.uuid in lost]
         identities = Identities(
-            api=api, cells=known, settings=settings, stopping=stopping
+            api=api, mappings=known, settings=settings, stopping=stopping
         )
     done = [
-        Report(cell=cell.uuid, name=cell.name, revision=stamped.get(cell.uuid))
-        for cell in cells
-        if cell not in behind
+        Report(cell=mapping.uuid, name=mapping.name, revision=stamped.get(mapping.uuid))
+        for mapping in mappings
+        if mapping not in behind
     ]
     if done:
-        say(f"{len(done)} of {len(cells)} cells have nothing left to do")
+        say(f"{len(done)} of {len(mappings)} cells have nothing left to do")
 
     ended = in_turn(behind, first, lambda some: task.start(some, identities))
     for report in ended:
-        # Its turn never came, or it could not look itself.
+        # A cell that was not opened has no revision in its report.
         report.revision = report.revision or stamped.get(report.cell or "")
-    place = {cell.uuid: number for number, cell in enumerate(cells)}
+    place = {mapping.uuid: number for number, mapping in enumerate(mappings)}
     return sorted(done + ended, key=lambda report: place[report.cell or ""])
 
 
 def summary(reports: Sequence[Report]) -> list[str]:
-    """Return the table of the cells that were worked on."""
+    """Return the lines of the table of the cells that had work."""
     return tables.lines(
         ("CELL", "REVISION", "OUTCOMES", "SECONDS", "EXIT CODE"),
         [
@@ -144,35 +149,35 @@ def summary(reports: Sequence[Report]) -> list[str]:
 
 
 def choose(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     settings: Settings,
     selectors: Sequence[str],
     *,
     first: Sequence[CellMapping],
 ) -> list[CellMapping]:
-    """Return *first* and the cells that *selectors* name, each of them once.
+    """Return the cells in *first*, then those that *selectors* name, each one once.
 
     Raises the errors of ``run.find_cells``.
     """
-    chosen = {cell.id: cell for cell in first}
+    chosen = {mapping.id: mapping for mapping in first}
     for selector in selectors:
-        found = run.find_cells(cells, replace(settings, cell=selector))
-        chosen |= {cell.id: cell for cell in found}
+        found = run.find_cells(mappings, replace(settings, selector=selector))
+        chosen |= {mapping.id: mapping for mapping in found}
     return list(chosen.values())
 
 
-# Seconds between two looks at the signals and the time limit.
+# Seconds between two checks of the signals and of the time limit.
 TICK = 0.05
 
-# What the cells at work get of the two seconds after which su and runuser kill.
+# Seconds for the current batches after a signal. su and runuser kill after 2 s.
 PATIENCE = 1.2
 
 
 class Workers(Executor, ABC):
-    """An executor whose calls can be told to end.
+    """Define an executor whose running calls can be stopped.
 
-    ``concurrent.futures`` has this only in Python 3.14, for processes: the names are
-    the same. The caller submits at most *max_workers* calls at a time.
+    The names are those of ``ProcessPoolExecutor`` in Python 3.14. The caller submits at
+    most *max_workers* calls at a time.
     """
 
     max_workers = sys.maxsize
@@ -182,28 +187,28 @@ class Workers(Executor, ABC):
 
     @abstractmethod
     def terminate_workers(self) -> None:
-        """Tell the calls that have begun to end after the batch in hand."""
+        """Let each call that has begun end after its current batch."""
 
     @abstractmethod
     def kill_workers(self) -> None:
-        """End all calls at once."""
+        """End all calls without waiting for their current batches."""
 
     @abstractmethod
-    def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
-        """Return the error for a cell whose call ended without a report."""
+    def explain(self, mapping: CellMapping, error: Exception) -> CellmapError:
+        """Return the error for a cell whose call ended with *error*."""
 
 
 def finish(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     submit: Callable[[CellMapping], Future[Report]],
     workers: Workers,
     stopping: Stopping,
 ) -> list[Report]:
-    """Submit the call of every cell, and return its report when all have ended.
+    """Submit the call of every cell; return the reports when all calls have ended.
 
-    A signal ends all calls; after the time limit no other call begins.
+    After a signal all calls are stopped. After the time limit no further call begins.
     """
-    waiting = deque(cells)
+    waiting = deque(mappings)
     pending: dict[Future[Report], CellMapping] = {}
     reports: list[Report] = []
     stopped = kill_at = None
@@ -212,7 +217,7 @@ def finish(
             stopping.check_limits()
         except Stopped as error:
             stopped = error
-            reports += [failed(cell, error) for cell in waiting]
+            reports += [failed(mapping, error) for mapping in waiting]
             waiting.clear()
             if not stopping.signal:
                 workers.cancel_queued()
@@ -223,33 +228,33 @@ def finish(
             elif time.monotonic() > kill_at:
                 workers.kill_workers()
         while waiting and len(pending) < workers.max_workers:
-            cell = waiting.popleft()
-            pending[submit(cell)] = cell
+            mapping = waiting.popleft()
+            pending[submit(mapping)] = mapping
         wait(pending, TICK, FIRST_COMPLETED)
         for future in [future for future in pending if future.done()]:
             reports.append(received(future, pending.pop(future), workers, stopped))
     return reports
 
 
-def failed(cell: CellMapping, error: CellmapError) -> Report:
-    """Return the report of a cell of which nothing but an *error* is known."""
-    report = Report(cell=cell.uuid, name=cell.name)
+def failed(mapping: CellMapping, error: CellmapError) -> Report:
+    """Return the report of a cell whose only result is an *error*."""
+    report = Report(cell=mapping.uuid, name=mapping.name)
     report.end(error)
     return report
 
 
 def received(
     future: Future[Report],
-    cell: CellMapping,
+    mapping: CellMapping,
     workers: Workers,
     stopped: Stopped | None,
 ) -> Report:
-    """Return the report of a call that has ended, or one of why it sent none."""
+    """Return the report of a call that has ended, or a report of its error."""
     try:
         report = future.result()
-    # A worker of a cluster may raise anything, as when it cannot import this package.
+    # A worker of a cluster may raise any class, such as ImportError for this package.
     except Exception as error:  # noqa: BLE001
         cancelled = stopped if isinstance(error, CancelledError) else None
-        return failed(cell, cancelled or workers.explain(cell, error))
-    report.name = cell.name
+        return failed(mapping, cancelled or workers.explain(mapping, error))
+    report.name = mapping.name
     return report

@@ -1,7 +1,7 @@
-"""An executor that forks a process for each call.
+"""Run a call for each cell in a forked process.
 
-The ProcessPoolExecutor of ``concurrent.futures`` gives up all of its calls when one of
-its processes is killed.
+The ProcessPoolExecutor of ``concurrent.futures`` does not fit: all of its calls fail if
+one of its processes is killed.
 """
 
 from __future__ import annotations
@@ -39,22 +39,23 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Forked, not started anew: with a hundred cells, start-up would cost more than the
-# work. Processes and not threads, because all threads share Alembic's one context.
+# Not "spawn": with a hundred cells, the start of Python would take more time than the
+# work.
+# Not threads: all threads of a process share Alembic's one context.
 FORK = multiprocessing.get_context("fork")
 
 
 class Processes(Workers):
-    """Forks a process for each call at once, in the thread that submits it.
+    """Fork a process for each call, in the thread that submits the call.
 
-    The result of each is received by a thread that only waits for it, so that a fork
-    meets no lock.
+    A thread waits for each result. It does nothing else, so that it holds no lock
+    during a later fork.
     """
 
     def __init__(self, max_workers: int) -> None:
         self.max_workers = max_workers
         self.running: set[ForkProcess] = set()
-        # One process must not be waited for, or signalled, in two threads.
+        # Two threads must not wait for, or signal, one process at the same time.
         self.lock = threading.Lock()
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -69,17 +70,17 @@ class Processes(Workers):
         return background.start(partial(self.receive, results, process))
 
     def serve(self, call: Callable[[], object], send: Connection) -> None:
-        """Be the process: do the call, and send its result."""
+        """Run *call* in the new process; send its result or its error."""
         if self.max_workers > 1:
             # Two progress bars on one terminal would overwrite each other.
             os.environ["TERM"] = "dumb"
         threading.Thread(target=end_with_parent, daemon=True).start()
         try:
             sent: tuple[object, Exception | None] = call(), None
-        # It is raised where the result is asked for.
+        # The parent process raises it.
         except Exception as error:  # noqa: BLE001
             sent = None, error
-        # The parent may be gone, or the error not fit for sending.
+        # The parent may be gone, or pickle may refuse the error.
         with suppress(Exception):
             send.send(sent)
 
@@ -89,7 +90,7 @@ class Processes(Workers):
         with results, suppress(EOFError, OSError):
             sent = results.recv()
         with self.lock:
-            # It has sent all, and might still wait for a server that is silent.
+            # The result is here. The process may still wait for a silent server.
             process.kill()
             process.join()
             self.running.discard(process)
@@ -110,70 +111,74 @@ class Processes(Workers):
             for process in self.running:
                 process.kill()
 
-    def explain(self, cell: CellMapping, error: Exception) -> CellmapError:
+    def explain(self, mapping: CellMapping, error: Exception) -> CellmapError:
         """Return the error for a cell whose process sent no report."""
         if not isinstance(error, BrokenExecutor):
             return run.as_error(error, Stopping())
         [code] = error.args
         if code in (-signal.SIGKILL, -signal.SIGTERM):
-            return WorkerKilled(cell=cell, signal=signal.Signals(-code).name)
-        return WorkerDied(cell=cell, code=code)
+            return WorkerKilled(cell=mapping, signal=signal.Signals(-code).name)
+        return WorkerDied(cell=mapping, code=code)
 
 
 def end_with_parent() -> None:
-    """Stop this process when its parent is gone, even by ``kill -9``."""
+    """Stop this process when its parent has ended, also by ``kill -9``."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-# Seconds for which a database that did not answer is not asked again.
+# Seconds for which the error of a database that did not answer is reused.
 RECENT = 60.0
 
 
 def run_here(
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     identities: Identities,
     *,
     work: Callable[[Cell], None],
     jobs: int,
 ) -> list[Report]:
-    """Do *work* for every cell in a process, *jobs* at a time; return the reports.
+    """Do *work* for each cell in its own process, *jobs* at a time; return the reports.
 
-    The databases are asked for their identities before, and not by each process again.
-    No database may be open, since the processes would share its connection.
+    Asks the databases for their identities once, before the first process is forked. No
+    database may be open, because the processes would share its connection.
     """
     stopping = identities.stopping
     asked = time.monotonic()
-    ask_apart(identities, cells)
+    ask_apart(identities, mappings)
     workers = Processes(jobs)
 
-    def submit(cell: CellMapping) -> Future[Report]:
+    def submit(mapping: CellMapping) -> Future[Report]:
         left, late = stopping.left(), time.monotonic() > asked + RECENT
         settings = replace(
-            identities.settings, cell=cell.uuid, missing="fail", time_limit=left
+            identities.settings,
+            selector=mapping.uuid,
+            missing="fail",
+            time_limit=left,
         )
         known = {
             other: found
             for other, found in identities.known.items()
             if not (late and is_error(found))
         }
-        call = partial(run.run_one, lambda: settings, work, cell=cell.uuid)
+        call = partial(run.run_one, lambda: settings, work, selector=mapping.uuid)
         return workers.submit(call, known=known)
 
-    return finish(cells, submit, workers, stopping)
+    return finish(mappings, submit, workers, stopping)
 
 
-def ask_apart(identities: Identities, cells: Sequence[CellMapping]) -> None:
-    """Ask the databases that may be one with a database of *cells*, in a process.
+def ask_apart(identities: Identities, mappings: Sequence[CellMapping]) -> None:
+    """Ask, in a process, for the identities that ``Identities.alike`` returns.
 
-    Threads that wait for a silent server must not be there when others are forked.
+    In this process a thread that waits for a silent server could hold a lock during the
+    fork of another process.
     """
-    if not (alike := identities.alike(cells)):
+    if not (alike := identities.alike(mappings)):
         return
     workers = Processes(1)
-    answers = workers.submit(identities.ask, alike, again=is_error)
+    answers = workers.submit(identities.ask, alike, ask_again=is_error)
     # The process of each cell asks again, and reports the error.
     with suppress(Exception):
         found = background.wait_for(answers, identities.stopping.check)

@@ -1,12 +1,13 @@
-"""``cellmap status``: how far the cells are."""
+"""Implement ``cellmap status``, which shows the progress of each cell."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.bookkeeping import history, journal, versions
+from cellmap_migrations.bookkeeping import history, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.cli import common
@@ -17,7 +18,7 @@ from cellmap_migrations.common.errors import (
     RightsError,
     TryAgain,
 )
-from cellmap_migrations.copying.read import highest_id_now
+from cellmap_migrations.copying.read import highest_id_once
 from cellmap_migrations.nova.cells import ALL, ask_each, find, read
 from cellmap_migrations.nova.identities import identify
 from cellmap_migrations.nova.tables import utcnow
@@ -37,14 +38,24 @@ if TYPE_CHECKING:
     from cellmap_migrations.databases.status import Identity
     from cellmap_migrations.nova.cells import CellMapping
 
-    Answer = tuple[int, Identity, str | None]
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Hold one answer of a cell's database.
+
+    *newest* is the result of ``lasting.newest_mapped``.
+    """
+
+    highest_id: int
+    identity: Identity
+    newest: str | None
 
 
 SUMMARY = "Show how far each cell is, and how fast it moves."
 
 EXAMPLE = "Example: cellmap status --output json"
 
-# Why a cell does not answer, in a few words.
+# The column DATABASE: the error of a cell's database, in two words.
 GOOD = "answers"
 WORDS = (
     (TryAgain, "no answer"),
@@ -56,59 +67,59 @@ WORDS = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the cell; without one, all are shown."""
+    """Add the options; without ``--cell`` the command shows all cells."""
     common.add_cell(parser, default=ALL)
     common.add_output(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Show it, from the journal: it also answers while a cell is down."""
-    return common.show(conf, look, lines)
+    """Print the status. The journal has most of it, also while a cell is down."""
+    return common.show(conf, collect, lines)
 
 
-def look(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
-    """Return what the journal has of each cell, and whether its database answers."""
-    cells = find(read(api), settings)
+def collect(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
+    """Return the progress of each cell, and whether its database answers."""
+    mappings = find(read(api), settings)
     stamps, histories = versions.all_stamps(api), history.of_cells(api)
-    stamped = [cell for cell in cells if cell.uuid in stamps]
-    bounds = journal.reached(api, [cell.uuid for cell in stamped]) if stamped else {}
-    found = ask_each(cells, partial(ask, bounds=bounds), settings, stopping)
+    bounds = lasting.highest_mapped(api, mappings, stamps)
+    answers = ask_each(mappings, partial(ask, bounds=bounds), settings, stopping)
     newest = {
-        cell.id: answer[2]
-        for cell in stamped
-        if not isinstance(answer := found[cell.id], CellmapError)
+        mapping.id: answer.newest
+        for mapping in mappings
+        if isinstance(answer := answers[mapping.id], Answer)
     }
-    awake = [cell for cell in stamped if cell.id in newest]
-    lost = lasting.emptied(api, awake, bounds, settings, stopping, answers=newest)
-    lost |= lasting.renumbered(stamps, cells)
+    lost = lasting.emptied(
+        api, mappings, settings, stopping, bounds=bounds, answers=newest
+    )
+    lost |= lasting.renumbered(stamps, mappings)
     return {
         "cells": [
             {
-                "cell": cell.uuid,
-                "name": cell.name,
+                "cell": mapping.uuid,
+                "name": mapping.name,
                 **progress(
-                    histories.get(cell.uuid, History()),
-                    stamps[cell.uuid].revision if cell.uuid in stamps else None,
-                    found[cell.id],
-                    lost.get(cell.uuid, ""),
+                    histories.get(mapping.uuid, History()),
+                    stamps[mapping.uuid].revision if mapping.uuid in stamps else None,
+                    answers[mapping.id],
+                    lost.get(mapping.uuid, ""),
                 ),
-                **database(cell, cells, found),
+                **database(mapping, mappings, answers),
             }
-            for cell in cells
+            for mapping in mappings
         ]
     }
 
 
 def progress(
-    past: History, revision: str | None, found: Answer | CellmapError, lost: str
+    past: History, revision: str | None, answer: Answer | CellmapError, lost: str
 ) -> dict[str, Any]:
-    """Return the state of one cell, whose database said *found*.
+    """Return the state of one cell, from its history and its database's *answer*.
 
-    *lost* is why its revision is not true any more.
+    *lost* is the reason why its recorded revision is no longer true, or empty.
     """
     last = past.last
-    error = found if isinstance(found, CellmapError) else None
-    bound = None if isinstance(found, CellmapError) else found[0]
+    error = answer if isinstance(answer, CellmapError) else None
+    bound = answer.highest_id if isinstance(answer, Answer) else None
     behind = versions.behind("head", revision)
     active = behind and past.active(utcnow())
     left = last.seconds_left(bound) if last and active and bound else None
@@ -129,34 +140,37 @@ def progress(
     }
 
 
-def ask(database: Database, cell: CellMapping, bounds: Mapping[str, int]) -> Answer:
-    """Return the highest ``instances.id``, the identity, and the newest mapped uuid."""
-    newest = lasting.newest_mapped(database, cell, bounds)
-    return highest_id_now(database), identify(database), newest
+def ask(database: Database, mapping: CellMapping, bounds: Mapping[str, int]) -> Answer:
+    """Return the answer of a cell's *database*; do not retry."""
+    return Answer(
+        newest=lasting.newest_mapped(database, mapping, bounds),
+        highest_id=highest_id_once(database),
+        identity=identify(database),
+    )
 
 
 def database(
-    cell: CellMapping,
-    cells: Sequence[CellMapping],
+    mapping: CellMapping,
+    mappings: Sequence[CellMapping],
     answers: Mapping[int, Answer | CellmapError],
 ) -> dict[str, Any]:
-    """Return the identity of a cell's database, and the *cells* that share it."""
-    found = answers[cell.id]
-    if isinstance(found, CellmapError):
+    """Return the name of a cell's database, and the other cells that share it."""
+    answer = answers[mapping.id]
+    if isinstance(answer, CellmapError):
         return {"database": None, "shared_with": []}
     return {
-        "database": found[1].name,
+        "database": answer.identity.name,
         "shared_with": [
             other.name or other.uuid
-            for other in cells
-            if other.id != cell.id
-            and not isinstance(theirs := answers[other.id], CellmapError)
-            and theirs[1].same(found[1])
+            for other in mappings
+            if other.id != mapping.id
+            and isinstance(theirs := answers[other.id], Answer)
+            and theirs.identity.same(answer.identity)
         ],
     }
 
 
-def told(cell: Mapping[str, Any]) -> str:
+def database_text(cell: Mapping[str, Any]) -> str:
     """Return the text of the column DATABASE."""
     if cell["shared_with"]:
         return f"same as {', '.join(cell['shared_with'])}"
@@ -171,7 +185,7 @@ def state(*, behind: bool, active: bool) -> str:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return the table for a person."""
+    """Return the lines of the table, one for each cell."""
     heading = (
         *("CELL", "REVISION", "STATE", "DATABASE", "BATCHES", "ROWS", "OUTCOMES"),
         *("ROWS/S", "LEFT", "LAST BATCH"),
@@ -183,7 +197,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 cell["name"] or cell["cell"],
                 cell["revision"] or "-",
                 cell["state"],
-                told(cell),
+                database_text(cell),
                 cell["batches"],
                 cell["rows"],
                 spell(cell) or "-",

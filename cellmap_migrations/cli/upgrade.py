@@ -34,7 +34,7 @@ EXAMPLE = "Example: cellmap upgrade --cell all --canary cell1 --jobs 4"
 
 PROCESSES, DASK = "processes", "dask"
 
-# Options of the command line that the run of each cell on a cluster has to know.
+# Options of the command line that are sent to the workers of a cluster.
 FOR_EACH_CELL = ("max_rows", "accept_orphans")
 
 # Digits of the largest number of jobs.
@@ -42,7 +42,7 @@ DIGITS = 10
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the revision, the cells, the executor and the limits."""
+    """Add the revision and the options."""
     parser.add_argument(
         "revision",
         nargs="?",
@@ -82,7 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Add the executor, and the scheduler of a cluster."""
+    """Add ``--executor`` and ``--scheduler``."""
     parser.add_argument(
         "--executor",
         choices=(PROCESSES, DASK),
@@ -98,7 +98,7 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
 
 
 def run(conf: cfg.ConfigOpts) -> int:
-    """Upgrade one cell, or those of several cells that are not at the revision."""
+    """Upgrade one cell, or each of several cells that lacks the revision."""
     command = conf.command
     do = steps.preview if command.dry_run else upgrade
     work = partial(do, revision=command.revision)
@@ -136,9 +136,9 @@ def parse_jobs(text: str) -> int:
 
 
 def load(conf: cfg.ConfigOpts) -> Settings:
-    """Return the settings; refuse a cluster that cannot be used.
+    """Return the settings; refuse an executor that cannot be used.
 
-    Raises BadOption or NoDask, and what common.load raises.
+    Raises BadOption or NoDask, and the errors of ``common.load``.
     """
     command = conf.command
     if command.executor == DASK:
@@ -156,31 +156,33 @@ def load(conf: cfg.ConfigOpts) -> Settings:
 def start(
     conf: cfg.ConfigOpts,
     work: Callable[[Cell], None],
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     identities: Identities,
 ) -> list[Report]:
-    """Do *work* for *cells* where the command line says, and return how each ended."""
+    """Do *work* for each cell with the executor of the command; return the reports."""
     command = conf.command
     do: Callable[..., list[Report]]
     if command.executor == PROCESSES:
         do = partial(processes.run_here, jobs=command.jobs)
     else:
-        do = partial(dask().run, arguments=given(conf), scheduler=command.scheduler)
-    return do(cells, identities, work=work)
+        do = partial(
+            dask().run, arguments=worker_arguments(conf), scheduler=command.scheduler
+        )
+    return do(mappings, identities, work=work)
 
 
 def dask() -> Any:
-    """Return the module that needs the extra ``dask``; raise NoDask without that."""
+    """Return the module ``cli.dask``; raise NoDask if Dask is not installed."""
     try:
         return importlib.import_module("cellmap_migrations.cli.dask")
     except ModuleNotFoundError as error:
         raise NoDask(missing=error.name or "distributed") from error
 
 
-def given(conf: cfg.ConfigOpts) -> list[str]:
-    """Return what of the command line a worker has to know, as ``-x`` arguments.
+def worker_arguments(conf: cfg.ConfigOpts) -> list[str]:
+    """Return the options of the command that a worker needs, as ``-x`` arguments.
 
-    Files that were not named here it searches for itself.
+    Files without such an option are left out: the worker reads those of its host.
     """
     files = [
         f"{name}={Path(path).absolute()}"

@@ -27,7 +27,7 @@ from cellmap_migrations.cli.upgrade_checks import (
     result,
     run_check,
 )
-from cellmap_migrations.common.background import at_once
+from cellmap_migrations.common.background import run_in_threads
 from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.config import nova_conf
@@ -53,7 +53,7 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
     """Run read-only checks, each even if another one fails."""
 
     def __init__(self, conf: cfg.ConfigOpts, stopping: Stopping) -> None:
-        self.settings = make_settings(conf, cell=ALL, read_only=True)
+        self.settings = make_settings(conf, selector=ALL, read_only=True)
         self.stopping = stopping
         self.unified_limits = conf.quota.driver == UNIFIED_LIMITS
 
@@ -94,14 +94,14 @@ class UpgradeCommands(upgradecheck.UpgradeCommands):
     ) -> Checks:
         """Return a check for each cell of *mappings*; *stack* closes its databases."""
         identities = Identities(
-            api=api, cells=mappings, settings=self.settings, stopping=self.stopping
+            api=api, mappings=mappings, settings=self.settings, stopping=self.stopping
         )
         identities.ask(identities.alike(mappings))
         cells = [make_cell(mapping, identities) for mapping in mappings]
         for cell in cells:
             stack.callback(cell.closing.close)
         # All at once, because a cell that is down is noticed only at the timeout.
-        errors = at_once(*(partial(opening_error, cell) for cell in cells))
+        errors = run_in_threads(*(partial(opening_error, cell) for cell in cells))
         return tuple(
             (f"Cell {cell.mapping}", guarded(partial(check_cell, cell, error), api))
             for cell, error in zip(cells, errors, strict=True)

@@ -86,7 +86,7 @@ def check_marker(api: Database, settings: Settings) -> Result:
 
 
 def check_unified_limits(api: Database, *, in_use: bool) -> Result:
-    """Look for mappings that make nova count instances in the cells.
+    """Warn of mappings that make nova count instances in the cells.
 
     One such mapping breaks unified limits for the whole cloud. That is a failure if
     they are *in_use*, and a warning otherwise.

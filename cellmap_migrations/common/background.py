@@ -18,7 +18,7 @@ T = TypeVar("T")
 TICK = 0.1
 
 
-def at_once(
+def run_in_threads(
     *works: Callable[[], T], meanwhile: Callable[[], object] = lambda: None
 ) -> list[T]:
     """Run each of *works* in a thread; return their results, or raise the first error.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.common.background import at_once
+from cellmap_migrations.common.background import run_in_threads
 from cellmap_migrations.copying import read
 from cellmap_migrations.databases.times import Seconds
 from cellmap_migrations.nova.tables import PLACEHOLDER, instance_mappings, instances
@@ -45,7 +45,7 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
             partial(sum_up, theirs, cell.stopping, chunked=chunked),
         )
         if cell.api.backend.works_by_itself:
-            return at_once(*works, meanwhile=cell.keep_alive)
+            return run_in_threads(*works, meanwhile=cell.keep_alive)
         return [work() for work in works]
 
 
@@ -97,7 +97,7 @@ CHUNK_CHARACTERS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """The rows of one database that belong to the cell, and the SQL to read them.
+    """Hold the SQL to read the rows of one database that belong to the cell.
 
     *belongs* is true of these rows. *scanned* means the same, in a form for statements
     that read every row of a range of ids. *counted* is true of the rows to which an
@@ -117,7 +117,7 @@ class Side:
 
     @property
     def chunk(self) -> sa.ColumnElement[str]:
-        """The SQL for the chunk of a row."""
+        """Return the SQL for the chunk of a row."""
         # Literals: with parameters PostgreSQL does not recognise the expression of the
         # GROUP BY in the SELECT.
         first = sa.literal_column("1", sa.Integer)

@@ -33,7 +33,7 @@ def differing(
     """
     chunks = unequal_chunks(cell, ours, theirs)
     if chunks:
-        pages = differing_at_once(cell, ours, theirs, chunks)
+        pages = differing_now(cell, ours, theirs, chunks)
         yield from delay(pages, look_again, cell.stopping)
 
 
@@ -65,7 +65,7 @@ def unequal_chunks(cell: Cell, ours: Side, theirs: Side) -> list[str]:
     return unequal + late[:LATE]
 
 
-def differing_at_once(
+def differing_now(
     cell: Cell, ours: Side, theirs: Side, chunks: Sequence[str]
 ) -> Iterator[list[str]]:
     """Yield pages of uuids in *chunks* at which the sides differ now.

@@ -40,7 +40,7 @@ COMPARED: dict[str, ColumnSource] = {
 
 
 class Kind(str, Enum):
-    """A way in which an instance and its mapping can differ."""
+    """Name a way in which an instance and its mapping can differ."""
 
     UNMAPPED = "unmapped"
     NO_CELL = "no_cell"
@@ -79,7 +79,7 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A uuid at which a cell and its mappings differ, the kind, and the reason."""
+    """Hold a uuid at which a cell and its mappings differ, the kind, and the reason."""
 
     kind: Kind
     uuid: str
@@ -89,7 +89,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """The verdicts and the mappings of a page of uuids, read in new transactions.
+    """Hold verdicts and mappings of a page of uuids, read in new transactions.
 
     *mappings* are keyed by uuid. *orphans* are the uuids of mappings to this cell whose
     instance the cell does not have.
@@ -136,7 +136,7 @@ def examined_pages(
     ours, theirs = sides(cell, plan, compared)
     for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
         cell.keep_alive()
-        yield cell.api.again(partial(examine, cell, plan, uuids, compared))
+        yield cell.api.retry(partial(examine, cell, plan, uuids, compared))
 
 
 def examine(
@@ -231,7 +231,7 @@ EXAMPLES = 10
 
 
 class Tally:
-    """Counts differences by kind, and keeps up to EXAMPLES of each kind."""
+    """Count differences by kind, and keep up to EXAMPLES of each kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[Kind] = Counter()

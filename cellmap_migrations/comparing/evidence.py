@@ -45,7 +45,7 @@ def refuse_displaced(cell: Cell, plan: Plan) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Displaced:
-    """A cell whose database lacks the instances of many mappings to it.
+    """Describe a cell whose database lacks the instances of many mappings to it.
 
     *elsewhere* is text that names another cell with these instances, or is empty.
     """
@@ -87,7 +87,7 @@ def main_owner(cell: Cell, plan: Plan) -> list[int]:
     side = instances_side(cell, plan)
     uuids = draw_uuids(side, cell.mapping.uuid, SAMPLE)
     mappings = (
-        cell.api.again(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
+        cell.api.retry(lambda: decide.find_mappings(cell.api, uuids)) if uuids else {}
     )
     owners = (existing.cell_id for existing in mappings.values())
     numbers = Counter(number for number in owners if number is not None)

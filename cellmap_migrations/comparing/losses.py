@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Losses:
-    """Counts the orphans of *cell*, and those that nova cannot have left behind.
+    """Count the orphans of *cell*, and the orphans that nova cannot have left behind.
 
     nova archives deleted instances only, and sets ``queued_for_delete`` before it
     deletes an instance. So an orphan without that flag was lost in another way if this

@@ -58,7 +58,7 @@ PASSES = 6
 
 
 class Mending:
-    """Mends the differences of some *kinds*, in the *compared* columns.
+    """Mend the differences of some *kinds*, in the *compared* columns.
 
     With *include_foreign* it also mends mappings that others than this package wrote.
     """

@@ -163,7 +163,7 @@ def kept_for_nova(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]
             table.instance_uuid.in_(uuids), table.cell_id == cell.mapping.id
         )
     )
-    requests = cell.api.again(lambda: decide.find_build_requests(cell.api, uuids))
+    requests = cell.api.retry(lambda: decide.find_build_requests(cell.api, uuids))
     rows_by_uuid = {row.instance_uuid: row for row in rows}
     return [
         replace(difference, why=why_kept(cell, row, requests))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Strays:
-    """Finds and removes the strays of the cloud in a run on *cell*."""
+    """Find and remove the strays of the cloud in a run on *cell*."""
 
     def __init__(self, cell: Cell, plan: Plan) -> None:
         self.cell, self.plan = cell, plan
@@ -39,7 +39,7 @@ class Strays:
     def pages(self) -> Iterator[list[Any]]:
         """Yield pages of strays, as rows. No cell is asked if none is possible."""
         for rows in pages_without_cell(self.cell):
-            if strays := self.cell.api.again(partial(self.choose, rows)):
+            if strays := self.cell.api.retry(partial(self.choose, rows)):
                 yield strays
 
     def choose(self, rows: Sequence[Any]) -> list[Any]:
@@ -70,7 +70,7 @@ class Strays:
 
     @cached_property
     def displaced_cells(self) -> list[str]:
-        """The evidence against the databases of the other cells.
+        """Return the evidence against the databases of the other cells.
 
         The database of *cell* itself was examined when the run started.
         """

@@ -37,7 +37,8 @@ FILE_OPTIONS = {"config_file": "--config-file", "config_dir": "--config-dir"}
 class Settings:
     """Hold the settings of one run. The connections are never printed."""
 
-    cell: str | None
+    # The selector of cells: a uuid, a name, local or all.
+    selector: str | None
     missing: str
     remove_mappings: bool
     # The number of orphans that the operator has accepted.
@@ -94,13 +95,14 @@ def load(arguments: Iterable[str]) -> Settings:
     conf = nova_conf.new_config()
     nova_conf.read(conf, files, prog=nova_conf.NOVA_MANAGE)
     override(conf, chosen, also={*RUN_OPTIONS, *FILE_OPTIONS})
-    return make_settings(conf, **run)
+    selector = run.pop("cell")
+    return make_settings(conf, selector=selector, **run)
 
 
 def make_settings(
     conf: cfg.ConfigOpts,
     *,
-    cell: str | None,
+    selector: str | None,
     missing: str = "fail",
     remove_mappings: str = "no",
     accept_orphans: str | None = None,
@@ -116,7 +118,7 @@ def make_settings(
         raise NoApiDatabase(files=files)
     validate(values[GROUP.name])
     return Settings(
-        cell=cell,
+        selector=selector,
         missing=missing,
         remove_mappings=remove_mappings == "yes",
         accept_orphans=parse_orphans(accept_orphans),

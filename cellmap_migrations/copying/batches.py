@@ -44,7 +44,7 @@ Undo = Callable[[], str | None]
 
 
 class Batches:
-    """Commits the batches of one revision in one cell, each after the last one."""
+    """Commit the batches of one revision in one cell, each after the last one."""
 
     def __init__(self, cell: Cell, revision: str) -> None:
         """Read the last batch from the journal."""
@@ -89,7 +89,7 @@ class Batches:
 
         recorded = False
         try:
-            counts, recorded = self.cell.api.again(attempt)
+            counts, recorded = self.cell.api.retry(attempt)
         finally:
             if not recorded:
                 self.cell.throttle.give_back([slot.pause])
@@ -182,7 +182,7 @@ START = 1_000
 
 @dataclass
 class BatchSize:
-    """Adapts the rows of a batch so that the API database takes *seconds* for it."""
+    """Adapt the rows of a batch so that the API database takes *seconds* for it."""
 
     seconds: float
     least: int

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Rows of the cell after ``after_id``: *plain* as lines, the rest as instances.
+    """Hold rows after ``after_id``: *plain* ones as lines, the rest as instances.
 
     *rows* and *plain* are numbers of rows. A line has the uuid and then the plan's
     columns, separated by tabs; lines are separated by newlines.

@@ -83,7 +83,7 @@ NEW = {outcome.value for outcome in NO_MAPPING}
 
 @dataclass(frozen=True, kw_only=True)
 class Writing:
-    """A batch that a thread is writing; its future has the counts and the seconds."""
+    """Hold a batch that a thread writes; its future has the counts and the seconds."""
 
     page: Page
     slot: BatchSlot
@@ -91,7 +91,7 @@ class Writing:
 
 
 class Pipeline:
-    """Copies the pages of a cell after the last batch, up to the id *bound*."""
+    """Copy the pages of a cell after the last batch, up to the id *bound*."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ ALWAYS = frozenset({"id", "instance_uuid", "cell_id", "project_id", "updated_at"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The columns of ``instance_mappings`` to write, and the SQL for each.
+    """Hold the columns of ``instance_mappings`` to write, and the SQL for each.
 
     *hidden* is SQL that is false if ``instances`` has no such column.
     """

@@ -56,7 +56,7 @@ def refuse_copy(cell: Cell, plan: Plan) -> None:
     sample = [row.uuid for row in oldest if row.uuid != PLACEHOLDER]
     if len(sample) < ENOUGH:
         return
-    mappings = cell.api.again(lambda: decide.find_mappings(cell.api, sample))
+    mappings = cell.api.retry(lambda: decide.find_mappings(cell.api, sample))
     owners = Counter(
         existing.cell_id
         for existing in mappings.values()

@@ -28,7 +28,7 @@ def highest_id(database: Database) -> int:
     return int(database.read(HIGHEST_ID)[0][0])
 
 
-def highest_id_now(database: Database) -> int:
+def highest_id_once(database: Database) -> int:
     """Return the largest ``instances.id``, or 0, without retries.
 
     Raises NotACellDatabase if there is no table ``instances``.

@@ -127,7 +127,7 @@ def no_free_id(api: Database, error: Exception) -> bool:
     if api.backend.code(inner) in api.backend.refusals.exhausted:
         return True
     broken = constraint(inner)
-    return broken is not None and broken == api.again(partial(primary_key, api))
+    return broken is not None and broken == api.retry(partial(primary_key, api))
 
 
 def primary_key(api: Database) -> str | None:
@@ -143,7 +143,7 @@ def refused_plain_row(cell: Cell, plan: Plan) -> Exception | None:
     Transient errors are retried.
     """
     try:
-        cell.api.again(partial(insert_plain_row, cell, plan))
+        cell.api.retry(partial(insert_plain_row, cell, plan))
     except cell.api.errors as refused:
         return refused
     return None
@@ -208,7 +208,7 @@ def remedy(api: Database, plan: Plan, refused: Exception) -> str:
         )
     empty = []
     if code in refusals.not_null:
-        empty = api.again(partial(columns_without_value, api, plan))
+        empty = api.retry(partial(columns_without_value, api, plan))
     if "id" in empty:
         return f"column id has no default: run {refusals.add_default}"
     if empty:

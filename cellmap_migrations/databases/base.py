@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 Version = tuple[int, ...]
 
+# The execution option of a connection that only reads, and its values: it reads either
+# tables or the server's status.
+READING = "cellmap_reading"
+TABLES, STATUS = "tables", "status"
+
 
 class Backend(ABC):
     """Connect to one kind of database, and classify its errors by their codes."""
@@ -33,7 +38,7 @@ class Backend(ABC):
     # The driver's arguments for timeouts in seconds while it connects.
     timeouts: ClassVar[Sequence[str]] = ()
     # Codes of errors after which the same transaction may succeed.
-    again: ClassVar[frozenset[Any]]
+    transient: ClassVar[frozenset[Any]]
     # The faults by code that another attempt cannot correct.
     refused: ClassVar[Mapping[Any, Fault]]
     # True if two threads are faster than one, because the database executes their
@@ -89,10 +94,13 @@ class Backend(ABC):
         No setting may stay in the session, because a pooler may pass it on to nova.
         """
 
-    def server(self, driver: Any) -> tuple[str, Version]:  # noqa: ARG002
-        """Return the name and the version of the server that answers *driver*.
+    def server(
+        self,
+        entry: sa.pool.ConnectionPoolEntry,  # noqa: ARG002
+    ) -> tuple[str, Version]:
+        """Return the name and the version of the server that a connection leads to.
 
-        Return an empty version if it is not known, or does not matter.
+        The version is empty if it is not known, or does not matter.
         """
         return "", ()
 
@@ -146,8 +154,11 @@ class Backend(ABC):
         """Return the meaning of *error*, from its code and never from its message."""
         inner = driver_error(error)
         code = self.code(inner)
-        if isinstance(error, oslo_exception.DBConnectionError) or code in self.again:
-            return Fault.AGAIN
+        if (
+            isinstance(error, oslo_exception.DBConnectionError)
+            or code in self.transient
+        ):
+            return Fault.TRANSIENT
         if code in self.refused:
             return self.refused[code]
         kinds = {kind.__name__ for kind in type(inner).__mro__}
@@ -157,6 +168,11 @@ class Backend(ABC):
 
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)
+
+
+def autocommits(connection: sa.Connection) -> bool:
+    """Return True if each statement on *connection* is a transaction of its own."""
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
 
 
 def driver_error(error: BaseException) -> BaseException:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Fault(Enum):
     """Classify an error of a database by the reaction that it requires."""
 
-    AGAIN = "the same transaction may succeed if it is run again"
+    TRANSIENT = "the same transaction may succeed if it is run again"
     DATA = "a row of it was refused"
     LOGIN = "user or password is wrong"
     ACCOUNT = "the user is locked, or must have a new password first"
@@ -35,7 +35,7 @@ class Fault(Enum):
 DATA_ERRORS = frozenset({"DataError", "IntegrityError"})
 
 # Numbers of MariaDB, MySQL and their client library.
-MYSQL_AGAIN = frozenset(
+MYSQL_TRANSIENT = frozenset(
     {
         3,  # a file cannot be written: the disk of the binary log is full
         1020,  # record changed since it was read (MariaDB snapshot isolation)
@@ -131,7 +131,7 @@ MYSQL_REFUSED = {
 }
 
 # SQLSTATEs.
-POSTGRESQL_AGAIN = frozenset(
+POSTGRESQL_TRANSIENT = frozenset(
     {
         "08000",  # connection exceptions
         "08001",

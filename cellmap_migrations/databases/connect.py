@@ -141,8 +141,8 @@ def make_database(
 def refuse_old(engine: sa.Engine, backend: Backend, what: str) -> None:
     """Let the first connection of *engine* raise ServerTooOld for an old server."""
 
-    def connected(driver: Any, _: Any) -> None:
-        name, version = backend.server(driver)
+    def connected(_: Any, entry: sa.pool.ConnectionPoolEntry) -> None:
+        name, version = backend.server(entry)
         oldest = backend.oldest.get(name, ())
         if version and version < oldest:
             found, least = (".".join(map(str, each)) for each in (version, oldest))
@@ -158,9 +158,9 @@ def wait_for_answer(database: Database, seconds: float) -> None:
     correct.
     """
 
-    def may_pass(error: BaseException) -> bool:
+    def is_worth_retrying(error: BaseException) -> bool:
         return isinstance(error, database.errors) and database.backend.fault(error) in (
-            codes.Fault.AGAIN,
+            codes.Fault.TRANSIENT,
             codes.Fault.OTHER,
         )
 
@@ -170,7 +170,7 @@ def wait_for_answer(database: Database, seconds: float) -> None:
             pass
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(may_pass),
+        retry=tenacity.retry_if_exception(is_worth_retrying),
         stop=tenacity.stop_before_delay(seconds),
         wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
         sleep=database.stopping.wait,
@@ -195,6 +195,6 @@ def ask_once(database: Database, question: Callable[[], T], seconds: float) -> T
         with connecting_within(database, seconds):
             return question()
     except database.errors as error:
-        if database.may_pass(error):
+        if database.is_transient(error):
             raise Unreachable(database.what, seconds, message(error)) from error
         raise as_cellmap_error(error, database) from error

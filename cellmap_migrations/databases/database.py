@@ -26,8 +26,7 @@ from cellmap_migrations.common.sentences import (
     TlsRefused,
 )
 from cellmap_migrations.databases import base, codes, folding
-from cellmap_migrations.databases.base import DATABASE_ERRORS
-from cellmap_migrations.databases.options import READING, STATUS, TABLES
+from cellmap_migrations.databases.base import DATABASE_ERRORS, READING, STATUS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +68,7 @@ def message(error: BaseException | None) -> str:
 def as_cellmap_error(error: BaseException, database: Database) -> CellmapError:
     """Return *error* of *database* as an error with a remedy and an exit code."""
     fault = database.backend.fault(error)
-    if fault is codes.Fault.AGAIN:
+    if fault is codes.Fault.TRANSIENT:
         return StillFailing(what=database.what, attempts=1, message=message(error))
     what = database.what
     if fault in AS_USER:
@@ -104,7 +103,7 @@ class Database:
     def read(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement in its own transaction; retry it."""
         try:
-            return self.again(lambda: self.read_once(statement))
+            return self.retry(lambda: self.read_once(statement))
         except self.errors as error:
             raise as_cellmap_error(error, self) from error
 
@@ -128,7 +127,7 @@ class Database:
                 f"{self.what} did not answer within {LOCKED_READ_SECONDS:g} s"
             ) from None
         except self.errors as error:
-            if self.may_pass(error):
+            if self.is_transient(error):
                 raise Changed(f"{self.what}: {message(error)}") from error
             raise as_cellmap_error(error, self) from error
 
@@ -138,7 +137,7 @@ class Database:
 
         Raises UuidsConfused.
         """
-        return self.again(self.fold_once)
+        return self.retry(self.fold_once)
 
     def fold_once(self) -> folding.Folding:
         """Return how the index compares uuids; do not retry."""
@@ -147,7 +146,7 @@ class Database:
 
     def has_table(self, name: str) -> bool:
         """Return True if the table *name* exists."""
-        return self.again(lambda: self.has_table_once(name))
+        return self.retry(lambda: self.has_table_once(name))
 
     def has_table_once(self, name: str) -> bool:
         """Return True if the table *name* exists; do not retry."""
@@ -156,7 +155,7 @@ class Database:
 
     def columns(self, table: sa.Table) -> frozenset[str]:
         """Return the columns of *table* in this database; none if it does not exist."""
-        return self.again(lambda: self.columns_once(table))
+        return self.retry(lambda: self.columns_once(table))
 
     def columns_once(self, table: sa.Table) -> frozenset[str]:
         """Return the columns of *table* in this database; do not retry."""
@@ -183,14 +182,14 @@ class Database:
         with self.engine.connect().execution_options(**option) as connection:
             yield connection
 
-    def again(self, work: Callable[[], T]) -> T:
+    def retry(self, work: Callable[[], T]) -> T:
         """Return the result of *work*; run it again after a transient error.
 
         Raises StillFailing after ``attempts`` runs, the driver's error if a row was
         refused, or the errors of ``as_cellmap_error``.
         """
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(self.may_pass),
+            retry=tenacity.retry_if_exception(self.is_transient),
             stop=tenacity.stop_after_attempt(self.attempts),
             wait=BACKOFF,
             sleep=self.stopping.wait,
@@ -217,11 +216,11 @@ class Database:
         dbapi: Any = self.engine.dialect.loaded_dbapi
         return (*DATABASE_ERRORS, dbapi.Error)
 
-    def may_pass(self, error: BaseException) -> bool:
+    def is_transient(self, error: BaseException) -> bool:
         """Return True if *error* is transient: the same work may succeed later."""
         return isinstance(error, Changed) or (
             isinstance(error, self.errors)
-            and self.backend.fault(error) is codes.Fault.AGAIN
+            and self.backend.fault(error) is codes.Fault.TRANSIENT
         )
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ LINES = 5_000
 
 
 class MySQL(Backend):
-    """Through PyMySQL; error codes are the server's numbers."""
+    """Connect with PyMySQL; error codes are the server's numbers."""
 
     port = 3306
     drivernames = ("mysql+pymysql", "mysql+mysqldb")
@@ -35,7 +35,7 @@ class MySQL(Backend):
     refusals = codes.MYSQL
     arguments = arguments.MYSQL
     timeouts = ("connect_timeout", "read_timeout", "write_timeout")
-    again = codes.MYSQL_AGAIN
+    transient = codes.MYSQL_TRANSIENT
     refused = codes.MYSQL_REFUSED
     oldest = mysql_limits.OLDEST
     data = frozenset(
@@ -62,10 +62,9 @@ class MySQL(Backend):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         mysql_limits.limit(engine, read_only=read_only)
 
-    def server(self, driver: Any) -> tuple[str, Version]:
-        """Return the server's own version, which is not that of a pooler."""
-        with driver.cursor() as cursor:
-            _, version = mysql_limits.answering(cursor)
+    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
+        """Return the version of the server and not that of a pooler."""
+        _, version = mysql_limits.query_session(entry)
         return mysql_limits.server(version)
 
     def checksum(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[Any]:
@@ -119,7 +118,7 @@ class MySQL(Backend):
         return super().fault(error)
 
     def explain(self, error: Exception, url: sa.URL) -> str | None:
-        """Name the argument, file or package that PyMySQL does not."""
+        """Name the argument, file or package that PyMySQL's error does not name."""
         return mysql_driver.explain(error, url)
 
     def code(self, error: BaseException) -> Any:

@@ -1,4 +1,4 @@
-"""Errors of PyMySQL that name neither the argument of a URL nor what is missing."""
+"""Explain errors of PyMySQL that name neither an argument of a URL nor a cause."""
 
 from __future__ import annotations
 

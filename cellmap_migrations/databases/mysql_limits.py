@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.databases.options import READING, STATUS, autocommits
+from cellmap_migrations.databases.base import READING, STATUS, autocommits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,22 +71,30 @@ def server(version: str) -> tuple[str, Version]:
     return "MariaDB" if "MariaDB" in version else "MySQL", numbers
 
 
-def answering(cursor: Any) -> tuple[int, str]:
-    """Return the number of the session and the version, both as the server says.
+# The key of the session's number and version in the pool's data of a connection.
+SESSION = "cellmap_session"
 
-    ProxySQL answers CONNECTION_ID() itself.
+
+def query_session(entry: sa.pool.ConnectionPoolEntry) -> tuple[int, str]:
+    """Return the number of the session and the version of the server.
+
+    Queries the server once for each connection. Not CONNECTION_ID(), which ProxySQL
+    answers itself.
     """
-    cursor.execute("SELECT @@pseudo_thread_id, @@version")
-    number, version = cursor.fetchone()
+    driver: Any = entry.driver_connection
+    if SESSION not in entry.info:
+        with driver.cursor() as cursor:
+            cursor.execute("SELECT @@pseudo_thread_id, @@version")
+            entry.info[SESSION] = cursor.fetchone()
+    number, version = entry.info[SESSION]
     return number, version
 
 
-def is_direct(driver: Any, cursor: Any) -> bool:
-    """Return True if the server that answers has also made the handshake.
+def is_direct(driver: Any, number: int, version: str) -> bool:
+    """Return True if the server with this answer has also made the handshake.
 
     A pooler makes a handshake of its own.
     """
-    number, version = answering(cursor)
     greeted = str(driver.get_server_info())
     return bool(number == driver.thread_id() and greeted.endswith(version))
 
@@ -94,7 +102,8 @@ def is_direct(driver: Any, cursor: Any) -> bool:
 LIMITS = {
     # For a lock on a whole table, which a server waits for a day by default.
     "lock_wait_timeout": "1",
-    # What GROUP_CONCAT may return: 16 MiB. MariaDB's default is 1 MiB, MySQL's 1 KiB.
+    # Bytes of the longest result of GROUP_CONCAT: 16 MiB. MariaDB's default is 1 MiB,
+    # and MySQL's is 1 KiB.
     "group_concat_max_len": f"{16 << 20}",
     "time_zone": "'+00:00'",
 }
@@ -108,9 +117,7 @@ MYSQL_LIMIT = f"MAX_EXECUTION_TIME({ANSWER[MYSQL]})"
 
 LOG = ("log_bin", "binlog_format")
 
-SAID = ("version", "sql_mode", *LOG)
-
-NAMES = [MARIADB, MYSQL, *SAID, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
+NAMES = [MARIADB, MYSQL, "sql_mode", *LOG, *OF_SESSION[MARIADB], *OF_SESSION[MYSQL]]
 
 KNOWN = f"SHOW VARIABLES WHERE Variable_name IN {tuple(NAMES)}"
 
@@ -131,6 +138,7 @@ class Limits:
 
     def __init__(self) -> None:
         self.known: Mapping[str, str] | None = None
+        self.version = ""
         self.too_old = False
 
     def connected(self, driver: Any, record: sa.pool.ConnectionPoolEntry) -> None:
@@ -138,11 +146,12 @@ class Limits:
 
         PyMySQL sends the same SET NAMES and SET AUTOCOMMIT for nova.
         """
+        number, self.version = query_session(record)
+        direct = is_direct(driver, number, self.version)
         with driver.cursor() as cursor:
             if self.known is None:
                 cursor.execute(KNOWN)
                 self.known = dict(cursor.fetchall())
-            direct = is_direct(driver, cursor)
             for name, value in self.of_session(direct=direct).items():
                 cursor.execute(f"SET SESSION {name} = {value}")
         if direct and MARIADB not in self.known:
@@ -167,7 +176,7 @@ class Limits:
         """
         known = self.known or {}
         kind = MARIADB if MARIADB in known else MYSQL
-        name, version = server(known.get("version", ""))
+        name, version = server(self.version)
         self.too_old = bool(version) and version < SINCE[name]
         settings = OF_SESSION[kind] if direct else {}
         settings = {name: settings[name] for name in known.keys() & settings.keys()}

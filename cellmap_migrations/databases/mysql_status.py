@@ -1,4 +1,4 @@
-"""What MariaDB and MySQL say of their load, and of their replicas."""
+"""Query the load of MariaDB and MySQL, and the lag of their replicas."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ GROUP_RIGHT = (
 
 
 class MySQLStatus(Status):
-    """The status variables and replica status, which need no table."""
+    """Query the status variables and the replica status, which are in no table."""
 
     def identity(self, connection: sa.Connection) -> Identity:
         """Return the identity of a database of a server, a Galera cluster or a group.

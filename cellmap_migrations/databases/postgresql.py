@@ -44,7 +44,7 @@ class PostgreSQL(Backend):
     refusals = codes.POSTGRESQL
     arguments = arguments.POSTGRESQL
     timeouts = ("connect_timeout",)
-    again = codes.POSTGRESQL_AGAIN
+    transient = codes.POSTGRESQL_TRANSIENT
     refused = codes.POSTGRESQL_REFUSED
     oldest: ClassVar = {"PostgreSQL": OLDEST}
     data = frozenset({"P0001"})  # RAISE in a trigger
@@ -67,8 +67,9 @@ class PostgreSQL(Backend):
         """Limit waits for locks, statements, and transactions of a frozen client."""
         postgresql_limits.limit(engine, read_only=read_only)
 
-    def server(self, driver: Any) -> tuple[str, Version]:
+    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
         """Return the version that the server said when the client logged in."""
+        driver: Any = entry.driver_connection
         major, rest = divmod(int(driver.info.server_version), 10_000)
         # 90624 stands for 9.6.24, and 110022 for 11.22.
         minor = (rest,) if major >= TWO_PARTS else divmod(rest, 100)
@@ -156,7 +157,7 @@ class PostgreSQL(Backend):
         if refused := postgresql_limits.fault_of(str(inner)):
             return refused
         if type(inner).__name__ == "OperationalError":
-            return Fault.AGAIN
+            return Fault.TRANSIENT
         return super().fault(error)
 
     def code(self, error: BaseException) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.databases.base import READING, autocommits
 from cellmap_migrations.databases.codes import Fault
-from cellmap_migrations.databases.options import READING, autocommits
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -75,7 +75,7 @@ class SQLite(Backend):
     status = SQLiteStatus()
     arguments = arguments.SQLITE
     refusals = codes.SQLITE
-    again = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
+    transient = frozenset({5, 6, 10, 13})  # BUSY, LOCKED, IOERR, FULL
     refused = codes.SQLITE_REFUSED
     works_by_itself = False
     # A commit rewrites most pages of the indexes on uuid, even for few rows. Batches of

@@ -128,7 +128,7 @@ def find(mappings: Sequence[CellMapping], settings: Settings) -> Sequence[CellMa
     Raises CellNotGiven, UnknownCell, NoLocalCell, AmbiguousCell or SameDatabase.
     """
     names = [str(mapping) for mapping in mappings]
-    selector = settings.cell
+    selector = settings.selector
     if not selector:
         raise CellNotGiven(cells="; ".join(names) or "none")
     if selector == ALL:

@@ -33,96 +33,96 @@ if TYPE_CHECKING:
     Known = Mapping[CellMapping, Answer]
 
 
-# How many of the newest rows two databases are compared by.
+# Newest rows of ``instances`` in an identity.
 ROWS = 20
 
 
 class Identities:
-    """The identities of the cells' databases, each asked of its server once in a run.
+    """Ask for the identity of each cell's database, once in a run, and compare them.
 
-    Addresses do not tell: a name and its address, a socket and a port, or a load
-    balancer and the server behind it lead to one database.
+    URLs are not enough: a host name and its address, a socket and a port, or a load
+    balancer and the server behind it may lead to one database.
     """
 
     def __init__(
         self,
         *,
         api: Database,
-        cells: Sequence[CellMapping],
+        mappings: Sequence[CellMapping],
         settings: Settings,
         stopping: Stopping,
         known: Known | None = None,
     ) -> None:
-        """Begin with the answers that are *known* to the parent process."""
-        self.api, self.cells = api, cells
+        """Start with the answers that are *known* to the parent process."""
+        self.api, self.mappings = api, mappings
         self.settings, self.stopping = settings, stopping
         self.known = dict(known or {})
 
-    def opened(self, cell: CellMapping) -> tuple[Database, Identity]:
-        """Return *cell*'s database, opened read-only, and its identity.
+    def opened(self, mapping: CellMapping) -> tuple[Database, Identity]:
+        """Open the cell's database read-only; return it and its identity.
 
-        Raises SameDatabase if it is another cell's as well, ApiDatabaseAsCell,
+        Raises SameDatabase if another cell has the same database, ApiDatabaseAsCell,
         CellUrlUnusable, Unreachable or PrivilegeMissing.
         """
-        url, warning = resolve(cell, self.settings)
-        refuse_shared(cell, url, self.cells, self.settings)
+        url, warning = resolve(mapping, self.settings)
+        refuse_shared(mapping, url, self.mappings, self.settings)
         if warning:
-            say(f"warning: cell {cell}: {warning}")
-        database = connect_cell(cell, self.settings, self.stopping)
+            say(f"warning: cell {mapping}: {warning}")
+        database = connect_cell(mapping, self.settings, self.stopping)
         try:
-            return database, self.refuse_same(cell, database)
+            return database, self.refuse_same(mapping, database)
         except BaseException:
             database.close()
             raise
 
-    def refuse_same(self, cell: CellMapping, database: Database) -> Identity:
-        """Return the identity of *cell*'s open *database*.
+    def refuse_same(self, mapping: CellMapping, database: Database) -> Identity:
+        """Return the identity of the cell's open *database*.
 
-        Raises SameDatabase or ApiDatabaseAsCell. A cell that does not answer cannot be
-        compared, and stops nothing.
+        Raises SameDatabase or ApiDatabaseAsCell. If another cell does not answer, the
+        databases are not compared, and a warning is printed.
         """
-        mine = self.identify(cell, database)
-        was_down = isinstance(self.known.get(cell), CellmapError)
+        mine = self.identify(mapping, database)
+        was_down = isinstance(self.known.get(mapping), CellmapError)
 
         def doubtful(found: Answer) -> bool:
-            # Rows that were read earlier do not tell two databases apart. And since
-            # this cell is back, others may be, too.
+            # Two reads of one database may return different rows if there is time in
+            # between. If this cell answers again, others may answer again, too.
             return found.key == mine.key if isinstance(found, Identity) else was_down
 
-        self.known[cell] = mine
-        others = [other for other in self.alike([cell]) if other != cell]
-        for other, theirs in self.ask(others, again=doubtful).items():
+        self.known[mapping] = mine
+        others = [other for other in self.alike([mapping]) if other != mapping]
+        for other, theirs in self.ask(others, ask_again=doubtful).items():
             if isinstance(theirs, TryAgain):
                 say(
                     f"warning: cell {other} did not answer; whether it has the "
-                    f"database of cell {cell} is not known"
+                    f"database of cell {mapping} is not known"
                 )
             elif isinstance(theirs, Identity) and theirs.same(mine):
-                raise SameDatabase(cell=cell, other=other, database=mine.name)
+                raise SameDatabase(cell=mapping, other=other, database=mine.name)
         return mine
 
-    def identify(self, cell: CellMapping, database: Database) -> Identity:
-        """Return the identity of *cell*'s open *database*; raise ApiDatabaseAsCell."""
-        mine = database.again(partial(identify, database))
+    def identify(self, mapping: CellMapping, database: Database) -> Identity:
+        """Return the identity of the open *database*; raise ApiDatabaseAsCell."""
+        mine = database.retry(partial(identify, database))
         alike = type(self.api.backend) is type(database.backend)
-        if alike and mine.key == self.api.again(self.api.identity).key:
-            raise ApiDatabaseAsCell(cell=cell, database=mine.name)
+        if alike and mine.key == self.api.retry(self.api.identity).key:
+            raise ApiDatabaseAsCell(cell=mapping, database=mine.name)
         return mine
 
     def ask(
         self,
-        cells: Sequence[CellMapping],
+        mappings: Sequence[CellMapping],
         *,
-        again: Callable[[Answer], bool] = lambda _: False,
+        ask_again: Callable[[Answer], bool] = lambda _: False,
     ) -> Known:
-        """Return the identities of the databases of *cells*, or why they are not known.
+        """Return the identity of the database of each of *mappings*, or its error.
 
-        Asks only for answers that are not known, or are to be had *again*.
+        Asks a database only if its answer is not known, or *ask_again* is true of it.
         """
         unknown = [
-            cell
-            for cell in cells
-            if not (found := self.known.get(cell)) or again(found)
+            mapping
+            for mapping in mappings
+            if not (found := self.known.get(mapping)) or ask_again(found)
         ]
         answers = ask_each(
             unknown,
@@ -130,61 +130,61 @@ class Identities:
             self.settings,
             self.stopping,
         )
-        self.known |= {cell: answers[cell.id] for cell in unknown}
-        return {cell: self.known[cell] for cell in cells}
+        self.known |= {mapping: answers[mapping.id] for mapping in unknown}
+        return {mapping: self.known[mapping] for mapping in mappings}
 
-    def alike(self, cells: Sequence[CellMapping]) -> list[CellMapping]:
-        """Return *cells*, and those that may have the database of one of them.
+    def alike(self, mappings: Sequence[CellMapping]) -> list[CellMapping]:
+        """Return the cells of *mappings* and all others that may share a database.
 
-        Cells that are alone with the kind and name of their database are left out.
+        A cell is left out if no other has a database of the same kind and name.
         """
         by_name: dict[Hashable, list[CellMapping]] = {}
-        for cell in self.cells:
-            if url := resolve_or_none(cell, self.settings):
-                by_name.setdefault(kind_and_name(url), []).append(cell)
+        for mapping in self.mappings:
+            if url := resolve_or_none(mapping, self.settings):
+                by_name.setdefault(kind_and_name(url), []).append(mapping)
         return [
-            cell
+            mapping
             for group in by_name.values()
-            if len(group) > 1 and not set(cells).isdisjoint(group)
-            for cell in group
+            if len(group) > 1 and not set(mappings).isdisjoint(group)
+            for mapping in group
         ]
 
 
 def refuse_shared(
-    cell: CellMapping,
+    mapping: CellMapping,
     url: sa.URL,
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     settings: Settings,
 ) -> None:
-    """Raise SameDatabase or ApiDatabaseAsCell if *cell*'s URL says so."""
+    """Raise SameDatabase or ApiDatabaseAsCell if another URL is equal to *url*."""
     api, _ = urls.parse(settings.api_connection, "[api_database] connection")
     if urls.identity(url) == urls.identity(api):
-        raise ApiDatabaseAsCell(cell=cell, database=urls.show(url))
-    for other in [other for other in cells if other.id != cell.id]:
+        raise ApiDatabaseAsCell(cell=mapping, database=urls.show(url))
+    for other in [other for other in mappings if other.id != mapping.id]:
         theirs = resolve_or_none(other, settings)
         if theirs and urls.identity(theirs) == urls.identity(url):
-            raise SameDatabase(cell=cell, other=other, database=urls.show(url))
+            raise SameDatabase(cell=mapping, other=other, database=urls.show(url))
 
 
 def identify(database: Database) -> Identity:
-    """Return the identity of a cell's database, asked once."""
+    """Return the identity of a cell's *database*; do not retry."""
     newest = sa.select(instances.c.id, instances.c.uuid).order_by(instances.c.id.desc())
     try:
         rows = database.read_once(newest.limit(ROWS))
     except database.errors as error:
         if database.backend.fault(error) is not codes.Fault.OTHER:
             raise
-        # Without the table, the plan of a revision says what is missing.
+        # The table may be missing. make_plan() raises an error that names it.
         rows = []
     found = database.identity()
     return replace(found, rows=frozenset(tuple(row) for row in rows))
 
 
 def kind_and_name(url: sa.URL) -> Hashable:
-    """Return what the URLs of one database have in common, whatever their hosts.
+    """Return a key that is equal for two URLs of one database, also on other hosts.
 
-    A database has one name on its server. Some servers ignore its case. Files were
-    compared by their URLs.
+    It has the kind and the name of the database, in lower case because some servers
+    ignore the case. For a file it is the URL.
     """
     if url.get_backend_name() == dialects.FILE_BASED:
         return url

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def outlived(
     api: Database,
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     stamps: Mapping[str, Stamp],
     settings: Settings,
     stopping: Stopping,
@@ -44,21 +44,35 @@ def outlived(
     Cells that are not in *stamps* are left out. If a cell does not answer, its revision
     counts as true, and a warning is printed.
     """
-    reasons = renumbered(stamps, cells)
-    stamped = stamps.keys() - reasons.keys()
-    rest = [mapping for mapping in cells if mapping.uuid in stamped]
-    bounds = journal.reached(api, [mapping.uuid for mapping in rest]) if rest else {}
-    return reasons | emptied(api, rest, bounds, settings, stopping)
+    bounds = highest_mapped(api, mappings, stamps)
+    asked = [mapping for mapping in mappings if mapping.uuid in bounds]
+    question = partial(newest_mapped, bounds=bounds)
+    answers = ask_each(asked, question, settings, stopping)
+    reasons = emptied(api, asked, settings, stopping, bounds=bounds, answers=answers)
+    return reasons | renumbered(stamps, mappings)
+
+
+def highest_mapped(
+    api: Database, mappings: Sequence[CellMapping], stamps: Mapping[str, Stamp]
+) -> dict[str, int]:
+    """Return the highest mapped ``instances.id`` by the uuid of each upgraded cell.
+
+    Cells that are not in *stamps* are left out, and so are the cells that
+    ``renumbered`` returns.
+    """
+    upgraded = stamps.keys() - renumbered(stamps, mappings).keys()
+    uuids = [mapping.uuid for mapping in mappings if mapping.uuid in upgraded]
+    return journal.reached(api, uuids) if uuids else {}
 
 
 def renumbered(
-    stamps: Mapping[str, Stamp], cells: Sequence[CellMapping]
+    stamps: Mapping[str, Stamp], mappings: Sequence[CellMapping]
 ) -> dict[str, str]:
     """Return the reason by uuid for cells that have a new row in ``cell_mappings``."""
     return {
         mapping.uuid: f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
         f"{mapping.id}"
-        for mapping in cells
+        for mapping in mappings
         if (stamp := stamps.get(mapping.uuid))
         and stamp.cell_id not in (None, mapping.id)
     }
@@ -71,29 +85,29 @@ READS = 3
 
 def emptied(
     api: Database,
-    cells: Sequence[CellMapping],
-    bounds: Mapping[str, int],
+    mappings: Sequence[CellMapping],
     settings: Settings,
     stopping: Stopping,
     *,
-    answers: Mapping[int, str | CellmapError | None] | None = None,
+    bounds: Mapping[str, int],
+    answers: Mapping[int, str | CellmapError | None],
 ) -> dict[str, str]:
     """Return the reason by uuid for cells whose newest instance lost its mapping.
 
-    *bounds* is what ``journal.reached`` returns; instances above it are left out. If
-    *answers* of ``newest_mapped`` are given, by ``cell_mappings.id``, they are used as
-    the first read.
+    Instances above the *bounds* of ``highest_mapped`` are left out. *answers* are the
+    results of the first ``newest_mapped``, by ``cell_mappings.id``. A cell without a
+    bound or without an answer is left out.
     """
-    asked = [mapping for mapping in cells if mapping.uuid in bounds]
+    asked = [each for each in mappings if each.uuid in bounds and each.id in answers]
     question = partial(newest_mapped, bounds=bounds)
     reasons: dict[str, str] = {}
     before: dict[str, str] = {}
-    for _ in range(READS):
+    for read in range(READS):
         if not asked:
             break
-        answers = answers or ask_each(asked, question, settings, stopping)
+        if read:
+            answers = ask_each(asked, question, settings, stopping)
         unmapped = without_mapping(api, asked, answers)
-        answers = None
         reasons |= {
             cell_uuid: f"and instance {uuid}, which was mapped, has no mapping"
             for cell_uuid, uuid in unmapped.items()
@@ -107,12 +121,12 @@ def emptied(
 
 def without_mapping(
     api: Database,
-    cells: Sequence[CellMapping],
+    mappings: Sequence[CellMapping],
     answers: Mapping[int, str | CellmapError | None],
 ) -> dict[str, str]:
     """Return the instances in *answers* without a mapping, by the uuid of the cell."""
     uuids: dict[str, str] = {}
-    for mapping in cells:
+    for mapping in mappings:
         answer = answers[mapping.id]
         if isinstance(answer, CellmapError):
             say(
@@ -123,7 +137,7 @@ def without_mapping(
             uuids[mapping.uuid] = answer
     if not uuids:
         return {}
-    mapped = api.again(partial(decide.find_mappings, api, [*uuids.values()]))
+    mapped = api.retry(partial(decide.find_mappings, api, [*uuids.values()]))
     fold = api.fold
     return {
         cell_uuid: uuid for cell_uuid, uuid in uuids.items() if fold(uuid) not in mapped

@@ -84,7 +84,7 @@ def report_next(cell: Cell, duplicate: CellMapping, *, dry_run: bool) -> None:
 
 
 class Moving:
-    """Moves the mappings of *duplicate* to *cell*.
+    """Move the mappings of *duplicate* to *cell*.
 
     If the duplicate's database is *gone*, only mappings of instances that *cell* has
     are moved.
@@ -95,7 +95,7 @@ class Moving:
         # The mappings that the last walk did not choose.
         self.left = Tally()
         # The last batch of merges into the duplicate when this one began.
-        self.opposite = 0
+        self.opposite: Any | None = None
 
     def count(self) -> Counter[str]:
         """Return the number of mappings that can be moved, by table."""

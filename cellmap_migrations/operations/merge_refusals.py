@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.common.errors import (
@@ -52,7 +52,7 @@ def find(cell: Cell, selector: str) -> CellMapping:
 
     Raises NotADuplicate for *cell* itself and for cell0, UnknownCell or AmbiguousCell.
     """
-    settings = replace(cell.settings, cell=selector)
+    settings = replace(cell.settings, selector=selector)
     [duplicate] = cells.find(list(cell.cells.values()), settings)
     if duplicate.id == cell.mapping.id:
         why = "it is the one to keep; name another one with --from"
@@ -121,7 +121,7 @@ def identify_duplicate(cell: Cell, duplicate: CellMapping) -> Identity:
     """Return the identity of the duplicate's database."""
     database = cells.connect_cell(duplicate, cell.settings, cell.stopping)
     try:
-        return database.again(partial(identify, database))
+        return database.retry(partial(identify, database))
     finally:
         database.close()
 
@@ -160,19 +160,20 @@ def refuse_left(cell: Cell, duplicate: CellMapping, left: Tally) -> None:
         raise MappingsLeft(kept=cell.mapping, other=duplicate, count=count)
 
 
-def last_opposed(cell: Cell, duplicate: CellMapping) -> int:
-    """Return the number of the last batch of merges into the *duplicate*, or 0."""
-    last = journal.last_batch(cell.api, duplicate.uuid, MERGE)
-    return last.batch if last else 0
+def last_opposed(cell: Cell, duplicate: CellMapping) -> Any | None:
+    """Return the last batch of merges into the *duplicate*, or None."""
+    return journal.last_batch(cell.api, duplicate.uuid, MERGE)
 
 
-def refuse_opposed(cell: Cell, duplicate: CellMapping, before: int) -> None:
+def refuse_opposed(cell: Cell, duplicate: CellMapping, before: Any | None) -> None:
     """Raise OpposedMerge if a merge into *duplicate* has a batch after *before*.
+
+    *before* is an earlier result of ``last_opposed``.
 
     Otherwise both merges could end with 0, and each would advise to delete the row that
     the other one keeps. A batch that undoes a merge into *duplicate* takes mappings
     from it as well, and is no obstacle.
     """
-    last = journal.last_batch(cell.api, duplicate.uuid, MERGE)
-    if last and last.batch > before and not undoes(last.undo):
+    last = last_opposed(cell, duplicate)
+    if last and last != before and not undoes(last.undo):
         raise OpposedMerge(kept=cell.mapping, other=duplicate, runner=last.runner)

@@ -89,7 +89,7 @@ MOST = 5_000
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """The rows that one batch moved from *duplicate*, the uuid of a cell."""
+    """Hold the rows that one batch moved from *duplicate*, the uuid of a cell."""
 
     table: str
     duplicate: str

@@ -50,6 +50,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
     counts = count_instances(cell, plan)
     left, losses = Tally(), Losses(cell, plan)
     compared = [name for name in COMPARED if name in plan.columns]
+    wrong = Counter(dict.fromkeys(compared, 0))
     for page in examined_pages(cell, plan, compared):
         cell.stopping.check_limits()
         differing = [each for each in page.verdicts if each.outcome not in UNCHANGED]
@@ -61,6 +62,9 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
             if each.why
         )
         losses.count(page.orphans)
+        for column in compared:
+            wrong[column] += wrong_values(page, column, KEPT)
+    cell.wrong_values.update(wrong)
     cell.report.count(Counter({each.value: n for each, n in counts.items()}))
     losses.refuse(sum(counts[each] for each in WRITTEN))
     limit = cell.settings.max_rows
@@ -88,17 +92,18 @@ def count_instances(cell: Cell, plan: Plan) -> Counter[Outcome]:
 
 
 def count_wrong_values(cell: Cell, plan: Plan, column: str) -> None:
-    """Count the mappings in which *column* would be corrected."""
-    # Unless 0001 is part of this run, no mapping is filled or moved first.
-    mapped = any(cell.report.counts[each.value] for each in KEPT)
-    outcomes = KEPT if mapped else (Outcome.ALREADY,)
-    count, losses = 0, Losses(cell, plan)
-    for page in examined_pages(cell, plan, [column]):
-        cell.stopping.check_limits()
-        losses.count(page.orphans)
-        count += wrong_values(page, column, outcomes)
-    losses.refuse()
-    cell.report.count(Counter({MENDED: count}))
+    """Count the mappings in which *column* would be corrected.
+
+    Without ``count_outcomes`` in this run, no mapping is filled or moved first.
+    """
+    if column not in cell.wrong_values:
+        losses = Losses(cell, plan)
+        for page in examined_pages(cell, plan, [column]):
+            cell.stopping.check_limits()
+            losses.count(page.orphans)
+            cell.wrong_values[column] += wrong_values(page, column, [Outcome.ALREADY])
+        losses.refuse()
+    cell.report.count(Counter({MENDED: cell.wrong_values[column]}))
 
 
 def wrong_values(page: Examined, column: str, outcomes: Collection[Outcome]) -> int:

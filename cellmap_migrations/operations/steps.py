@@ -84,7 +84,7 @@ def migrate(
     """Do the steps in *unrecorded*; then let Alembic do and record its steps."""
     # The connection to the version table may be lost while a cell is copied. A second
     # attempt finds all rows copied, and takes only the time of the comparison.
-    cell.api.again(partial(migrate_once, cell, environment, unrecorded, purged=purged))
+    cell.api.retry(partial(migrate_once, cell, environment, unrecorded, purged=purged))
 
 
 def migrate_once(

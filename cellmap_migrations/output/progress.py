@@ -28,7 +28,7 @@ Reached = Callable[[int, int], None]
 
 
 class Display:
-    """Writes progress to stderr; a closed stderr does not stop the run."""
+    """Write progress to stderr; a closed stderr does not stop the run."""
 
     def __init__(
         self, cell: str, *, clock: Callable[[], float] = time.monotonic
@@ -110,7 +110,7 @@ def bars() -> Any:
 
 
 class Rate:
-    """The number of rows so far, and the rows per second."""
+    """Count rows, and compute the rows per second."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock, self.started, self.rows = clock, clock(), 0
@@ -121,7 +121,7 @@ class Rate:
 
     @property
     def elapsed(self) -> float:
-        """The seconds since the start."""
+        """Return the seconds since the start."""
         return max(self.clock() - self.started, 1e-6)
 
     def __str__(self) -> str:

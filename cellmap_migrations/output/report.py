@@ -27,7 +27,7 @@ MANY = 20_000
 
 @dataclass
 class Report:
-    """The result of this run on one cell.
+    """Hold the result of this run on one cell.
 
     *results* are lines for stdout, *listing* lines for stderr, and *details* more
     members of the JSON object.
@@ -50,17 +50,17 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """The number of instances that have an outcome."""
+        """Return the number of instances that have an outcome."""
         return sum(self.counts[outcome.value] for outcome in Outcome)
 
     @property
     def code(self) -> int:
-        """The exit code of this cell."""
+        """Return the exit code of this cell."""
         return self.error.code if self.error else 0
 
     @property
     def label(self) -> str:
-        """The name and uuid of the cell."""
+        """Return the name and uuid of the cell."""
         return f"{self.name} ({self.cell})" if self.name else str(self.cell)
 
     def names_itself(self) -> bool:
@@ -69,7 +69,7 @@ class Report:
 
     @property
     def outcomes(self) -> str:
-        """The counts that are not 0, as text."""
+        """Return the counts that are not 0, as text."""
         text = spell(self.counts)
         return f"dry run: {text}" if text and "dry_run" in self.details else text
 

@@ -1,6 +1,6 @@
-"""The tests of a cluster whose nodes all take writes."""
+"""Test clusters whose nodes all take writes."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.faults import copying, nodes
 from tests.faults.copying import LONG, Cause, Copy
 from tests.faults.tally import Tally
 from tests.harness.books import HEAD
-from tests.harness.clusters import longest
+from tests.harness.clusters import Cluster, longest
 from tests.harness.inside import alembic_inside, opened
 from tests.harness.waiting import wait_for
 
@@ -20,8 +20,9 @@ FEW = 4
 
 
 class Clustered:
-    """Needs a fixture *cluster*; docs/reliability.rst calls it *database*."""
+    """Test a cluster of *kind*, which docs/reliability.rst calls *database*."""
 
+    kind: ClassVar[type[Cluster[Any]]]
     database: ClassVar[str]
 
     @pytest.mark.parametrize("cause", nodes.faults(nodes.CAUSES))

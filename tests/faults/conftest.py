@@ -1,8 +1,9 @@
-"""Faults, a few of each in every run of the tests, and all of them if asked."""
+"""Cause a few faults of each kind in every run, and all with --thorough."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ from tests.faults import tally
 from tests.faults.copying import Copy, spread
 from tests.faults.tally import Tally
 from tests.harness.clusters import Cluster
+from tests.harness.replicas import folders_for
 
 
 @pytest.fixture
 def thorough(request: pytest.FixtureRequest) -> bool:
-    """Say whether to be as thorough as docs/reliability.rst is."""
+    """Return True if --thorough is given, as for the table of docs/reliability.rst."""
     return bool(request.config.getoption("--thorough"))
 
 
 @pytest.fixture
 def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
-    """Count what the test causes under the name that its marker gives to it."""
+    """Count the faults of the test under the name in its marker."""
     caused = tally.cause(request.node)
     assert caused, "it has no marker"
     fault, where = caused
@@ -33,13 +35,21 @@ def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
     request.node.user_properties.append((tally.KEY, told))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster[Any]]:
+    """Start the cluster of the test class, whose kind is in its attribute *kind*."""
+    with folders_for(4) as folders, closing(request.cls.kind(folders)) as made:
+        made.start()
+        yield made
+
+
+@pytest.fixture(scope="class")
 def large(
     tmp_path_factory: pytest.TempPathFactory,
     cluster: Cluster[Any],
     request: pytest.FixtureRequest,
 ) -> Iterator[Copy]:
-    """A cell to which things happen."""
+    """Make the cell that faults are caused in."""
     rows = 200_000 if request.config.getoption("--thorough") else 2_000
     with spread(tmp_path_factory.mktemp("large"), cluster, rows) as made:
         yield made
@@ -47,7 +57,7 @@ def large(
 
 @pytest.fixture
 def copy(large: Copy, seed: int, *, thorough: bool) -> Iterator[Copy]:
-    """The same one, with nothing copied yet."""
+    """Return the large cell without any mapping."""
     yield replace(large, seed=seed, times=2 if thorough else 1)
     for command in large.cloud.commands:
         command.close()
@@ -55,7 +65,7 @@ def copy(large: Copy, seed: int, *, thorough: bool) -> Iterator[Copy]:
 
 @pytest.fixture
 def small(tmp_path: Path, cluster: Cluster[Any]) -> Iterator[Copy]:
-    """A cell whose copy is done in no time."""
+    """Make a cell of 100 instances."""
     with spread(tmp_path, cluster, 100) as made:
         yield made
 

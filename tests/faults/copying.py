@@ -1,4 +1,4 @@
-"""A copy by way of a cluster, which is disturbed and then has to be complete."""
+"""Copy a cell on a cluster during faults, and check that the copy is complete."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ LONG = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
-    """The upgrade of a cell of *uuids*; its faults are at moments that *seed* gives."""
+    """Upgrade a cell of *uuids*; choose the moments of faults from *seed*."""
 
     cluster: Cluster[Any]
     cloud: Cloud
@@ -43,23 +43,23 @@ class Copy:
     seed: int = 0
 
     def x(self, batches: int = BATCHES) -> dict[str, str]:
-        """Return options for a copy in so many batches."""
+        """Return options for a copy in *batches* batches."""
         rows = str(len(self.uuids) // batches)
         return {"batch_rows_min": rows, "batch_rows_max": rows}
 
     def start(self) -> Running:
-        """Start a run that nothing is done to yet."""
+        """Start a run."""
         return self.cloud.start("upgrade", "head", cell="cell1", x=self.x())
 
     def moments(self) -> Iterator[random.Random]:
-        """Begin anew with the cluster whole, as often as the fault is to be caused."""
+        """Yield a random generator for each fault; heal the cluster before each."""
         chosen = random.Random(self.seed)
         for _ in range(self.times):
             self.forget()
             yield chosen
 
     def forget(self) -> None:
-        """Let nothing be copied, on any node, and lead connections to all of them."""
+        """Delete all copied rows, and spread connections over all nodes."""
         self.cluster.start()
         known = set(sa.inspect(self.cloud.engine).get_table_names())
         for name in known.intersection(TABLES):
@@ -87,7 +87,7 @@ class Copy:
         )
 
     def finish(self, *runs: Running) -> list[int]:
-        """Return how the runs ended, and another one if they are to be repeated."""
+        """Return the exit codes of *runs*, and of one more run if all ended with 75."""
         codes = [run.wait(SECONDS).code for run in runs]
         if 0 not in codes:
             codes.append(self.start().wait(SECONDS).code)
@@ -106,7 +106,7 @@ class Copy:
                 tallied.add(*self.finish(*runs), rows=len(self.uuids))
 
     def assert_complete(self) -> None:
-        """Check that each row is there once, and that all nodes have the same."""
+        """Assert that each row is mapped once, and that all nodes have equal tables."""
         self.cluster.start()
         assert self.cloud.mapped_uuids(self.cell) == set(self.uuids), self.seed
         assert total(walked(self.cloud, self.cell), "rows_read") == len(self.uuids)
@@ -123,7 +123,7 @@ Cause = Callable[[Copy, random.Random], AbstractContextManager[Sequence[Running]
 
 @contextmanager
 def spread(folder: Path, cluster: Cluster[Any], rows: int) -> Iterator[Copy]:
-    """Make a cloud on the cluster whose connections are led to all nodes in turn."""
+    """Make a cloud on the cluster whose connections are spread over all nodes."""
     cluster.start()
     cloud = Cloud(folder, lambda _: cluster.first, backend="mysql")
     cell = cloud.add_cell("cell1")
@@ -137,7 +137,7 @@ def spread(folder: Path, cluster: Cluster[Any], rows: int) -> Iterator[Copy]:
 
 
 def wait_until_it_waits(small: Copy, running: Running) -> None:
-    """Return when a run waits for the last node, or has not done so to its end."""
+    """Return when a run waits for the last node, or has ended."""
     databases = small.cloud.url, small.cell.url
     wait_for(
         lambda: (

@@ -1,4 +1,4 @@
-"""Input that nobody means well with, made of the pieces that matter to its readers."""
+"""Make hostile input from the pieces that matter to its readers."""
 
 from urllib.parse import quote
 

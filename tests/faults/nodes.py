@@ -1,6 +1,6 @@
-"""What happens to the nodes of a cluster while a cell is copied.
+"""Cause faults of the nodes of a cluster while a cell is copied.
 
-Each yields the runs that it happens to, in the order of their starts.
+Each function yields the runs that it disturbs, in the order of their starts.
 """
 
 import re

@@ -69,7 +69,7 @@ class Struck:
 
     @property
     def port(self) -> int:
-        """Where the server of the API database listens."""
+        """Return the port of the API database's server."""
         assert self.cloud.url.port
         return self.cloud.url.port
 

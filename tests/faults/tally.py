@@ -1,4 +1,4 @@
-"""How often a fault was caused and how the runs ended, for docs/reliability.rst."""
+"""Count the causes of a fault and the ends of the runs, for docs/reliability.rst."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The connection is cut in the middle of a COMMIT: nobody knows how it ended."""
+"""A run finds out how a COMMIT ended whose connection was cut."""
 
 import random
 import re

@@ -1,11 +1,14 @@
-"""A copy ends complete, whatever happens to the members of a MySQL group meanwhile."""
+"""A copy ends complete although members of its MySQL group fail."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from random import Random
 from typing import ClassVar
 
 import pytest
 
+from cellmap_migrations.testing.process import Running
 from tests.faults import nodes
 from tests.faults.clustered import Clustered
 from tests.faults.copying import Copy
@@ -15,17 +18,21 @@ from tests.harness.replicas import folders_for
 from tests.harness.router import Router
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[EveryPrimary]:
-    """Three members that all take writes, behind HAProxy."""
-    with folders_for(4) as folders, closing(EveryPrimary(folders)) as made:
-        made.start()
-        yield made
+@contextmanager
+def killed_behind(
+    router: Router, copy: Copy, chosen: Random
+) -> Iterator[Sequence[Running]]:
+    """Kill the node that a run writes to by way of *router*."""
+    copy.by_way_of(router.port)
+    copy.cell_by_way_of(router.port)
+    with nodes.killed(copy, chosen) as runs:
+        yield runs
 
 
 class TestGroup(Clustered):
     """MySQL Group Replication in multi-primary mode."""
 
+    kind: ClassVar = EveryPrimary
     database: ClassVar = "MySQL group, multi-primary"
 
     @pytest.mark.fault("a node is killed behind MySQL Router")
@@ -34,8 +41,4 @@ class TestGroup(Clustered):
             folders_for(1) as [folder],
             closing(Router(folder, copy.cluster.nodes)) as router,
         ):
-            for chosen in copy.moments():
-                copy.by_way_of(router.port)
-                copy.cell_by_way_of(router.port)
-                with nodes.killed(copy, chosen) as runs:
-                    tallied.add(*copy.finish(*runs), rows=len(copy.uuids))
+            copy.complete(partial(killed_behind, router), tallied)

@@ -1,4 +1,4 @@
-"""A nova.conf that nobody can make sense of is refused in one line."""
+"""A malformed nova.conf is refused in one line."""
 
 from pathlib import Path
 

@@ -52,7 +52,7 @@ def hunt(
 
 
 def put(cloud: Cloud, rows: list[dict[str, Any]]) -> None:
-    """Let the cells of the cloud be *rows*, whatever is in them."""
+    """Replace the cells of the cloud by *rows*."""
     with cloud.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM cell_mappings")
         for row in rows:

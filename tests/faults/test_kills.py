@@ -1,4 +1,4 @@
-"""Killed at moments that nobody chose, while servers come and go."""
+"""A run that is killed at random moments resumes, while servers come and go."""
 
 import random
 from signal import SIGKILL

@@ -1,7 +1,5 @@
-"""A copy ends complete, whatever happens to the primary of a MySQL group meanwhile."""
+"""A copy ends complete although the primary of its MySQL group fails."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from typing import ClassVar
 
 import pytest
@@ -14,7 +12,6 @@ from tests.faults.copying import Cause, Copy
 from tests.faults.tally import Tally
 from tests.harness.group import WATCHED, Group
 from tests.harness.inside import alembic_inside, opened
-from tests.harness.replicas import folders_for
 from tests.harness.waiting import wait_for
 
 FEW = 5
@@ -22,17 +19,10 @@ FEW = 5
 BEHIND = "transactions wait on a member of the group"
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Group]:
-    """Three members, of which one takes writes, behind HAProxy."""
-    with folders_for(4) as folders, closing(Group(folders)) as made:
-        made.start()
-        yield made
-
-
 class TestPrimary:
     """MySQL Group Replication in single-primary mode, as InnoDB Cluster runs it."""
 
+    kind: ClassVar = Group
     database: ClassVar = "MySQL group, single-primary"
 
     @pytest.mark.parametrize("cause", nodes.faults(nodes.OF_ONE_NODE))

@@ -1,4 +1,4 @@
-"""Nothing moves in the network any more, and nobody says so."""
+"""A run ends in time although the network is silent."""
 
 import os
 import socket
@@ -65,7 +65,7 @@ def hurry(
 
 @pytest.fixture
 def errors() -> Iterator[list[str]]:
-    """What the drivers say, also where a run then tries again."""
+    """Collect the messages of the drivers, also when a run then retries."""
     said: list[str] = []
 
     def note(context: Any) -> None:

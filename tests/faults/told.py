@@ -1,4 +1,4 @@
-"""What a person, a program and a terminal must see of a run, however it ended."""
+"""Check the output of a run for people, programs and terminals, after any end."""
 
 import json
 

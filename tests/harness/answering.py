@@ -1,4 +1,4 @@
-"""Nova's own code, at the service of the tests; for the Python of nova's environment.
+"""Run nova's own code for the tests, in the Python of nova's environment.
 
 Each line on stdin asks for something, each line on stdout answers it. What is asked
 for runs in a process of its own, forked after nova was imported: nova-manage needs
@@ -27,7 +27,7 @@ PROGRAMS = {"nova-manage": manage.main, "nova-status": status.main}
 
 
 def create(found: list[dict[str, Any]]) -> None:
-    """Create instances in their cells, and destroy those that are to be deleted."""
+    """Create instances in their cells, and destroy the deleted ones."""
     for cell, instances in by_cell(found):
         with context.target_cell(admin(), cell) as targeted:
             for columns in instances:
@@ -71,7 +71,7 @@ def map_all(found: list[dict[str, Any]]) -> None:
 
 
 def verify(uuids: list[str]) -> list[int]:
-    """Return what ``cell_v2 verify_instance`` ends with."""
+    """Return the exit code of ``cell_v2 verify_instance``."""
     commands = manage.CellV2Commands()
     return [commands.verify_instance(uuid, quiet=True) for uuid in uuids]
 
@@ -92,7 +92,7 @@ def find(uuids: list[str]) -> list[str | None]:
 
 
 def count(owners: list[tuple[str, str]]) -> list[list[int]]:
-    """Return how many instances each project and each user has, as quotas see it."""
+    """Return the number of instances of each project and user, as quotas count them."""
     mappings = objects.InstanceMappingList
     if not hasattr(mappings, "get_counts"):
         # Until Train, quotas do not count mappings.
@@ -102,7 +102,7 @@ def count(owners: list[tuple[str, str]]) -> list[list[int]]:
 
 
 def populated(_: None) -> bool | None:
-    """Say whether quotas may count mappings, in releases that ask themselves."""
+    """Return True if quotas may count mappings, in releases that have a choice."""
     ask = getattr(quota, "is_qfd_populated", None)
     return ask and bool(ask(admin()))
 
@@ -114,18 +114,18 @@ VERBS = {
 
 
 def admin() -> Any:
-    """Return a context that may do everything."""
+    """Return an administrator's context."""
     return context.get_admin_context()
 
 
 def run(program: str, arguments: list[str]) -> int:
-    """Run a program of nova's to its end."""
+    """Run one of nova's programs to its end."""
     sys.argv = [program, *arguments]
     return int(PROGRAMS[program]() or 0)
 
 
 def call(verb: str, arguments: list[str], about: Any) -> int:
-    """Print what nova answers about something."""
+    """Print nova's answer as JSON."""
     config.parse_args(["nova-manage", *arguments])
     objects.register_all()
     sys.stdout.write(json.dumps(VERBS[verb](about)))
@@ -133,7 +133,7 @@ def call(verb: str, arguments: list[str], about: Any) -> int:
 
 
 def apart(request: dict[str, Any]) -> dict[str, Any]:
-    """Do what is asked for in a process of its own; return how that ended."""
+    """Do one request in a new process; return its exit code and its output."""
     with TemporaryFile() as out, TemporaryFile() as err:
         pid = os.fork()
         if pid == 0:
@@ -145,7 +145,7 @@ def apart(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def child(request: dict[str, Any], out: int, err: int) -> None:
-    """Be that process, and never return."""
+    """Do the request in the new process, and exit."""
     code = 255
     try:
         os.dup2(out, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A release of nova in an environment of its own, ready to be asked."""
+"""Run code of one release of nova in that release's environment."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.harness.cloud import ROOT
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Where the Makefile puts a release, and what is different in it.
+    """Describe a release of nova: its folder, and its differences from the others.
 
     *schema* is what its tables are called in cellmap_migrations.testing. *fault* is the
     code with which its nova-manage ends on any error: 1 until Train, when that also
@@ -27,7 +27,7 @@ class Release:
 
     @property
     def bin(self) -> Path:
-        """Where its programs are."""
+        """Return the folder of its programs."""
         return ROOT / self.folder / "bin"
 
 
@@ -37,7 +37,7 @@ NEWEST = Release(
 
 
 class Nova:
-    """The process of tests/harness/answering.py in one release's environment."""
+    """Run tests/harness/answering.py in the environment of one release."""
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -57,11 +57,11 @@ class Nova:
         )
 
     def run(self, program: str, *arguments: str, env: dict[str, str]) -> Finished:
-        """Run a program of nova's in a process of its own."""
+        """Run one of nova's programs in a new process."""
         return self.ask(program=program, arguments=arguments, env=env)
 
     def call(self, verb: str, about: object, *arguments: str) -> Any:
-        """Return what nova's code answers; a failure shows nova's traceback."""
+        """Return the answer of nova's code; a failure shows nova's traceback."""
         done = self.ask(verb=verb, about=about, arguments=arguments, env={})
         assert done.code == 0, done.err
         return json.loads(done.out)

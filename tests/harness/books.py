@@ -1,4 +1,4 @@
-"""What must be true of mappings and journal, however a run was disturbed."""
+"""Check mappings and journal after runs that were disturbed."""
 
 from collections.abc import Collection
 from itertools import pairwise
@@ -41,7 +41,7 @@ def total(batches: list[dict[str, Any]], outcome: str) -> int:
 
 
 def kept(batches: list[dict[str, Any]]) -> int:
-    """Return how many mappings were inserted and not removed again.
+    """Return the number of mappings that were inserted and not removed.
 
     One that is inserted just when nova archives its instance is removed by the
     comparison that follows.

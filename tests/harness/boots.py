@@ -1,4 +1,4 @@
-"""Servers that users boot at a steady rate, whatever becomes of those before."""
+"""Boot servers at a steady rate, without waiting for earlier boots."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ WORKERS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Boot:
-    """A server that was asked for at *asked*, and was in its cell *seconds* later.
+    """Hold a boot that was requested at *asked*, and was done *seconds* later.
 
     It was asked for when it was its turn, and waits as its user would for a worker
     that is still busy with another one.
@@ -36,7 +36,7 @@ class Boot:
 
 
 class Boots:
-    """Boots *rate* servers a second in a cell, as nova's API and conductor do.
+    """Boot *rate* servers a second in a cell, as nova's API and conductor do.
 
     *between* is done to each between the two transactions in the API database.
     """
@@ -63,7 +63,7 @@ class Boots:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """Boot servers while the block runs, and then finish those asked for."""
+        """Request boots while the block runs; then wait for all of them."""
         with (
             second_look.in_earnest(),
             ThreadPoolExecutor(WORKERS) as pool,
@@ -73,7 +73,7 @@ class Boots:
         self.engine.dispose()
 
     def ask(self, pool: ThreadPoolExecutor) -> None:
-        """Ask for one server after another, each at its time."""
+        """Request one boot after another, each at its time."""
         asked = time.monotonic()
         while not self.stop.wait(max(0, asked - time.monotonic())):
             self.futures.append(pool.submit(self.boot, asked))
@@ -107,9 +107,9 @@ class Boots:
             connection.execute(chosen.values(cell_id=self.cell_id, updated_at=now()))
 
     def done(self) -> list[Boot]:
-        """Return the servers that were asked for, in that order; wait for the last."""
+        """Return the boots in the order of their requests; wait for the last one."""
         return [future.result() for future in self.futures]
 
     def uuids(self) -> set[str]:
-        """Return the uuids of all that were asked for."""
+        """Return the uuids of all servers that were requested."""
         return {boot.uuid for boot in self.done()}

@@ -1,4 +1,4 @@
-"""A server whose accounts log in with caching_sha2_password, MySQL's default."""
+"""Run a server whose accounts log in with caching_sha2_password, MySQL's default."""
 
 import socket
 from itertools import cycle
@@ -23,7 +23,7 @@ OAEP = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
 
 
 class CachingSha2(Multiplexer):
-    """A proxy to MariaDB without TLS, in whose cache no password is ever found.
+    """Run a proxy to MariaDB without TLS, whose cache never has a password.
 
     *plugin* may be another one, for which the client then has to have a way to log in.
     """
@@ -35,12 +35,12 @@ class CachingSha2(Multiplexer):
         super().__init__(server_port, size)
 
     def client(self, connected: socket.socket) -> Client:
-        """Return who serves a client."""
+        """Return the object that serves a client."""
         return Sha2Client(self, connected)
 
 
 class Sha2Client(Client):
-    """A client that has to send its password, encrypted with the server's key."""
+    """Serve a client that must send its password, encrypted with the server's key."""
 
     proxy: CachingSha2
 

@@ -1,4 +1,4 @@
-"""A cloud for one test of this project, to whose commands things happen."""
+"""Make clouds whose commands can be stopped, frozen and killed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,15 +22,15 @@ HOUR = "3600"
 
 
 class Cloud(cloud.Cloud):
-    """What only the tests of this project do to a cloud."""
+    """Extend the cloud of the pytest plugin for the tests of this project."""
 
     def sessions(self, url: sa.URL | None = None) -> Sessions:
-        """Return who is connected to the API database, or to that at *url*."""
+        """Return the sessions on the API database, or on the database at *url*."""
         url = url or self.url
         return Sessions(self.server(url.get_backend_name()), url)
 
     def clear(self) -> None:
-        """Empty instances, mappings and the tables that are ours; cells stay."""
+        """Delete instances, mappings and the rows of our tables, but no cell."""
         for cell in self.cells:
             with cell.engine.begin() as connection:
                 connection.execute(cell.instances.delete())
@@ -44,7 +44,7 @@ class Cloud(cloud.Cloud):
             self.execute(sa.table(name).delete())
 
     def lead(self, cell: Cell, connection: str | None) -> None:
-        """Let the row of *cell* have another address."""
+        """Change the address in the row of *cell*."""
         table = self.tables["cell_mappings"]
         update = table.update().where(table.c.id == cell.id)
         self.execute(update.values(database_connection=connection))
@@ -58,7 +58,7 @@ class Cloud(cloud.Cloud):
         x: Extra | None = None,
         patient: bool = False,
     ) -> Running:
-        """Start an upgrade that sends itself a signal at a moment of its work.
+        """Start an upgrade that sends itself a signal at a *moment* of its work.
 
         tests/harness/moment.py says how a *moment* is spelled, and what *patient*
         does.
@@ -122,7 +122,7 @@ class Cloud(cloud.Cloud):
 
 
 def environment(moment: str, number: Signals, *, patient: bool) -> dict[str, str]:
-    """Return what tests/harness/moment.py reads."""
+    """Return the environment that tests/harness/moment.py reads."""
     env = {"MOMENT": moment, "MOMENT_SIGNAL": number.name}
     return {**env, "MOMENT_PATIENCE": HOUR} if patient else env
 

@@ -1,4 +1,4 @@
-"""A Dask cluster on loopback: a scheduler, and workers in processes of their own."""
+"""Run a Dask cluster on loopback: a scheduler and workers, each a process."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from tests.harness.waiting import wait_for
 
 
 class Cluster:
-    """Programs of Dask, as an operator starts them. Their home is *folder*."""
+    """Run programs of Dask as an operator does. Their home is *folder*."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,6 +50,6 @@ class Cluster:
         return next(worker for worker in self.workers if worker.pid == pid)
 
     def close(self) -> None:
-        """Kill all of them."""
+        """Kill all programs."""
         for running in self.programs:
             running.close()

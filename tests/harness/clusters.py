@@ -1,4 +1,4 @@
-"""A cluster of three servers behind HAProxy, to whose nodes things happen."""
+"""Run a cluster of three servers behind HAProxy."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ Node = TypeVar("Node", bound=MySQLServer)
 
 
 class Led(MySQLServer):
-    """A node that makes databases, which are reached by way of *lead*."""
+    """Run a node that creates databases, whose URLs *lead* changes."""
 
     lead: Callable[[sa.URL], sa.URL]
 
@@ -35,7 +35,7 @@ class Led(MySQLServer):
 
 
 class Cluster(ABC, Generic[Node]):
-    """Three nodes in *folders*, and HAProxy before them in one more."""
+    """Run three nodes in *folders*, and HAProxy in the last folder."""
 
     first: Node
 
@@ -60,7 +60,7 @@ class Cluster(ABC, Generic[Node]):
 
     @abstractmethod
     def make(self, folder: Path) -> Node:
-        """Make the next node, which is ``first`` if it is the first one."""
+        """Make the next node; set ``first`` if it is the first one."""
 
     @abstractmethod
     def admit(self, node: Node, others: Sequence[Node]) -> None:
@@ -68,24 +68,24 @@ class Cluster(ABC, Generic[Node]):
 
     @abstractmethod
     def check(self, node: Node) -> Check:
-        """Tell HAProxy whether the node may be used."""
+        """Return the check by which HAProxy uses the node or not."""
 
     @abstractmethod
     def wait_for_others(self, connection: sa.Connection) -> None:
-        """Let a session see everything that was committed on any node by now."""
+        """Let the next read of a session wait for all commits of other nodes."""
 
     @abstractmethod
     def size(self, node: Node) -> int:
-        """Return of how many nodes a node thinks that the cluster has."""
+        """Return the number of nodes in the cluster, in the view of one node."""
 
     @abstractmethod
     def rejections(self, node: Node) -> int:
-        """Return how many transactions certification has refused on a node."""
+        """Return the number of transactions that failed in certification on a node."""
 
     def add(self, node: Node) -> None:
         """Start another node."""
         self.closing.callback(node.close)
-        # Nobody needs what it knows in the end.
+        # Its data are not needed any more, so it need not shut down.
         self.closing.callback(node.daemon.kill)
         self.admit(node, list(self.nodes))
         self.nodes.append(node)
@@ -95,12 +95,15 @@ class Cluster(ABC, Generic[Node]):
         wait_for(self.healed, "a whole cluster in step", seconds=MINUTES)
 
     def healed(self) -> bool:
-        """Let nodes join that are out; say whether all are in, and in step.
+        """Let absent nodes join; return True if all nodes are in step.
 
         A node that was cut off notices that only some time after the others.
         """
         self.admit_all()
-        return all(self.whole(node) and self.in_step(node) for node in self.nodes)
+        return all(
+            answered(self.whole, node) and answered(self.in_step, node)
+            for node in self.nodes
+        )
 
     def admit_all(self) -> None:
         """Start every node that does not run, and let it join the others."""
@@ -109,7 +112,7 @@ class Cluster(ABC, Generic[Node]):
             self.admit(node, [other for other in others if other.daemon.running()])
 
     def whole(self, node: Node) -> bool:
-        """Say whether a node has all others."""
+        """Return True if a node sees all others."""
         return self.size(node) == len(self.nodes)
 
     def lead(self, url: sa.URL) -> sa.URL:
@@ -120,25 +123,24 @@ class Cluster(ABC, Generic[Node]):
     def catch_up(self) -> None:
         """Return when every node has applied what any of them has committed."""
         for node in self.nodes:
-            wait_for(partial(self.in_step, node), "a node in step", seconds=MINUTES)
+            in_step = partial(answered, self.in_step, node)
+            wait_for(in_step, "a node in step", seconds=MINUTES)
 
     def in_step(self, node: Node) -> bool:
-        """Let a node apply all that the others have committed; say whether it could.
+        """Return True as soon as a node has applied all that the others have committed.
 
-        One that was cut off calls itself synced until it notices.
+        A node that was cut off calls itself synced until it notices. Raises the errors
+        of a node that cannot apply everything now.
         """
-        try:
-            with plain_engine(node.url("mysql", "admin")).connect() as connection:
-                self.wait_for_others(connection)
-                connection.exec_driver_sql("SELECT 1")
-        except sa.exc.OperationalError:
-            return False
+        with plain_engine(node.url("mysql", "admin")).connect() as connection:
+            self.wait_for_others(connection)
+            connection.exec_driver_sql("SELECT 1")
         return True
 
     def writer(self, url: sa.URL) -> Node:
-        """Return the node on which somebody has written to a database, and not ended.
+        """Return the node that has an open transaction which wrote to a database.
 
-        Who has several transactions there is found by one of them.
+        With several such transactions, one of them is enough.
         """
         for node in self.nodes:
             found = Sessions(node, url).all()
@@ -148,7 +150,7 @@ class Cluster(ABC, Generic[Node]):
         raise AssertionError(message)
 
     def checksums(self, database: str, tables: Sequence[str]) -> set[tuple[int, ...]]:
-        """Return what the nodes have in some tables: one sum each if it is the same."""
+        """Return the checksums of *tables* on each node, without repetitions."""
         names = ", ".join(f"{database}.{table}" for table in tables)
         found = set()
         for node in self.nodes:
@@ -161,10 +163,10 @@ class Cluster(ABC, Generic[Node]):
     def behind(
         self, node: Node, *, missing: sa.Executable | None = None, of: str = "mysql"
     ) -> Iterator[Callable[[], object]]:
-        """Let a node apply nothing of what others commit, until told or to the end.
+        """Let a node apply no commits of others until the yielded function is called.
 
-        It knows what there is to apply, such as what the statement that it is *missing*
-        does to a database.
+        The node has received these commits. The statement *missing* is executed on
+        another node in the database *of*, and is one of them.
         """
         other = next(other for other in self.nodes if other is not node)
         with ExitStack() as stack:
@@ -180,12 +182,24 @@ class Cluster(ABC, Generic[Node]):
             yield lambda: ours.exec_driver_sql("UNLOCK TABLES")
 
     def close(self) -> None:
-        """End all of them."""
+        """Stop the proxy and all nodes."""
         self.closing.close()
 
 
+def answered(question: Callable[[Node], bool], node: Node) -> bool:
+    """Return the answer of *node* to *question*; return False if it refuses to answer.
+
+    Galera answers SHOW STATUS on a node that joins, but refuses the ROLLBACK that ends
+    the connection (1047).
+    """
+    try:
+        return question(node)
+    except sa.exc.OperationalError:
+        return False
+
+
 def longest(node: MySQLServer, url: sa.URL) -> float:
-    """Return for how many seconds a statement on a database is running on a node."""
+    """Return the seconds of the longest running statement on a database of a node."""
     with node.admin().connect() as connection:
         found = connection.exec_driver_sql(
             "SELECT MAX(time) FROM information_schema.processlist"

@@ -1,4 +1,4 @@
-"""What the tests of contrib/ have in common."""
+"""Run commands of contrib/, and stop them halfway."""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def frozen_halfway(running: Running, cloud: Cloud, cell: Cell) -> Iterator[None]
 
 
 def finish(running: Running) -> Finished:
-    """Return how a command ended, and forget it."""
+    """Return the result of a command, and delete its files."""
     try:
         return running.wait()
     finally:

@@ -1,4 +1,4 @@
-"""A host that looks like a nova controller: what contrib/ names is where it says."""
+"""Make a host that looks like a nova controller, with the paths of contrib/."""
 
 import subprocess
 from pathlib import Path
@@ -32,7 +32,7 @@ exec sleep infinity
 
 
 class Controller:
-    """A mount namespace with a user nova, /etc/nova/nova.conf and /usr/bin/cellmap.
+    """Run a mount namespace with a user nova, nova.conf and /usr/bin/cellmap.
 
     *config* is the nova.conf, *cellmap* the program, *folder* any empty one.
     """
@@ -69,7 +69,7 @@ class Controller:
         return self.run("sh", "-ec", script, "sh", *words)
 
     def stand_in(self, code: int | str) -> None:
-        """Put a cellmap on the host that only ends with *code*, in a shell's words."""
+        """Replace cellmap on the host by a script that exits with *code*."""
         script = 'rm -f "$1"; printf "#!/bin/sh\\nexit $2\\n" >"$1"; chmod 755 "$1"'
         assert self.sh(script, "/usr/bin/cellmap", str(code)).code == 0
 
@@ -78,7 +78,7 @@ class Controller:
         return self.run("runuser", "-u", "nova", "--", *command)
 
     def close(self) -> None:
-        """Let the host go, with all that was written there."""
+        """Remove the host, and all files that were written there."""
         for command in self.commands:
             command.close()
         self.holder.kill()

@@ -1,4 +1,4 @@
-"""A PostgreSQL database as pgloader makes it of MariaDB's."""
+"""Convert a PostgreSQL database to the types that pgloader gives MariaDB's."""
 
 import importlib
 from datetime import datetime
@@ -39,7 +39,7 @@ def convert(engine: sa.Engine) -> None:
 
 
 def read_as_utc(connection: Any, _: Any) -> None:
-    """Let a session of the tests say and read times in UTC."""
+    """Let a session of the tests write and read times in UTC."""
     usual: Any = importlib.import_module("psycopg.types.datetime").TimestamptzLoader
 
     def load(self: Any, data: Any) -> datetime:

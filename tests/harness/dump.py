@@ -27,7 +27,7 @@ Facts: TypeAlias = dict[str, dict[str, dict[str, str]]]
 
 
 def facts(url: sa.URL, tables: list[str]) -> Facts:
-    """Return what the database says of *tables*."""
+    """Return the facts of *tables* in the database."""
     inspector = sa.inspect(plain_engine(url))
     return {
         table: {
@@ -55,7 +55,7 @@ def kind(of: sa.types.TypeEngine[object]) -> str:
 
 
 def keys(inspector: sa.Inspector, table: str) -> dict[str, str]:
-    """Return what each index, unique constraint and foreign key covers."""
+    """Return the columns of each index, unique constraint and foreign key."""
     found = {
         "PRIMARY": ", ".join(inspector.get_pk_constraint(table)["constrained_columns"])
     }
@@ -82,7 +82,7 @@ def options(inspector: sa.Inspector, table: str) -> dict[str, str]:
 
 
 def nova_facts(server: Server, nova_manage: str) -> Facts:
-    """Let nova build both of its schemas and return what they are."""
+    """Let nova build both of its schemas; return their facts."""
     api, cell = (server.create_database(f"nova_{name}") for name in ("api", "cell"))
     config = server.folder / "nova.conf"
     config.write_text(

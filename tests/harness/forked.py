@@ -1,4 +1,4 @@
-"""Commands in processes that are forked where the package is imported already."""
+"""Fork commands from a process that has imported the package already."""
 
 import atexit
 import json
@@ -16,19 +16,19 @@ from tests.harness import second_look
 
 MODULES = ("alembic", "cellmap_migrations.cli", "tests.harness.moment")
 
-# What is not read before Python has started.
+# Prefixes of variables that are read only after the start of Python.
 LATE = ("OS_", "MOMENT")
 
 
 def can_be_forked(arguments: Sequence[str], env: Mapping[str, str | None]) -> bool:
-    """Say whether a command cannot tell where its process comes from."""
+    """Return True if *arguments* name our module, and *env* matters to it only."""
     of_ours = arguments[0] == "-m" and arguments[1] in MODULES
     return of_ours and all(name.startswith(LATE) for name in env)
 
 
 @cache
 def server() -> socket.socket:
-    """Start tests/harness/forking.py; return where to ask it."""
+    """Start tests/harness/forking.py once; return the socket for its requests."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         process = subprocess.Popen(
@@ -45,7 +45,7 @@ def server() -> socket.socket:
 
 
 class Forked(Running):
-    """``python -m`` a module, forked; see Running."""
+    """Run ``python -m`` of a module in a forked process; see Running."""
 
     process: "Process"
 
@@ -66,13 +66,13 @@ class Forked(Running):
         return Process(ours)
 
     def close(self) -> None:
-        """Kill what still runs and forget the output."""
+        """Kill the process if it runs, and delete its output."""
         super().close()
         self.process.told.close()
 
 
 class Process:
-    """What Running needs of subprocess.Popen."""
+    """Implement the part of subprocess.Popen that Running needs."""
 
     def __init__(self, told: socket.socket) -> None:
         self.told = told
@@ -80,7 +80,7 @@ class Process:
         self.code: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code, or None while there is none."""
+        """Return the exit code, or None while the process runs."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
@@ -97,10 +97,10 @@ class Process:
         return self.code
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal, if there is somebody to receive it."""
+        """Send a signal if the process runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill without a chance to tidy up."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)

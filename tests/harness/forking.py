@@ -1,4 +1,4 @@
-"""Python with the package imported, from which commands are forked when asked for.
+"""Import the package, and fork a process for each command that is requested.
 
 Its imports are most of what a short command costs. It is started as
 ``python -m tests.harness.forking FD`` and reads requests from a socket. With each come
@@ -32,8 +32,8 @@ IMPORTED = (
 
 
 def serve(asked: socket.socket) -> dict[str, Any]:
-    """Fork a process for each request; return that only in those that are to do it."""
-    # Nobody waits for those that oversee them.
+    """Fork a process for each request; return the request in the new process only."""
+    # No process waits for the overseers.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         request, files, *_ = socket.recv_fds(asked, LARGEST, 3)
@@ -50,7 +50,7 @@ def serve(asked: socket.socket) -> dict[str, Any]:
 
 
 def oversee(files: list[int]) -> None:
-    """Fork once more, and return in the new process only; tell how that ends."""
+    """Fork once more; return in the new process only, and send its exit code."""
     told = socket.socket(fileno=files.pop())
     pid = os.fork()
     if pid == 0:
@@ -61,7 +61,7 @@ def oversee(files: list[int]) -> None:
         os.setsid()
         return
     told.send(str(pid).encode())
-    # Whoever asked may look at it, and signal it, for as long as they like.
+    # The process keeps its number until the client closes the socket.
     end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert end
     code = end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
@@ -73,9 +73,9 @@ def oversee(files: list[int]) -> None:
 def become(
     command: list[str], env: dict[str, str], cwd: str | None, look_again: float
 ) -> None:
-    """Be ``python -m COMMAND...`` in a folder and an environment.
+    """Do the work of ``python -m COMMAND...`` in a folder and an environment.
 
-    It looks again at what differs after *look_again* seconds.
+    It reads differences a second time after *look_again* seconds.
     """
     second_look.follow_after(look_again)
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""A Galera cluster of three nodes of MariaDB."""
+"""Run a Galera cluster of three nodes of MariaDB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +13,11 @@ SYNCED = 4
 
 
 class First(Led, Galera):
-    """The node that the others join, and that makes databases."""
+    """Run the node that the others join, and that creates databases."""
 
 
 class GaleraCluster(Cluster[Galera]):
-    """Nodes that replicate by write sets."""
+    """Run nodes that replicate by write sets."""
 
     def make(self, folder: Path) -> Galera:
         """Make the next node."""
@@ -33,7 +33,7 @@ class GaleraCluster(Cluster[Galera]):
         node.start()
 
     def check(self, node: Galera) -> Check:
-        """Tell HAProxy whether the node is in step, as clustercheck does."""
+        """Return a check that the node is in step, like that of clustercheck."""
         return Check(
             node,
             f"SELECT variable_value = '{SYNCED}' FROM information_schema.global_status"
@@ -41,17 +41,17 @@ class GaleraCluster(Cluster[Galera]):
         )
 
     def whole(self, node: Galera) -> bool:
-        """Say whether a node has all others, and is in step with them."""
+        """Return True if a node sees all others, and is in step with them."""
         return super().whole(node) and status(node, "wsrep_local_state") == SYNCED
 
     def wait_for_others(self, connection: sa.Connection) -> None:
-        """Let a session see everything that was committed on any node by now."""
+        """Let the next read of a session wait for all commits of other nodes."""
         connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 1")
 
     def size(self, node: Galera) -> int:
-        """Return of how many nodes a node thinks that the cluster has."""
+        """Return the number of nodes in the cluster, in the view of one node."""
         return status(node, "wsrep_cluster_size")
 
     def rejections(self, node: Galera) -> int:
-        """Return how many transactions certification has refused on a node."""
+        """Return the number of transactions that failed in certification on a node."""
         return status(node, "wsrep_local_cert_failures")

@@ -1,9 +1,9 @@
-"""Group Replication of MySQL: three members, as InnoDB Cluster has them."""
+"""Run Group Replication of MySQL with three members, as InnoDB Cluster does."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
@@ -42,7 +42,7 @@ SOURCE = (
 
 
 class Member(MySQL9):
-    """A server that can join a group; *number* tells the members apart."""
+    """Run a server that can join a group; each member has another *number*."""
 
     # Either every member takes writes, or only the primary.
     every_member_writes: ClassVar = False
@@ -52,7 +52,7 @@ class Member(MySQL9):
         super().__init__(folder)
 
     def install(self) -> None:
-        """Create the system tables, or copy those of a member; they take some time."""
+        """Create the system tables, or copy those of a member, which is faster."""
         if self.like is None:
             super().install()
             kept = ["cp", "-a", f"{self.folder}/data", f"{self.folder}/new"]
@@ -78,7 +78,8 @@ class Member(MySQL9):
             "single-primary-mode": single,
             "enforce-update-everywhere-checks": every,
             "recovery-get-public-key": "ON",
-            # The first one is the next primary after each failure of another one.
+            # If the primary leaves, the group elects the member with the greatest
+            # weight. A member that joins never replaces the primary: see Group.start().
             "member-weight": f"{100 - self.number}",
             "member-expel-timeout": "0",
             "autorejoin-tries": "0",
@@ -105,17 +106,17 @@ class Member(MySQL9):
                 f"GRANT SELECT ON performance_schema.{table} TO {user}@'{HOST}'"
             )
 
-    def state(self) -> str:
-        """Return the state of the member as it sees itself, such as ONLINE."""
+    def value(self, query: str) -> Any:
+        """Return the value that *query* selects on this member, or None."""
         with self.admin().connect() as connection:
-            return str(connection.exec_driver_sql(STATE).scalar())
+            return connection.exec_driver_sql(query).scalar_one_or_none()
 
     def join(self, others: Sequence["Member"]) -> None:
         """Join *others*, or found the group."""
-        # It fails for a member that is not in a group.
+        # The statement fails on a server that is not in a group.
         with suppress(sa.exc.DBAPIError):
             self.execute("STOP GROUP_REPLICATION")
-        # A member that was expelled is in it.
+        # The server is in offline mode if the group has expelled it.
         self.execute("SET GLOBAL offline_mode = OFF")
         seeds = ",".join(f"{HOST}:{each.group_port}" for each in others)
         self.execute("SET GLOBAL group_replication_group_seeds = :seeds", seeds=seeds)
@@ -127,21 +128,21 @@ class Member(MySQL9):
 
 
 class First(Led, Member):
-    """The member that makes databases."""
+    """Run the member that creates databases."""
 
 
 class EveryWrites(Member):
-    """A member of a group in multi-primary mode."""
+    """Run a member of a group in multi-primary mode."""
 
     every_member_writes: ClassVar = True
 
 
 class FirstOfAll(Led, EveryWrites):
-    """The member of such a group that makes databases."""
+    """Run the member of a multi-primary group that creates databases."""
 
 
 class Group(Cluster[Member]):
-    """A group in single-primary mode."""
+    """Run a group in single-primary mode."""
 
     kinds: ClassVar[tuple[type[Member], type[Member]]] = (First, Member)
 
@@ -157,41 +158,36 @@ class Group(Cluster[Member]):
     def admit(self, node: Member, others: Sequence[Member]) -> None:
         """Start *node* if need be, and let it join unless it is a member."""
         node.start()
-        if node.state() not in ("ONLINE", "RECOVERING"):
-            node.join([other for other in others if other.state() == "ONLINE"])
+        if node.value(STATE) not in ("ONLINE", "RECOVERING"):
+            node.join([other for other in others if other.value(STATE) == "ONLINE"])
 
     def start(self) -> None:
         """Return when every member is in step; the first one takes writes again."""
         super().start()
-        if not self.number(self.first, USABLE):
+        if not self.first.value(USABLE):
             become = "SELECT group_replication_set_as_primary(@@server_uuid)"
             self.first.execute(become)
             # HAProxy follows.
             self.catch_up()
 
     def check(self, node: Member) -> Check:
-        """Tell HAProxy whether the member takes writes."""
+        """Return a check that the member takes writes."""
         return Check(node, USABLE)
 
     def wait_for_others(self, connection: sa.Connection) -> None:
-        """Let a session see everything that was committed on any member by now."""
+        """Let the next read of a session wait for all commits of other members."""
         connection.exec_driver_sql("SET SESSION group_replication_consistency='BEFORE'")
 
     def size(self, node: Member) -> int:
-        """Return how many members are online, as a member sees it."""
-        return self.number(node, ONLINE)
+        """Return the number of members that are online, in the view of one member."""
+        return int(node.value(ONLINE))
 
     def rejections(self, node: Member) -> int:
-        """Return how many transactions certification has refused on a member."""
-        return self.number(node, CONFLICTS)
-
-    def number(self, node: Member, query: str) -> int:
-        """Return the number that a query has on a member."""
-        with node.admin().connect() as connection:
-            return int(connection.exec_driver_sql(query).scalar_one())
+        """Return the number of transactions that failed certification on a member."""
+        return int(node.value(CONFLICTS))
 
 
 class EveryPrimary(Group):
-    """A group in multi-primary mode."""
+    """Run a group in multi-primary mode."""
 
     kinds: ClassVar = (FirstOfAll, EveryWrites)

@@ -1,17 +1,17 @@
-"""HAProxy before the nodes of a cluster, as OpenStack's tools set it up."""
+"""Run HAProxy in front of the nodes of a cluster, as OpenStack's tools set it up."""
 
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from signal import SIGTERM
 from threading import Thread
 
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.servers import plain_engine
 from cellmap_migrations.testing.servers.base import HOST
-from cellmap_migrations.testing.servers.daemon import Daemon, find, free_port, give
+from cellmap_migrations.testing.servers.daemon import find, free_port
 from cellmap_migrations.testing.servers.mysql import MySQLServer
+from tests.harness.front import Front
 
 ACCOUNT = "haproxy"
 
@@ -38,10 +38,11 @@ listen active
 """
 
 
-class HAProxy:
-    """Leads a connection to *spread* to any node, and one to *active* to the first.
+class HAProxy(Front):
+    """Connect clients of the port *spread* to any node, and those of *active* to one.
 
-    Only to those whose check says so; connections to others are cut.
+    Only nodes whose check succeeds get connections; those to other nodes are cut.
+    *active* is for the first of these nodes.
     """
 
     def __init__(self, folder: Path, checks: Sequence["Check"]) -> None:
@@ -66,29 +67,20 @@ class HAProxy:
                 backups="\n".join(in_turn),
             )
         )
-        give(folder, ACCOUNT)
         program = find("haproxy", "/usr/sbin", package="haproxy")
-        self.daemon = Daemon(
-            [program, "-db", "-f", str(config)],
-            folder,
-            self.spread,
-            account=ACCOUNT,
-            stop_signal=SIGTERM,
-            ready=lambda: True,
-        )
-        self.daemon.start()
+        command = [program, "-db", "-f", str(config)]
+        super().__init__(command, folder, self.spread, account=ACCOUNT)
 
     def close(self) -> None:
-        """Lead nobody anywhere any more."""
-        self.daemon.kill()
-        self.daemon.log.close()
+        """Kill HAProxy, and stop the checks."""
+        super().close()
         for check in self.checks:
             check.server.shutdown()
             check.server.server_close()
 
 
 class Check:
-    """Tells HAProxy by HTTP whether a node may be used: if *query* returns 1."""
+    """Answer HAProxy's HTTP requests with 200 while *query* returns 1 on a node."""
 
     def __init__(self, node: MySQLServer, query: str) -> None:
         self.node, self.query = node, query
@@ -102,14 +94,14 @@ class Check:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Print nothing."""
 
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.port: int = self.server.server_port
         Thread(target=self.server.serve_forever, daemon=True).start()
 
     def usable(self) -> bool:
-        """Ask the node."""
+        """Return True if the query returns 1."""
         try:
             with self.engine.connect() as connection:
                 return bool(connection.exec_driver_sql(self.query).scalar())

@@ -1,4 +1,4 @@
-"""Commands inside the process of the tests: a run costs a twentieth of a process."""
+"""Run commands inside the process of the tests, in a twentieth of the time."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ from tests.harness.cloud import ROOT, Cloud
 def alembic_inside(
     cloud: Cloud, *arguments: str, cell: str | None = None, x: Extra | None = None
 ) -> Finished:
-    """Do what Cloud.alembic does, but see nothing of how a process starts and ends."""
+    """Do the work of Cloud.alembic in the process of the tests."""
     ours: Extra = {"config_file": str(cloud.config_file), "cell": cell}
     options = x_options(ours, x or {})
     return inside(alembic.main, ["-c", str(ROOT / "alembic.ini"), *options, *arguments])
 
 
 def cellmap_inside(cloud: Cloud, command: str, *arguments: str) -> Finished:
-    """Do what Cloud.cellmap does, in the process of the tests."""
+    """Do the work of Cloud.cellmap in the process of the tests."""
     files = ["--config-file", str(cloud.config_file)]
     return inside(cli_main.main, [*files, command, *arguments])
 
@@ -43,7 +43,7 @@ def upgrade(
 
 
 def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Finished:
-    """Call *main* with *arguments*, and return how it ended and what it printed."""
+    """Call *main* with *arguments*; return its exit code and its output."""
     # What was learned in another run would mask what leaks in this one.
     secrets.KNOWN.clear()
     path, out, err = list(sys.path), StringIO(), StringIO()
@@ -58,19 +58,19 @@ def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Fin
 
 
 def last_line(finished: Finished) -> str:
-    """Return the final error; what was slow may have said something before it."""
+    """Return the last line of stderr. A slow run may print warnings before it."""
     return finished.err.splitlines()[-1]
 
 
 @contextmanager
 def opened(cloud: Cloud, cell: Cell) -> Iterator[cell_module.Cell]:
-    """Yield what a version script is handed for *cell*."""
+    """Yield the Cell that a version script gets for *cell*."""
     chosen = [f"config_file={cloud.config_file}", f"cell={cell.uuid}"]
     config, stopping = settings.load(chosen), Stopping()
     with run.opened_api(config, stopping) as api:
         mappings = cells.read(api)
         identities = Identities(
-            api=api, cells=mappings, settings=config, stopping=stopping
+            api=api, mappings=mappings, settings=config, stopping=stopping
         )
         inside = cell_module.make_cell(cells.find(mappings, config)[0], identities)
         try:

@@ -1,4 +1,4 @@
-"""A cloud that nova itself built, with its own commands."""
+"""Make clouds with nova's own commands."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.harness.cloud import Cloud
 
 
 class NovaCloud(Cloud):
-    """An API database, cell0 and cells with every table that nova has."""
+    """Hold an API database, cell0 and cells with every table that nova has."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class NovaCloud(Cloud):
     def program(
         self, name: str, *arguments: str, check: bool = False, cell: str | None = None
     ) -> Finished:
-        """Run a program of nova's on this cloud's nova.conf."""
+        """Run one of nova's programs on this cloud's nova.conf."""
         urls = {found.name: nova_text(found.url) for found in self.cells}
         url = {"OS_DATABASE__CONNECTION": urls[cell]} if cell else {}
         files = ["--config-file", str(self.config_file)]
@@ -80,7 +80,7 @@ class NovaCloud(Cloud):
         return finished
 
     def ask(self, verb: str, about: object = None) -> Any:
-        """Return what nova's own code answers; see tests/harness/answering.py."""
+        """Return the answer of nova's own code; see tests/harness/answering.py."""
         return self.nova.call(verb, about, "--config-file", str(self.config_file))
 
 

@@ -20,7 +20,7 @@ MERGE = ("merge", "--cell", "cell1", "--from", "twin")
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two rows for one database; *moving* are the instances mapped to the second."""
+    """Hold two cells with one database; *moving* is mapped to the second."""
 
     cloud: Cloud
     cell: Cell
@@ -70,7 +70,7 @@ def filled(cloud: Cloud, cell: Cell, twin: Cell) -> Pair:
 
 
 def merge(cloud: Cloud, *options: str) -> tuple[Finished, dict[str, Any]]:
-    """Merge, and return how that ended and what its JSON says."""
+    """Merge; return the result of the command and its JSON."""
     finished = cellmap_inside(cloud, *MERGE, "--output", "json", *options)
     found: dict[str, Any] = json.loads(finished.out)
     return finished, found["moved_mappings"] if finished.code == 0 else found

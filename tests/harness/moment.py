@@ -32,7 +32,7 @@ MOMENT = re.compile(r"(?P<when>before|after) (?P<what>.+) #(?P<counts>[\d,]+)")
 
 
 class Moment:
-    """Counts how often the moment came, and sends the signal when it is due."""
+    """Count the moments, and send the signal at the chosen one."""
 
     def __init__(self, text: str, number: signal.Signals) -> None:
         found = MOMENT.fullmatch(text)
@@ -43,7 +43,7 @@ class Moment:
         self.last = ""
 
     def pass_by(self, when: str, statement: str) -> None:
-        """Take note of a statement that is about to run, or just did."""
+        """Count a statement before or after its execution."""
         text = NEITHER_NAME_NOR_WORD.sub(" ", statement)
         if when == "after":
             self.last = text
@@ -55,7 +55,7 @@ class Moment:
 
 
 def watch(moment: Moment) -> None:
-    """Let every connection of this process tell *moment* what it does."""
+    """Let every connection of this process report its statements to *moment*."""
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")
     def before(_: Any, __: Any, statement: str, *___: Any) -> None:
@@ -79,7 +79,7 @@ def watch(moment: Moment) -> None:
 
 
 def be_patient(seconds: str) -> None:
-    """Let nothing end because of a silence that is shorter than *seconds*.
+    """Raise the limits on idle transactions, answers and signals to *seconds*.
 
     A run that ends sooner was interrupted, and a lock that a frozen run holds is held
     until it is thawed, however slow the machine is.

@@ -1,4 +1,4 @@
-"""A proxy that lends its connections to MariaDB for a transaction, like ProxySQL."""
+"""Share connections to MariaDB among clients, one transaction each, like ProxySQL."""
 
 import itertools
 import re
@@ -38,7 +38,7 @@ INITIAL = {
 
 
 class Multiplexer:
-    """Serves on *port*, and has up to *size* connections to the server on another."""
+    """Serve clients on *port* with up to *size* connections to the server."""
 
     def __init__(self, server_port: int, size: int) -> None:
         self.server_port, self.size = server_port, size
@@ -65,7 +65,7 @@ class Multiplexer:
                 Thread(target=client.serve, daemon=True).start()
 
     def client(self, connected: socket.socket) -> "Client":
-        """Return who serves a client."""
+        """Return the object that serves a client."""
         return Client(self, connected)
 
     def borrow(self) -> ServerWire:
@@ -91,7 +91,7 @@ class Multiplexer:
 
 
 class Client:
-    """A client, the state that it has set, and the connection that it has now."""
+    """Hold a client, its session state, and the connection that it has now."""
 
     def __init__(self, proxy: Multiplexer, connected: socket.socket) -> None:
         self.proxy, self.wire = proxy, Wire(connected)
@@ -118,7 +118,7 @@ class Client:
                 self.proxy.free.put(None)
 
     def greet(self) -> None:
-        """Let the client in, whatever its password."""
+        """Log the client in with any password."""
         self.wire.write(mysql_packets.greeting(self.proxy.version, next(NUMBERS)))
         self.use(mysql_packets.database_of(self.wire.read()))
         self.wire.write(mysql_packets.ok(SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT), 2)
@@ -129,7 +129,7 @@ class Client:
             self.state["database"] = bytes([COMMAND.COM_INIT_DB]) + database
 
     def answer(self, request: bytes) -> bool:
-        """Forward a command and its answer; say whether there may be another one."""
+        """Forward a command and its answer; return True if another one may follow."""
         command = request[mysql_packets.HEADER]
         if command == COMMAND.COM_QUIT:
             return False
@@ -169,7 +169,7 @@ class Client:
         return status
 
     def remember(self, server: ServerWire, payload: bytes) -> None:
-        """Note what a command that succeeded has set, if that is tracked."""
+        """Store the tracked state that a successful command has set."""
         for name, pattern in TRACKED.items():
             if payload[:1] == QUERY and pattern.match(payload[1:]):
                 self.state[name] = server.state[name] = payload

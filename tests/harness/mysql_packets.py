@@ -1,4 +1,4 @@
-"""What is in the packets of MySQL's protocol, as far as the tests' proxy looks."""
+"""Read and write the packets of MySQL's protocol that the tests' proxy needs."""
 
 import struct
 from collections.abc import Callable
@@ -34,7 +34,7 @@ OFFERED = (
 
 
 class Refused(Exception):
-    """The other end sent what is not forwarded; *code* is the server's for it."""
+    """Report a packet that is not forwarded; *code* is the server's for it."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ def packet(payload: bytes, number: int) -> bytes:
 
 
 def greeting(version: str, thread: int, plugin: bytes = PLUGIN) -> bytes:
-    """Return what a server says first."""
+    """Return the greeting of a server."""
     low, high = OFFERED & 0xFFFF, OFFERED >> 16
     return b"".join(
         (
@@ -62,7 +62,7 @@ def greeting(version: str, thread: int, plugin: bytes = PLUGIN) -> bytes:
 
 
 def database_of(response: bytes) -> bytes:
-    """Return the database that a client names when it logs in, if it does."""
+    """Return the database that a client names at its login, or None."""
     flags = int.from_bytes(response[HEADER : HEADER + 4], "little")
     _user, _, rest = response[HEADER + 32 :].partition(b"\0")
     named = rest[1 + rest[0] :].partition(b"\0")[0]
@@ -80,7 +80,7 @@ def error(code: int, message: str) -> bytes:
 
 
 def is_eof(answer: bytes) -> bool:
-    """Say whether a packet ends the columns or the rows of a result."""
+    """Return True if a packet ends the columns or the rows of a result."""
     return answer[HEADER] == EOF and len(answer) - HEADER <= LONGEST_EOF
 
 

@@ -1,4 +1,4 @@
-"""Connections of the tests' MySQL proxy: to its clients and to the server."""
+"""Connect the tests' MySQL proxy to its clients and to the server."""
 
 import socket
 from contextlib import suppress
@@ -12,7 +12,7 @@ from tests.harness import mysql_packets
 
 
 class Wire:
-    """Reads and writes whole packets, each with its header of four bytes."""
+    """Read and write whole packets, each with its header of four bytes."""
 
     def __init__(self, connected: socket.socket, file: Any = None) -> None:
         self.socket = connected
@@ -48,7 +48,7 @@ class Wire:
 
 
 class ServerWire(Wire):
-    """A connection to MariaDB, logged in as nova. *state* are commands it has had."""
+    """Hold a connection to MariaDB as nova, and the commands of its *state*."""
 
     def __init__(self, port: int) -> None:
         self.connection = login(port)
@@ -65,20 +65,20 @@ class ServerWire(Wire):
         return mysql_packets.ok_status(answer)
 
     def adopt(self, state: dict[str, bytes]) -> None:
-        """Have what a client has set."""
+        """Set the session state of a client."""
         for name, payload in state.items():
             if self.state.get(name) != payload:
                 self.command(payload)
                 self.state[name] = payload
 
     def in_transaction(self) -> bool:
-        """Ask whether a transaction is open: an error packet does not say."""
+        """Return True if a transaction is open, which an error packet does not tell."""
         ping = bytes([COMMAND.COM_PING])
         return bool(self.command(ping) & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
 
 def login(port: int) -> Any:
-    """Return a connection of PyMySQL's, whose socket is then used without it."""
+    """Return a connection of PyMySQL, whose socket the proxy then uses itself."""
     return pymysql.connect(
         host=HOST,
         port=port,

@@ -1,4 +1,4 @@
-"""Newer servers than the system's, which ``make servers`` unpacks into .servers."""
+"""Run newer servers than the system's, which ``make servers`` unpacks into .servers."""
 
 import subprocess
 from pathlib import Path
@@ -20,7 +20,7 @@ GRANT ALL PRIVILEGES ON *.* TO admin@'{HOST}' WITH GRANT OPTION;
 
 
 class MariaDB11(MariaDB):
-    """MariaDB 11.8 with Debian's defaults."""
+    """Run MariaDB 11.8 with Debian's defaults."""
 
     base: ClassVar = FOLDER / "mariadb11" / "usr"
 
@@ -35,7 +35,7 @@ class MariaDB11(MariaDB):
 
 
 class MySQL9(MySQLServer):
-    """MySQL with its own defaults, but for what only a machine's crash can show."""
+    """Run MySQL with its own defaults, but without waiting for the disk."""
 
     base: ClassVar = FOLDER / "mysql9" / "usr"
 
@@ -46,7 +46,7 @@ class MySQL9(MySQLServer):
 
     @classmethod
     def version(cls) -> str:
-        """Say which server would run, without starting it; raise if none can."""
+        """Return the name and version of the server; raise NotInstalled."""
         line = subprocess.check_output([cls.program(), "--version"])
         return f"MySQL {line.decode().split('Ver ')[1].split('-')[0]}"
 
@@ -90,7 +90,7 @@ class MySQL9(MySQLServer):
 
 
 class PostgreSQL18(PostgreSQL):
-    """PostgreSQL 18 with its own defaults."""
+    """Run PostgreSQL 18 with its own defaults."""
 
     @classmethod
     def program(cls, name: str) -> str:

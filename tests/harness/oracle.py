@@ -1,4 +1,4 @@
-"""The row rules of 0001, told a second time, in the words of the specification."""
+"""Decide the outcomes of 0001 a second time, by the rules of the specification."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,7 +12,7 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An instance in one cell; its uuid is the number of the server."""
+    """Hold an instance of one cell; its uuid is the number of the server."""
 
     server: int
     deleted: bool = False
@@ -25,13 +25,13 @@ class Row:
 
     @property
     def live(self) -> bool:
-        """Whether it is neither deleted nor the hidden half of a resize."""
+        """Return True if the row is neither deleted nor the hidden half of a resize."""
         return not self.deleted and not self.hidden
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Cells with their rows; of each server its mapping and whether it is built."""
+    """Hold cells with their rows, and the mapping and state of each server."""
 
     cells: list[dict[int, Row]]
     # The index of a cell, or None for a mapping without one.
@@ -89,14 +89,14 @@ def died(world: World, here: int) -> bool:
 
 
 def orphans(world: World, here: int) -> int:
-    """Return how many mappings name the cell *here*, if most have no instance; or 0."""
+    """Return the number of mappings to *here* without instance, or 0 if few."""
     named = [server for server, place in world.mapped.items() if place == here]
     gone = [server for server in named if server not in world.cells[here]]
     return len(gone) if len(gone) * 2 > len(named) else 0
 
 
 def exit_code(outcomes: dict[str, int], *, died: bool) -> int:
-    """Return how a run ends that met these outcomes, and a boot that *died*."""
+    """Return the exit code of a run with these outcomes, and a boot that *died*."""
     if outcomes.get("conflict") or outcomes.get("rejected") or died:
         return 65
     return 75 if outcomes.get("unresolved") else 0

@@ -1,4 +1,4 @@
-"""Runs that pause: what is waited for is caused and mended from within the run."""
+"""Let a run pause: cause and remove the reason from within the run."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ def upgrade_with_pauses(
     cause: Act = lambda: None,
     x: Extra,
 ) -> Finished:
-    """Upgrade the cloud's first cell, in batches of ten rows, and pause meanwhile.
+    """Upgrade the cloud's first cell in batches of ten rows, with pauses.
 
-    *mend* is done when the run begins to pause. If it does not at the start, *cause* is
-    done after the first batch, and then it looks again.
+    *mend* is called when the run begins to pause. If it does not pause at the start,
+    *cause* is called after the first batch, and the signals are queried again.
     """
     pauses, rests = 0, 0
     pause, rest = Throttle.pause, Throttle.rest
@@ -56,7 +56,7 @@ def upgrade_with_pauses(
 
 
 def reasons(cloud: Cloud) -> dict[int, str]:
-    """Return why there were pauses, by the number of the batch of 0001 after each."""
+    """Return the reasons of the pauses, by the number of the next batch of 0001."""
     return {
         batch["batch"]: batch["pause_reason"]
         for batch in cloud.journal(cloud.cells[0])
@@ -65,7 +65,7 @@ def reasons(cloud: Cloud) -> dict[int, str]:
 
 
 def assert_done(cloud: Cloud, finished: Finished) -> None:
-    """Check that the run went on to its end."""
+    """Assert that the run has copied all rows."""
     [cell] = cloud.cells
     assert (finished.code, finished.err) == (0, "")
     assert cloud.mapped_uuids(cell) == set(cell.uuids())

@@ -1,11 +1,11 @@
-"""PgBouncer before the tests' PostgreSQL."""
+"""Run PgBouncer in front of the tests' PostgreSQL."""
 
 from pathlib import Path
-from signal import SIGINT
 
 from cellmap_migrations.testing.servers import PASSWORD
 from cellmap_migrations.testing.servers.base import HOST
-from cellmap_migrations.testing.servers.daemon import Daemon, find, free_port, give
+from cellmap_migrations.testing.servers.daemon import find, free_port
+from tests.harness.front import Front
 
 # As Debian runs it; it refuses root.
 ACCOUNT = "postgres"
@@ -27,17 +27,17 @@ server_round_robin = 1
 """
 
 
-class PgBouncer:
-    """Lends each database's *size* connections to nova, in one of PgBouncer's modes."""
+class PgBouncer(Front):
+    """Share *size* connections per database among all clients, in pool mode *mode*."""
 
     def __init__(self, folder: Path, server_port: int, mode: str, size: int) -> None:
-        self.port = free_port()
+        port = free_port()
         config, users = folder / "pgbouncer.ini", folder / "userlist.txt"
         config.write_text(
             CONFIG.format(
                 host=HOST,
                 server=server_port,
-                port=self.port,
+                port=port,
                 folder=folder,
                 mode=mode,
                 size=size,
@@ -46,20 +46,5 @@ class PgBouncer:
         users.touch(0o600)
         # In plain text: PgBouncer logs in to the server with it.
         users.write_text(f'"nova" "{PASSWORD}"\n')
-        for path in (folder, config, users):
-            give(path, ACCOUNT)
         program = find("pgbouncer", "/usr/sbin", package="pgbouncer")
-        self.daemon = Daemon(
-            [program, str(config)],
-            folder,
-            self.port,
-            account=ACCOUNT,
-            stop_signal=SIGINT,
-            ready=lambda: True,
-        )
-        self.daemon.start()
-
-    def close(self) -> None:
-        """Let nobody in any more."""
-        self.daemon.kill()
-        self.daemon.log.close()
+        super().__init__([program, str(config)], folder, port, account=ACCOUNT)

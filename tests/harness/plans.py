@@ -1,4 +1,4 @@
-"""The plan of the first revision."""
+"""Make the plan of the first revision."""
 
 from cellmap_migrations import Cell, deleted_or_soft_deleted
 from cellmap_migrations.copying.plan import ColumnSource, Plan, make_plan

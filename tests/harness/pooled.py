@@ -1,4 +1,4 @@
-"""A cloud whose databases are reached through a pooler, also by nova itself."""
+"""Make clouds that all clients, also nova, reach through a pooler."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ KINDS = (Outcome.ALREADY, Outcome.FILLED, Outcome.MOVED, Outcome.ELSEWHERE)
 
 
 class PooledCloud(NovaCloud):
-    """An API database and a cell that nova built, and a second, empty cell."""
+    """Hold an API database and a cell that nova built, and a second, empty cell."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class PooledCloud(NovaCloud):
         return self.cell.add_instances(ROWS)
 
     def lead_through(self, pooler: Pooler) -> None:
-        """Let everybody reach the databases through *pooler*."""
+        """Let all clients reach the databases through *pooler*."""
         to = {cell.id: through(pooler, cell.url) for cell in self.cells}
         table = self.tables["cell_mappings"]
         for number, url in to.items():
@@ -84,7 +84,7 @@ class PooledCloud(NovaCloud):
 
 
 class Writing:
-    """Nova that boots and deletes servers; see tests/harness/writing.py."""
+    """Let nova boot and delete servers; see tests/harness/writing.py."""
 
     def __init__(self, cloud: PooledCloud, cell: Cell) -> None:
         self.log, self.stop = cloud.folder / "written", cloud.folder / "stop"
@@ -96,14 +96,14 @@ class Writing:
         self.thread.start()
 
     def write(self, cloud: PooledCloud, about: Mapping[str, str]) -> None:
-        """Ask nova to write until it is told to stop."""
+        """Let nova write until ``end`` is called."""
         try:
             cloud.ask("write", about)
         finally:
             self.ended.set()
 
     def lines(self) -> list[str]:
-        """Return what became of each server so far: nothing, or an error."""
+        """Return a line for each write so far: its error, or an empty line."""
         return self.log.read_text().split("\n")[:-1]
 
     def go_on(self) -> None:

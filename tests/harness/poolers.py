@@ -1,4 +1,4 @@
-"""Poolers before a server, and the settings of the sessions that they share."""
+"""Run poolers in front of a server, and read the settings of its sessions."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -26,7 +26,7 @@ PREPARED = "SELECT name, statement FROM pg_prepared_statements"
 
 
 class Pooler(Protocol):
-    """What lends connections to the server that the cloud's databases are on."""
+    """Define a program that shares connections to a database server."""
 
     port: int
 
@@ -36,7 +36,7 @@ class Pooler(Protocol):
 
 @contextmanager
 def pgbouncer(url: sa.URL, mode: str, size: int) -> Iterator[Pooler]:
-    """Run PgBouncer before the server at *url* until the block ends."""
+    """Run PgBouncer in front of the server at *url* until the block ends."""
     assert url.port
     # Not pytest's own folder: only root may enter that.
     with (
@@ -48,7 +48,7 @@ def pgbouncer(url: sa.URL, mode: str, size: int) -> Iterator[Pooler]:
 
 @contextmanager
 def multiplexer(url: sa.URL, size: int) -> Iterator[Pooler]:
-    """Run the MySQL proxy before the server at *url* until the block ends."""
+    """Run the MySQL proxy in front of the server at *url* until the block ends."""
     assert url.port
     with closing(Multiplexer(url.port, size)) as pooler:
         yield pooler
@@ -73,7 +73,7 @@ def session_settings(connection: sa.Connection) -> dict[str, str]:
     """Return the settings of a session; its transaction is left open."""
     backend = connection.dialect.name
     if backend == "mysql":
-        # What reads no table begins no transaction.
+        # A statement that reads no table begins no transaction.
         connection.exec_driver_sql("START TRANSACTION")
     found = connection.exec_driver_sql(SETTINGS[backend])
     values = {row[0]: str(row[1]) for row in found if row[0] not in OWN}

@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections where a test tells it to."""
+"""Run a TCP proxy that breaks connections at a chosen request."""
 
 import socket
 from collections.abc import Callable
@@ -16,7 +16,7 @@ RECEIVED, SEGMENT = 1 << 14, 1460
 
 
 class Break(Enum):
-    """What becomes of a request, and of the connection that it came on."""
+    """Name the treatment of a request and of its connection."""
 
     NO_REQUEST = "the server never gets it, and both see the connection close"
     NO_ANSWER = "the server answers, but the client only sees the connection close"
@@ -40,7 +40,7 @@ def listen(how: Break) -> socket.socket:
 
 
 class Proxy:
-    """Forwards to *port* of this host, until a client sends what *cut* accepts.
+    """Forward to *port* of this host until *cut* returns True for a request.
 
     Before the break shows, the server has answered, and what happens *then* is done.
     """
@@ -75,7 +75,7 @@ class Proxy:
             self.go(self.forward, client)
 
     def forward(self, client: socket.socket) -> None:
-        """Forward what the client says; its answers go back in another thread."""
+        """Forward the client's requests; answers go back in another thread."""
         with client, socket.create_connection((HOST, self.target)) as server:
             broken = Event()
             self.go(self.back, server, client, broken)
@@ -109,7 +109,7 @@ class Proxy:
         client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Accept nobody any more; close() alone would leave accept() waiting."""
+        """Stop to accept clients; close() alone would leave accept() waiting."""
         self.closed.set()
         with suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)

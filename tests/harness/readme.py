@@ -1,4 +1,4 @@
-"""What README.rst and the pages of docs/ show: their blocks and their tables."""
+"""Read the code blocks and tables of README.rst and of the pages in docs/."""
 
 import re
 from pathlib import Path

@@ -15,13 +15,13 @@ def run(cloud: Cloud, cell: Cell, command: str, *options: str) -> Finished:
 
 
 def state(cloud: Cloud) -> tuple[Any, ...]:
-    """Return everything that a refused run must leave as it is."""
+    """Return the mappings, the revisions and the journal."""
     journal = [cloud.journal(cell) for cell in cloud.cells]
     return cloud.mappings(), cloud.versions(), journal
 
 
 def refused(cloud: Cloud, cell: Cell, command: str) -> str:
-    """Return why a command ended with 65; it must have changed nothing."""
+    """Return the error of a command that ended with 65, and changed nothing."""
     before = state(cloud)
 
     finished = run(cloud, cell, command)

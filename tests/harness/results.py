@@ -1,4 +1,4 @@
-"""Read what a command found, and what databases contain."""
+"""Read the results of commands, and the rows of databases."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The rooms of the package, and the order in which they import."""
+"""List the rooms of the package in the order in which they import."""
 
 # From the bottom up; a room imports only from itself and from those before it, also for
 # types.

@@ -1,4 +1,4 @@
-"""The time between two looks at a difference, which only a living cloud needs."""
+"""Set the seconds between the two reads of a difference."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +13,19 @@ USUAL = decide.SECOND_LOOK
 
 
 def seconds() -> float:
-    """Return the seconds between the two looks in this process."""
+    """Return the seconds between the two reads in this process."""
     return decide.SECOND_LOOK
 
 
 def follow_after(new: float) -> None:
-    """Let the second look follow *new* seconds after the first in this process."""
+    """Set the seconds between the two reads in this process."""
     for module in MODULES:
         module.SECOND_LOOK = new  # type: ignore[attr-defined]
 
 
 @contextmanager
 def in_earnest() -> Iterator[None]:
-    """Look again as late as the package does while the block runs.
+    """Use the package's own time between the two reads while the block runs.
 
     Commands that are forked meanwhile do so too.
     """

@@ -1,4 +1,4 @@
-"""What a server knows of those who are connected to one database of it."""
+"""Read from a server who is connected to one of its databases."""
 
 import time
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ END = {"mysql": "KILL {}", "postgresql": "SELECT pg_terminate_backend({})"}
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One connection; *seconds* is the age of its transaction, None without one."""
+    """Hold a connection; *seconds* is the age of its transaction, None without one."""
 
     number: int
     seconds: float | None
@@ -44,7 +44,7 @@ class Session:
 
 
 class Sessions:
-    """The connections to the database at *url*, as the administrator sees them."""
+    """Read, as the administrator, the connections to the database at *url*."""
 
     def __init__(self, server: Server, url: sa.URL) -> None:
         self.engine, self.database = server.admin(), url.database
@@ -67,7 +67,7 @@ class Sessions:
         ]
 
     def blocked(self) -> bool:
-        """Say whether anybody waits for a lock."""
+        """Return True if a session waits for a lock."""
         return any(session.blocked for session in self.all())
 
     def end_all(self) -> int:

@@ -10,7 +10,7 @@ from cellmap_migrations.testing.servers.base import HOST
 from tests.harness.cloud import HOUR, Cloud
 from tests.harness.waiting import SECONDS
 
-# What a URL says of how long a driver waits for a server.
+# The arguments of a URL that are timeouts of its driver.
 PATIENT = {
     "mysql": ("connect_timeout", "read_timeout"),
     "postgresql": ("connect_timeout",),
@@ -19,14 +19,14 @@ PATIENT = {
 
 @contextmanager
 def silent_port() -> Iterator[socket.socket]:
-    """Listen on a port, and never say a word to who connects."""
+    """Listen on a port, and never answer."""
     with socket.create_server((HOST, 0)) as listener:
         listener.settimeout(SECONDS)
         yield listener
 
 
 def point_to(cloud: Cloud, cell: Cell, port: int | None) -> None:
-    """Let the URL of the cell name another port, and be patient with who is there."""
+    """Let the URL of the cell name another port, with long timeouts."""
     names = PATIENT[cell.url.get_backend_name()]
     url = cell.url.set(port=port).update_query_dict(dict.fromkeys(names, HOUR))
     cloud.lead(cell, text(url))

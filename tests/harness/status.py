@@ -1,4 +1,4 @@
-"""``cellmap-status upgrade check`` inside the process of the tests."""
+"""Run ``cellmap-status upgrade check`` inside the process of the tests."""
 
 import json
 from contextlib import redirect_stderr, redirect_stdout
@@ -15,7 +15,7 @@ SUCCESS, WARNING, FAILURE, NOT_CHECKED = 0, 1, 2, 255
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """How a check ended: its exit code, and of each row the result and the details.
+    """Hold the exit code of a check, and the result and details of each row.
 
     A cell's row goes by the cell's name.
     """

@@ -1,4 +1,4 @@
-"""What the users of a cloud do while something else is done to it."""
+"""Do the work of a cloud's users while a test does something else."""
 
 import random
 import threading
@@ -16,7 +16,7 @@ from tests.harness.waiting import meanwhile
 
 
 class Traffic:
-    """Boots, deletes, soft-deletes, restores and archives servers of one cell.
+    """Boot, delete, soft-delete, restore and archive servers of one cell.
 
     Every step is committed in nova's order. What nova knows to be true afterwards is
     kept in ``live``, ``deleted``, ``soft_deleted`` and ``archived``.
@@ -34,7 +34,7 @@ class Traffic:
 
     @property
     def booted(self) -> int:
-        """How many servers were booted so far, whatever became of them."""
+        """Return the number of servers that were booted so far."""
         lists = (self.live, self.deleted, self.soft_deleted, self.archived)
         return sum(map(len, lists))
 

@@ -1,4 +1,4 @@
-"""Map one cell, and see how that ended: what was said, recorded and stamped."""
+"""Map one cell; return its output, its journal entries and its revision."""
 
 import json
 from collections import Counter
@@ -31,7 +31,7 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How an upgrade ended: outcomes in its JSON and, of all runs, in the journal."""
+    """Hold the result of an upgrade: outcomes in its JSON, and those in the journal."""
 
     code: int
     told: Counts
@@ -46,12 +46,12 @@ class Ended:
 
 
 def complete(**counts: int) -> Ended:
-    """Return the end of a first upgrade that had nothing to complain about."""
+    """Return the expected result of a first upgrade without leftovers."""
     return Ended(code=0, told=counts, journal=counts, stamped=True)
 
 
 def stopped(code: int, **counts: int) -> Ended:
-    """Return the end of a first upgrade that left something."""
+    """Return the expected result of a first upgrade with leftovers."""
     return Ended(code=code, told=counts, journal=counts, stamped=False)
 
 
@@ -71,7 +71,7 @@ def map_cell(cloud: Cloud, cell: Cell, **x: str) -> Ended:
 
 
 def dry_run(cloud: Cloud, cell: Cell, **options: str) -> tuple[int, Counts]:
-    """Return the exit code and the outcomes of a dry run of what ``map_cell`` does."""
+    """Return the exit code and the outcomes of a dry run of ``map_cell``."""
     named = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     words = ("--cell", cell.uuid, "--output", "json", "--dry-run", *named)
     finished = cellmap_inside(cloud, "upgrade", MAPS, *words)

@@ -1,4 +1,4 @@
-"""The package as a distribution installs it, and a folder that is hostile to it."""
+"""Install the package as a distribution does, and make a hostile folder."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ main(prog="alembic")
 
 
 class Installed:
-    """A wheel of the checkout, installed in *folder* beside this Python's libraries."""
+    """Install a wheel of the checkout in *folder* beside this Python's libraries."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,21 +61,21 @@ class Installed:
 
     @property
     def python(self) -> Path:
-        """The interpreter that finds the wheel and not the checkout."""
+        """Return the interpreter that finds the wheel and not the checkout."""
         return self.bin / "python"
 
     @property
     def site(self) -> Path:
-        """Where the wheel is installed."""
+        """Return the folder in which the wheel is installed."""
         return next((self.folder / "venv" / "lib").glob("python*/site-packages"))
 
     @property
     def ini(self) -> Path:
-        """The alembic.ini that the wheel brings."""
+        """Return the alembic.ini of the wheel."""
         return self.site / "cellmap_migrations" / "conf" / "alembic.ini"
 
     def share(self, config: Path) -> Path:
-        """Copy a nova.conf to where other users can read it."""
+        """Copy a nova.conf to a place that other users can read."""
         shared = self.folder / config.name
         shared.write_text(config.read_text())
         return shared
@@ -94,7 +94,7 @@ class Installed:
 
 
 def make_hostile(folder: Path) -> Path:
-    """Fill a folder with what must not be run; return the file that it would leave."""
+    """Fill a folder with code that must not run; return the file that it creates."""
     trace = folder / "trace"
     hostile = folder / "hostile"
     hostile.mkdir()
@@ -105,7 +105,7 @@ def make_hostile(folder: Path) -> Path:
 
 
 def unprivileged() -> dict[str, Any]:
-    """Return how Popen runs a command as nobody, or nothing unless we are root."""
+    """Return the arguments of Popen for the user nobody, or none unless we are root."""
     if os.geteuid() != 0:
         return {}
     return {"user": "nobody", "group": "nogroup", "extra_groups": []}

@@ -1,4 +1,4 @@
-"""Nova that boots and deletes servers, one after another; for nova's Python."""
+"""Boot and delete servers one after another with nova's code and nova's Python."""
 
 import time
 from pathlib import Path
@@ -31,7 +31,7 @@ def write(request: dict[str, str]) -> None:
 
 
 def boot_and_delete(cell: Any) -> None:
-    """Do what the API, the conductor and a compute host do, in their order."""
+    """Do the writes of the API, the conductor and a compute host in their order."""
     uuid = str(uuid4())
     mapping = objects.InstanceMapping(
         admin(),
@@ -57,5 +57,5 @@ def boot_and_delete(cell: Any) -> None:
 
 
 def admin() -> Any:
-    """Return a context that may do everything."""
+    """Return an administrator's context."""
     return context.get_admin_context()

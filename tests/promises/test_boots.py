@@ -1,4 +1,4 @@
-"""Whoever boots a server during a copy notices nothing but the time it takes."""
+"""A boot during a copy succeeds, and only takes more time."""
 
 import pytest
 

@@ -111,7 +111,7 @@ def copy_to_top(child: Cell, top: Cell, uuids: list[str]) -> None:
 
 @pytest.fixture
 def v1(make_cloud: MakeCloud) -> CellsV1:
-    """A cloud in which nobody has run nova-manage yet."""
+    """Make a cloud in which nova-manage has not been run yet."""
     return CellsV1(make_cloud())
 
 

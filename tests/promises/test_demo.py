@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> Finished:
-    """What the demo showed."""
+    """Return the output of the demo."""
     return demo(folder)
 
 

@@ -1,4 +1,4 @@
-"""What is exactly as old as grace_seconds says is on the safe side of it."""
+"""An age of exactly grace_seconds is treated as the safer of the two sides."""
 
 from datetime import timedelta
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What nova does between a look and a write is never overwritten."""
+"""A run never overwrites a write of nova between its read and its own write."""
 
 from collections.abc import Callable
 from signal import SIGKILL

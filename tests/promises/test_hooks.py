@@ -1,4 +1,4 @@
-"""What a maintainer script, a unit or a container gives a command is enough for it."""
+"""A command works in the environment of a maintainer script, a unit or a container."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a command says does not depend on the interpreter that it runs in."""
+"""The output of a command does not depend on the interpreter that it runs in."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sources keep to the architecture: who imports whom, and how long things are."""
+"""The sources keep to the architecture: imports go down, and modules are short."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What only reads has transactions that cannot write, whatever its code may do."""
+"""A command that only reads has transactions in which the server refuses writes."""
 
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What a user may not read or write is named, with exit code 77."""
+"""A missing privilege is named, with exit code 77."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the databases say at one moment."""
+"""Read the state of the databases at one moment."""
 
 from dataclasses import dataclass
 from typing import Any

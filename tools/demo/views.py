@@ -1,4 +1,4 @@
-"""What a person sees: tables and commands, in colour on a terminal."""
+"""Show tables and commands, in colour on a terminal."""
 
 from collections.abc import Sequence
 from textwrap import wrap

@@ -1,4 +1,4 @@
-"""The kinds of database server, each behind the same small interface."""
+"""Choose a kind of database server; all have the same interface."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

@@ -1,4 +1,4 @@
-"""What a test may ask of a database server."""
+"""Define the interface of a database server for tests."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -13,11 +13,11 @@ HOST = "127.0.0.1"
 
 
 class NotInstalled(Exception):
-    """A library or a program that a server needs is missing; says how to install it."""
+    """Report a missing library or program, and how to install it."""
 
 
 class Server(ABC):
-    """A database server of this test run, in *folder*; only we connect to it."""
+    """Run a database server of this test run in *folder*."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,31 +25,31 @@ class Server(ABC):
     @classmethod
     @abstractmethod
     def version(cls) -> str:
-        """Say which server would run, without starting it; raise if none can."""
+        """Return the name and version of the server; raise NotInstalled."""
 
     @abstractmethod
     def start(self) -> None:
-        """Serve: start, thaw, or nothing when it serves already."""
+        """Start or thaw the server, unless it serves already."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Shut down as an operator would; databases stay for the next start."""
+        """Shut down in the usual way; keep the databases for the next start."""
 
     @abstractmethod
     def freeze(self) -> None:
-        """Stop every process of the server: connections hang and do not break."""
+        """Stop every process of the server: connections hang, and are not closed."""
 
     @abstractmethod
     def thaw(self) -> None:
-        """Go on after a freeze."""
+        """Continue all processes of a frozen server."""
 
     @abstractmethod
     def close(self) -> None:
-        """End for good, also when it never started."""
+        """Stop the server if it runs, and release its files."""
 
     @abstractmethod
     def admin(self) -> sa.Engine:
-        """Return an engine of the administrator, each statement its own commit."""
+        """Return an engine of the administrator in AUTOCOMMIT mode."""
 
     @abstractmethod
     def create_database(
@@ -59,7 +59,7 @@ class Server(ABC):
 
     @abstractmethod
     def drop_database(self, url: sa.URL) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, even if clients are connected to it."""
 
     @abstractmethod
     def readonly(self, url: sa.URL) -> sa.URL:
@@ -67,7 +67,7 @@ class Server(ABC):
 
 
 def plain_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine of the tests themselves, which keeps no connection open."""
+    """Return an engine that closes each connection after its use."""
     # PyMySQL loads the system's certificates for each connection: 25 ms.
     no_tls = {"ssl_disabled": True} if url.get_dialect().name == "mysql" else {}
     return sa.create_engine(url, poolclass=sa.NullPool, connect_args=no_tls)

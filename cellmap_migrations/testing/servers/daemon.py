@@ -1,4 +1,4 @@
-"""A server process that belongs to the test run."""
+"""Start and stop a server process of the test run."""
 
 import os
 import random
@@ -19,7 +19,7 @@ START_SECONDS = 300
 
 
 class Daemon(TCPExecutor):
-    """The process of *command*, which writes its log to ``server.log``."""
+    """Run *command* as a process, whose log is ``server.log``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Nodes of a Galera cluster, each MariaDB in a folder of its own."""
+"""Run nodes of a Galera cluster, each in its own folder."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ LIBRARIES = (
 
 
 class Galera(MariaDB):
-    """A node; the first of a cluster, unless it joins another one by rsync."""
+    """Run a node. It founds a cluster, or joins another node by rsync."""
 
     def __init__(self, folder: Path, *, joins: "Galera | None" = None) -> None:
         self.joins, self.group_port = joins, free_port()

@@ -1,4 +1,4 @@
-"""MariaDB in a temporary folder."""
+"""Run MariaDB in a temporary folder."""
 
 import subprocess
 
@@ -15,9 +15,9 @@ GRANT ALL PRIVILEGES ON *.* TO admin@'{HOST}' WITH GRANT OPTION;
 
 
 class MariaDB(MySQLServer):
-    """MariaDB with Debian's defaults, but for what only a machine's crash can show.
+    """Run MariaDB with Debian's defaults, but without waiting for the disk.
 
-    Whatever is committed outlives the server's process, and is not on the disk yet.
+    Committed rows outlive a crash of the server, but not of the machine.
     """
 
     @classmethod
@@ -27,7 +27,7 @@ class MariaDB(MySQLServer):
 
     @classmethod
     def version(cls) -> str:
-        """Say which server would run, without starting it; raise if none can."""
+        """Return the name and version of the server; raise NotInstalled."""
         line = subprocess.check_output([cls.program("mariadbd"), "--version"])
         return f"MariaDB {line.decode().split('Ver ')[1].split('-')[0]}"
 

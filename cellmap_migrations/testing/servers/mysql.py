@@ -12,7 +12,7 @@ from cellmap_migrations.testing.servers.network import NetworkServer
 
 
 class MySQLServer(NetworkServer):
-    """A server that understands the SQL of MySQL."""
+    """Run a server that understands the SQL of MySQL."""
 
     driver: ClassVar = "mysql+pymysql"
     account: ClassVar = "mysql"
@@ -21,7 +21,7 @@ class MySQLServer(NetworkServer):
 
     @cached_property
     def definitions(self) -> dict[sa.MetaData | None, list[str]]:
-        """How tables that were created once are created again."""
+        """Return the statements that create known tables, by their metadata."""
         return {}
 
     def create_database(
@@ -56,7 +56,7 @@ class MySQLServer(NetworkServer):
             ]
 
     def drop_database(self, url: sa.URL) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, even if clients are connected to it."""
         # DROP waits for open transactions, for a day if need be.
         connected = "SELECT id FROM information_schema.processlist WHERE db = :name"
         with self.engine.connect() as connection:
@@ -75,7 +75,7 @@ class MySQLServer(NetworkServer):
         return url.set(username=reader)
 
     def grant(self, privileges: str, database: str, user: str) -> None:
-        """Let *user*, who may be new, do something in one database."""
+        """Grant *privileges* in one database to *user*; create the user if needed."""
         # An underscore in the name of a GRANT stands for any character.
         pattern = database.replace("_", r"\_")
         account = f"`{user}`@'{HOST}'"

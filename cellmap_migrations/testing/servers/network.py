@@ -1,4 +1,4 @@
-"""What MariaDB and PostgreSQL have in common."""
+"""Run a server that listens on a port."""
 
 from abc import abstractmethod
 from functools import cached_property
@@ -13,7 +13,7 @@ from cellmap_migrations.testing.servers.daemon import Daemon, free_port, give
 
 
 class NetworkServer(Server):
-    """A server process that listens on a free port of the loopback interface."""
+    """Run a server that listens on a free port of the loopback interface."""
 
     driver: ClassVar[str]
     account: ClassVar[str]
@@ -37,7 +37,7 @@ class NetworkServer(Server):
 
     @abstractmethod
     def install(self) -> None:
-        """Fill the folder with a server that knows only its administrator."""
+        """Create the server's files, with the account of its administrator."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -49,16 +49,16 @@ class NetworkServer(Server):
 
     @cached_property
     def engine(self) -> sa.Engine:
-        """The administrator's connections."""
+        """Return the engine of the administrator."""
         url = self.url(self.admin_database, "admin")
         return sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
 
     def admin(self) -> sa.Engine:
-        """Return an engine of the administrator, each statement its own commit."""
+        """Return an engine of the administrator in AUTOCOMMIT mode."""
         return self.engine
 
     def ready(self) -> bool:
-        """Say whether the administrator can log in."""
+        """Return True if the administrator can log in."""
         try:
             self.engine.connect().close()
         except sa.exc.DBAPIError:
@@ -66,7 +66,7 @@ class NetworkServer(Server):
         return True
 
     def start(self) -> None:
-        """Serve: start, thaw, or nothing when it serves already."""
+        """Start or thaw the server, unless it serves already."""
         self.thaw()
         if not self.daemon.running():
             # It may have died by itself, and its workers not yet.
@@ -74,29 +74,29 @@ class NetworkServer(Server):
             self.daemon.start()
 
     def stop(self) -> None:
-        """Shut down as an operator would; databases stay for the next start."""
+        """Shut down in the usual way; keep the databases for the next start."""
         self.engine.dispose()
         self.daemon.stop()
 
     def crash(self) -> None:
-        """End every process of the server at once."""
+        """Kill every process of the server."""
         self.engine.dispose()
         self.daemon.signal_all(SIGKILL)
         self.daemon.kill()
 
     def freeze(self) -> None:
-        """Stop every process of the server: connections hang and do not break."""
+        """Stop every process of the server: connections hang, and are not closed."""
         self.frozen = True
         self.daemon.signal_all(SIGSTOP)
 
     def thaw(self) -> None:
-        """Go on after a freeze."""
+        """Continue all processes of a frozen server."""
         if self.frozen:
             self.daemon.signal_all(SIGCONT)
             self.frozen = False
 
     def close(self) -> None:
-        """End for good."""
+        """Stop the server if it runs, and close its log."""
         self.thaw()
         self.stop()
         self.daemon.log.close()

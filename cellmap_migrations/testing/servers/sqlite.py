@@ -1,4 +1,4 @@
-"""Databases that are files."""
+"""Create databases of SQLite, which are files."""
 
 import sqlite3
 from pathlib import Path
@@ -9,11 +9,11 @@ from cellmap_migrations.testing.servers.base import Server, build
 
 
 class SQLite(Server):
-    """No server at all; what needs one raises NotImplementedError."""
+    """Create files; methods that need a server raise NotImplementedError."""
 
     @classmethod
     def version(cls) -> str:
-        """Say which library Python has."""
+        """Return the version of Python's SQLite library."""
         return f"SQLite {sqlite3.sqlite_version}"
 
     def start(self) -> None:
@@ -35,7 +35,7 @@ class SQLite(Server):
         """Do nothing: the folder goes with its files."""
 
     def admin(self) -> sa.Engine:
-        """Raise: nobody administers a file."""
+        """Raise: a file has no administrator."""
         raise NotImplementedError
 
     def create_database(

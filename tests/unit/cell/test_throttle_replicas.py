@@ -14,42 +14,35 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside
 from tests.harness.replicas import (
     STANDBY,
+    MariaDBReplica,
     MySQLPrimary,
     MySQLReplica,
     Primary,
-    Replica,
     Standby,
     folders_for,
+    replicating,
     serving,
 )
 from tests.harness.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
-def replica() -> Iterator[Replica]:
-    """A MariaDB and its replica."""
-    with folders_for(2) as [first, second]:
-        primary = Primary(first)
-        made = Replica(second, primary=primary)
-        with serving(primary, made):
-            made.follow()
-            yield made
+def replica() -> Iterator[MariaDBReplica]:
+    """Start a MariaDB and its replica."""
+    with replicating(Primary, MariaDBReplica) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def mysql_replica() -> Iterator[MySQLReplica]:
-    """A MySQL and its replica."""
-    with folders_for(2) as [first, second]:
-        primary = MySQLPrimary(first)
-        made = MySQLReplica(second, primary=primary)
-        with serving(primary, made):
-            made.follow()
-            yield made
+    """Start a MySQL and its replica."""
+    with replicating(MySQLPrimary, MySQLReplica) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def standby() -> Iterator[Standby]:
-    """A PostgreSQL and its standby."""
+    """Start a PostgreSQL and its standby."""
     with folders_for(2) as [first, second]:
         primary = PostgreSQL(first)
         with serving(primary):
@@ -60,7 +53,7 @@ def standby() -> Iterator[Standby]:
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Callable[[Server, str], Cloud]]:
-    """Make clouds on a primary."""
+    """Return a function that makes clouds on a primary; close them in the end."""
     clouds: list[Cloud] = []
 
     def cloud(server: Server, backend: str) -> Cloud:
@@ -78,8 +71,8 @@ MakeOn = Callable[[Server, str], Cloud]
 
 
 @pytest.fixture
-def mariadb(replica: Replica, make: MakeOn) -> Cloud:
-    """A cloud on a primary; its replica has all of it, and nova may ask that."""
+def mariadb(replica: MariaDBReplica, make: MakeOn) -> Cloud:
+    """Make a cloud on the primary; wait for the replica, which nova may ask."""
     cloud = make(replica.primary, "mysql")
     replica.primary.execute("GRANT REPLICA MONITOR ON *.* TO nova@'127.0.0.1'")
     replica.catch_up()
@@ -88,7 +81,7 @@ def mariadb(replica: Replica, make: MakeOn) -> Cloud:
 
 @pytest.fixture
 def postgresql(standby: Standby, make: MakeOn) -> Cloud:
-    """A cloud on a primary that has a standby, of which nova may know."""
+    """Make a cloud on the primary of the standby, whose lag nova may see."""
     cloud = make(standby.primary, "postgresql")
     standby.primary.execute("GRANT pg_monitor TO nova")
     return cloud
@@ -101,28 +94,16 @@ def refused(cloud: Cloud, x: Extra) -> tuple[int, str]:
     return finished.code, finished.err.splitlines()[-1]
 
 
-def delay(replica: Replica, seconds: int) -> None:
-    """Let the replica apply everything so much later."""
-    replica.execute("STOP SLAVE")
-    replica.execute(f"CHANGE MASTER TO MASTER_DELAY={seconds}")
-    replica.execute("START SLAVE")
-
-
-def behind(replica: Replica) -> bool:
-    """Say whether the replica says that it is behind."""
-    with replica.admin().connect() as connection:
-        row = connection.exec_driver_sql("SHOW REPLICA STATUS").mappings().one()
-    return bool(row["Seconds_Behind_Master"])
-
-
-def test_replica_that_is_behind_is_waited_for(replica: Replica, mariadb: Cloud) -> None:
-    delay(replica, 3600)
+def test_replica_that_is_behind_is_waited_for(
+    replica: MariaDBReplica, mariadb: Cloud
+) -> None:
+    replica.follow(delay=3600)
     mariadb.cells[0].add_instances(5)
-    wait_for(lambda: behind(replica), "a replica that is behind")
+    wait_for(replica.behind, "a replica that is behind")
 
     finished = pausing.upgrade_with_pauses(
         mariadb,
-        mend=lambda: delay(replica, 0),
+        mend=replica.follow,
         x={"max_lag": "0.5", "replicas": replica.name},
     )
 
@@ -156,7 +137,7 @@ def test_replica_of_mysql_that_is_behind_is_waited_for(
 
 
 def test_binary_log_has_no_limits_that_a_replica_would_keep_to(
-    replica: Replica, mariadb: Cloud
+    replica: MariaDBReplica, mariadb: Cloud
 ) -> None:
     finished = alembic_inside(mariadb, "upgrade", "head", cell="cell1")
 
@@ -172,7 +153,7 @@ def test_binary_log_has_no_limits_that_a_replica_would_keep_to(
 
 
 def test_replica_that_stops_to_replicate_is_waited_for(
-    replica: Replica, mariadb: Cloud
+    replica: MariaDBReplica, mariadb: Cloud
 ) -> None:
     finished = pausing.upgrade_with_pauses(
         mariadb,
@@ -189,7 +170,7 @@ def test_replica_that_stops_to_replicate_is_waited_for(
 
 
 def test_replica_that_is_shut_down_is_waited_for(
-    replica: Replica, mariadb: Cloud
+    replica: MariaDBReplica, mariadb: Cloud
 ) -> None:
     finished = pausing.upgrade_with_pauses(
         mariadb,
@@ -203,7 +184,9 @@ def test_replica_that_is_shut_down_is_waited_for(
     assert why.startswith(f"replicas cannot be measured: replica {replica.name} ")
 
 
-def test_replica_that_stays_away_ends_the_run(replica: Replica, mariadb: Cloud) -> None:
+def test_replica_that_stays_away_ends_the_run(
+    replica: MariaDBReplica, mariadb: Cloud
+) -> None:
     finished = pausing.upgrade_with_pauses(
         mariadb,
         cause=replica.stop,
@@ -218,7 +201,7 @@ def test_replica_that_stays_away_ends_the_run(replica: Replica, mariadb: Cloud) 
 
 
 def test_mariadb_that_can_never_be_measured_is_refused(
-    replica: Replica, mariadb: Cloud
+    replica: MariaDBReplica, mariadb: Cloud
 ) -> None:
     names = ["db2/", "user@db2", f"127.0.0.1:{replica.primary.port}"]
     found = [refused(mariadb, {"max_lag": "5", "replicas": name}) for name in names]

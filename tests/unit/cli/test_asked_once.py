@@ -215,7 +215,7 @@ def test_answers_have_no_password_that_the_cells_do_not_have(
     cloud.lead(cells[1], text(url.set(port=free_port(), database="nosuch")))
 
     with inside.opened(cloud, cells[0]) as cell:
-        processes.ask_apart(cell.identities, cell.identities.cells)
+        processes.ask_apart(cell.identities, cell.identities.mappings)
         answers = cell.identities.known
 
     assert {found.name for found in answers} == {"cell1", "gone"}

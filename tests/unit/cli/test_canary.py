@@ -1,4 +1,4 @@
-"""One cell goes first, and the others only if that ends well."""
+"""The canary is upgraded first, and the others only if it ends with 0."""
 
 import json
 

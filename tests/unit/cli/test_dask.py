@@ -37,7 +37,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(scheduler: Cluster) -> Cluster:
-    """A scheduler with two workers, whatever happened to those before."""
+    """Start workers until the scheduler has two."""
     scheduler.have_workers(2)
     return scheduler
 

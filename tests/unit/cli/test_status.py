@@ -1,4 +1,4 @@
-"""``status``, ``journal`` and ``cells`` tell what there is, whatever is down."""
+"""``status``, ``journal`` and ``cells`` show all cells, also those that are down."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What an operator reads and a program gets when a run ends badly."""
+"""An error has a line for the operator, and an exit code for programs."""
 
 import pytest
 

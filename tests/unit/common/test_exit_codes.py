@@ -1,4 +1,4 @@
-"""What a shell and a deployment tool see: exit codes of processes, and their stderr."""
+"""A process ends with the documented exit code, and its stderr names the error."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Databases that pgloader made: times are UTC, whatever the time zone of a server."""
+"""Times in databases that pgloader made are UTC in every time zone of the server."""
 
 import json
 from dataclasses import dataclass

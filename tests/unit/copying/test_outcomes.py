@@ -1,4 +1,4 @@
-"""What becomes of an instance that no other cell has anything to do with."""
+"""An instance of which no other cell knows gets the expected outcome."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What becomes of an instance that is mapped to another cell."""
+"""An instance that is mapped to another cell gets the expected outcome."""
 
 from collections.abc import Callable
 

@@ -137,7 +137,7 @@ def upgraded(cloud: Cloud, **x: str) -> Finished:
 
 
 def upgraded_without_rejected(cloud: Cloud) -> Finished:
-    """Upgrade the cell to head, whatever rows are rejected."""
+    """Upgrade the cell to head with on_reject=skip."""
     return upgraded(cloud, on_reject="skip")
 
 

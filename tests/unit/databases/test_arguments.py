@@ -1,4 +1,4 @@
-"""What a row of cell_mappings may say about how to connect, and what only nova.conf."""
+"""A row of cell_mappings may have harmless URL arguments; others need nova.conf."""
 
 from pathlib import Path
 

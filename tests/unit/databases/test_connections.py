@@ -1,4 +1,4 @@
-"""Where a connection leads, and that nobody sees its password."""
+"""A URL leads to its database, and no output has its password."""
 
 import gc
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def test_internal_error_shows_a_traceback_without_the_password(
 
 @pytest.fixture
 def no_garbage_collected() -> Iterator[None]:
-    """Let nothing be closed because nobody refers to it any more."""
+    """Disable the garbage collector, which closes forgotten connections."""
     gc.disable()
     yield
     gc.enable()

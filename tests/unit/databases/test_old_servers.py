@@ -19,17 +19,15 @@ def pretend(monkeypatch: pytest.MonkeyPatch, backend: str, version: str) -> None
     numbers = [int(number) for number in version.partition("-")[0].split(".")]
     if backend == "mysql":
         parse = MySQLDialect._parse_server_version
-        answering = mysql_limits.answering
-        known = mysql_limits.server
+        query = mysql_limits.query_session
         monkeypatch.setattr(
             MySQLDialect,
             "_parse_server_version",
             lambda dialect, _: parse(dialect, version),
         )
         monkeypatch.setattr(
-            mysql_limits, "answering", lambda cursor: (answering(cursor)[0], version)
+            mysql_limits, "query_session", lambda entry: (query(entry)[0], version)
         )
-        monkeypatch.setattr(mysql_limits, "server", lambda _: known(version))
         return
     monkeypatch.setattr(
         PGDialect, "_get_server_version_info", lambda *_: tuple(numbers)
@@ -146,7 +144,8 @@ def test_mysql_of_a_distribution_gets_its_limits_in_the_session(
     version: str,
 ) -> None:
     limits = mysql_limits.Limits()
-    limits.known = {"version": version, "max_execution_time": "0", "sql_mode": ""}
+    limits.version = version
+    limits.known = {"max_execution_time": "0", "sql_mode": ""}
 
     settings = limits.of_session(direct=True)
 

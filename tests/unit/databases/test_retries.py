@@ -1,4 +1,4 @@
-"""What may pass is tried again, a bounded number of times, and nothing else is."""
+"""A transient error is retried a bounded number of times, and no other error."""
 
 from threading import Thread
 from uuid import uuid4
@@ -22,7 +22,7 @@ ROWS = 10 * BATCH
 
 
 def assert_done(cloud: Cloud, cell: Cell, uuids: list[str], finished: Finished) -> None:
-    """Check that the run went well, whatever it met with."""
+    """Assert that the run has mapped all instances without a warning."""
     assert (finished.code, finished.err) == (0, "")
     assert cloud.mapped_uuids(cell) == set(uuids)
     assert total(walked(cloud, cell), "rows_read") == len(uuids)

@@ -1,7 +1,7 @@
 """After each command a session of a server holds no setting of this package."""
 
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import psycopg
 import pytest
@@ -173,13 +173,6 @@ class Greeted:
         """Return the version."""
         return self.version
 
-    def execute(self, _: str) -> None:
-        """Ask the server."""
-
-    def fetchone(self) -> tuple[int, str]:
-        """Return what the server says of itself."""
-        return 7, "10.11.6-MariaDB"
-
 
 @pytest.mark.parametrize(
     ("number", "version", "direct"),
@@ -195,7 +188,19 @@ def test_pooler_has_a_handshake_of_its_own(
 ) -> None:
     greeted = Greeted(number, version)
 
-    assert mysql_limits.is_direct(greeted, greeted) is direct
+    assert mysql_limits.is_direct(greeted, 7, "10.11.6-MariaDB") is direct
+
+
+@pytest.mark.only_on("mysql")
+def test_server_is_asked_once_for_session_and_version() -> None:
+    entry = MagicMock(info={})
+    cursor = entry.driver_connection.cursor.return_value.__enter__.return_value
+    cursor.fetchone.return_value = (7, "10.11.6-MariaDB")
+
+    found = [mysql_limits.query_session(entry) for _ in range(2)]
+
+    assert found == [(7, "10.11.6-MariaDB")] * 2
+    cursor.execute.assert_called_once()
 
 
 @pytest.mark.only_on("mariadb")
@@ -281,7 +286,7 @@ def test_mysql_is_told_in_hints(statement: str, said: str) -> None:
     ("words", "fault"),
     [
         ("transaction blocks not allowed in statement pooling mode", Fault.POOLING),
-        ("query_wait_timeout", Fault.AGAIN),
+        ("query_wait_timeout", Fault.TRANSIENT),
     ],
 )
 def test_pooler_that_refuses_transactions_is_not_tried_again(

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cellmap_migrations.copying.batches import START
-from cellmap_migrations.databases.options import autocommits
+from cellmap_migrations.databases.base import autocommits
 from tests.conftest import MakeCloud
 from tests.harness.inside import alembic_inside
 

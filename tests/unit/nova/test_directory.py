@@ -1,4 +1,4 @@
-"""Which cell is meant, where its database is, and what is refused before a write."""
+"""A selector finds its cell and its database, or is refused before a write."""
 
 import pytest
 import sqlalchemy as sa

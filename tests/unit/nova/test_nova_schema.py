@@ -23,7 +23,7 @@ ADDED = {
 
 @pytest.fixture(scope="module")
 def nova34() -> dict[str, Facts]:
-    """What tests/harness/dump.py wrote down of the tables of nova-manage 34."""
+    """Return the facts of nova 34's tables that tests/harness/dump.py has written."""
     found: dict[str, Facts] = json.loads(NOVA34.read_text())
     return found
 

@@ -3,11 +3,14 @@
 import json
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from cellmap_migrations.bookkeeping.tables import COUNTS
+from cellmap_migrations.comparing.differences import examined_pages
 from cellmap_migrations.nova.rules import Outcome
+from cellmap_migrations.operations import preview
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from tests.conftest import MakeCloud
@@ -79,6 +82,33 @@ def test_later_revisions_alone_count_what_they_would_mend(cloud: Cloud) -> None:
 
     assert told(expected) == told(counted(cloud))
     assert told(expected)["mended"] > 0
+
+
+def test_later_revisions_use_the_comparison_of_the_first(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, other = cloud.add_cell("cell1"), cloud.add_cell("cell2")
+    add_wrong_values(cloud, cell, other)
+    compare = Mock(side_effect=examined_pages)
+    monkeypatch.setattr(preview, "examined_pages", compare)
+
+    expected = look(cloud)
+
+    assert compare.call_count == 1
+    assert told(expected) == told(counted(cloud))
+    assert told(expected)["mended"] > 0
+
+
+def test_mappings_that_the_upgrade_adds_count_for_every_revision(cloud: Cloud) -> None:
+    cell = cloud.add_cell("cell1")
+    gone = [f"{number}0000000-0000-4000-8000-000000000000" for number in range(10)]
+    cloud.map_to(cell.id, gone, queued_for_delete=True)
+    cell.add_instances(30)
+
+    expected = look(cloud)
+
+    assert told(expected) == told(counted(cloud))
+    assert expected["exit_code"] == 0
 
 
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.UNRESOLVED])

@@ -1,4 +1,4 @@
-"""What a program reads on stdout."""
+"""Stdout has results only: text, or one JSON object."""
 
 import json
 import os

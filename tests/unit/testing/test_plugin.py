@@ -1,4 +1,4 @@
-"""What a project that has the package installed gets from its pytest plugin."""
+"""The pytest plugin works in a project that has the package installed."""
 
 import re
 
