@@ -104,10 +104,12 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: "pytest.TerminalReporter", config: pytest.Config
 ) -> None:
     """Append the versions that the tests ran with to the file that TESTED names."""
-    if path := os.environ.get("TESTED"):
+    path = os.environ.get("TESTED")
+    # A worker of xdist ends with a summary of its own.
+    if path and not hasattr(config, "workerinput"):
         count = len(terminalreporter.stats.get("passed", []))
         names = ("alembic", "SQLAlchemy")
         versions = [f"{name} {metadata.version(name)}" for name in names]
