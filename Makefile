@@ -13,9 +13,12 @@ NEWER := .servers
 demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 
+test: export TESTED := $(CURDIR)/$(VENV)/tested.txt
 test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
+	rm -f $(TESTED)
 	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(MAKE) lint docs newer lowest
+	@cat $(TESTED)
 
 # Promises that may depend on the release of a server: outcomes, resuming, races, proof,
 # throttling, grants, errors.
@@ -37,7 +40,7 @@ newer: servers $(VENV)/.test
 		|| exit; \
 	done
 
-# The lowest versions that pyproject.toml allows, and every Python that is installed.
+# The lowest versions that pyproject.toml allows, and every Python that the machine has.
 lowest: servers $(VENV)/.test
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/test-lowest
 
@@ -79,7 +82,7 @@ peers: servers $(VENV)/.bench $(NOVA)/.done
 	tools/install-packages percona-toolkit
 
 # MariaDB, Galera, HAProxy, PostgreSQL and PgBouncer, whose programs the tests start themselves,
-# and newer servers in a folder of their own.
+# and newer servers and Pythons in a folder of their own.
 servers: $(NEWER)/.done
 	tools/install-packages mariadb-server galera-4 haproxy postgresql pgbouncer
 

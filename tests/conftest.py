@@ -1,11 +1,14 @@
 """Servers for the whole run, and clouds for single tests."""
 
+import os
+import platform
 import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -98,6 +101,24 @@ def pytest_report_header(config: pytest.Config) -> str:
     except NotInstalled as error:
         raise pytest.UsageError(str(error)) from error
     return f"databases: {', '.join(versions)}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: "pytest.TerminalReporter", config: pytest.Config
+) -> None:
+    """Append the versions that the tests ran with to the file that TESTED names."""
+    path = os.environ.get("TESTED")
+    # A worker of xdist ends with a summary of its own.
+    if path and not hasattr(config, "workerinput"):
+        count = len(terminalreporter.stats.get("passed", []))
+        names = ("alembic", "SQLAlchemy")
+        versions = [f"{name} {metadata.version(name)}" for name in names]
+        versions += [kind_named(name).version() for name in chosen(config).values()]
+        with Path(path).open("a") as file:
+            file.write(
+                f"{count:5} tests passed on Python {platform.python_version()}, "
+                f"{', '.join(versions)}\n"
+            )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -63,7 +64,9 @@ class Processes(Workers):
         results, send = FORK.Pipe(duplex=False)
         call = partial(fn, *args, **kwargs)
         process = FORK.Process(target=self.serve, args=(call, send), daemon=True)
-        with self.lock, held_back():
+        with self.lock, held_back(), warnings.catch_warnings():
+            # Python 3.12 and newer warn of any thread, also of those of receive().
+            warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
             self.running.add(process)
         send.close()

@@ -2,14 +2,9 @@
 
 import re
 
-import pytest
-
-from cellmap_migrations.databases import dialects
-from cellmap_migrations.testing import BACKENDS
 from tests.conftest import MakeCloud
 from tests.harness import readme
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
-from tests.harness.newer import NEWER, kind_named
 from tests.harness.statements import collected, functions
 
 PAGE = readme.DOCS / "servers.rst"
@@ -55,15 +50,6 @@ def test_every_function_that_is_sent_is_in_the_table(
     assert sent - documented(backend) == set()
 
 
-def test_page_has_the_versions_that_the_tests_run_on() -> None:
-    _, *rows = readme.rows("server", PAGE)
-
-    for kind in map(kind_named, [*BACKENDS, *NEWER]):
-        name, version = kind.version().split()
-        tested = next(row[2].split(", ") for row in rows if row[0].startswith(name))
-        assert any(f"{version}.".startswith(f"{each}.") for each in tested), version
-
-
 OTHER = {"sqlite": "mysql", "mysql": "postgresql", "postgresql": "sqlite"}
 
 
@@ -79,14 +65,3 @@ def test_every_function_that_compares_two_kinds_is_in_the_table(
     assert upgraded.code == 0, upgraded.err
     sent = functions(statements)
     assert sent - documented(backend) - documented(OTHER[backend]) == set()
-
-
-@pytest.mark.only_on("sqlite")
-@pytest.mark.parametrize("kind", ["mysql", "postgresql"])
-def test_page_has_the_oldest_version_of_each_server(backend: str, kind: str) -> None:
-    del backend
-    shown = readme.table("server", PAGE)
-
-    for name, version in dialects.BACKENDS[kind].oldest.items():
-        [row] = [row for row in shown if row.startswith(name)]
-        assert shown[row] == ".".join(map(str, version))
