@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SECONDS = 35.0
 
 # libpq returns no SQLSTATE for a refused connection. Its own messages are English. The
-# server's are in the language of lc_messages; if none matches, the fault is AGAIN. The
-# first pattern that matches counts. The comment is the server's SQLSTATE.
+# server's are in the language of lc_messages; if none matches, the fault is TRANSIENT.
+# The first pattern that matches counts. The comment is the server's SQLSTATE.
 REFUSED = {
     r"is not permitted to log in": Fault.ACCOUNT,  # 28000
     r"no pg_hba\.conf entry|pg_hba\.conf rejects": Fault.HOST,  # 28000
