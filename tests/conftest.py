@@ -174,7 +174,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """What random choices begin with; a test shows it when it fails."""
+    """Return the seed of random choices; a test shows it when it fails."""
     asked = request.config.getoption("--seed")
     return random.randrange(10_000) if asked is None else int(asked)
 

@@ -28,7 +28,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def trace(folder: Path) -> Path:
-    """What a hostile pyproject.toml of that folder leaves if it is obeyed."""
+    """Return the file that a hostile pyproject.toml of that folder would create."""
     return make_hostile(folder)
 
 

@@ -1,4 +1,4 @@
-"""What is right and wrong in a cloud, counted."""
+"""Count the right and the wrong mappings of a cloud."""
 
 from collections import Counter
 from collections.abc import Iterable

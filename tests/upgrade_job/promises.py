@@ -1,4 +1,4 @@
-"""What is promised of an upgrade, on a cloud of any release of nova."""
+"""Test the promises of an upgrade on a cloud of any release of nova."""
 
 import re
 from pathlib import Path
@@ -9,12 +9,12 @@ from tests.upgrade_job.measures import counted, live, right
 from tests.upgrade_job.story import Story
 from tests.upgrade_job.table import show, shown, table
 
-# What `cell_v2 verify_instance` ends with.
+# Exit codes of `cell_v2 verify_instance`.
 MAPPED, UNMAPPED, DELETED = 0, 1, 3
 
 
 def verdict(server: Server) -> int:
-    """Return what verify_instance is to say of an instance."""
+    """Return the expected exit code of verify_instance for an instance."""
     if server.kind.where is None:
         return UNMAPPED
     return DELETED if server.kind.deleted and not server.kind.other else MAPPED
@@ -31,7 +31,7 @@ def placed(story: Story) -> dict[str, str]:
 
 
 class UpgradeJob:
-    """The tests of the job; a module for each release of nova collects them."""
+    """Hold the tests of the job; a module for each release of nova collects them."""
 
     def test_nova_finds_only_what_is_mapped_before(self, story: Story) -> None:
         found = story.found_before

@@ -1,4 +1,4 @@
-"""What is done to a cloud, in order, and what was seen on the way."""
+"""Upgrade a cloud step by step, and keep the results of each step."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from tests.upgrade_job.ways import LAST, Way
 
 @dataclass
 class Story:
-    """A cloud and its copy; the one is ours to upgrade, the other is left to nova.
+    """Hold a cloud that we upgrade, and its copy that nova maps.
 
     Each step is done when it is first asked about, after those that come before it.
     """
@@ -31,24 +31,24 @@ class Story:
 
     @property
     def twice(self) -> list[Server]:
-        """The servers that are live in two cells."""
+        """Return the servers that are live in two cells."""
         return [server for server in self.servers if server.kind.spare]
 
     @cached_property
     def found_before(self) -> dict[str, str | None]:
-        """The cell in which nova's API code finds an instance, of each kind one."""
+        """Return the cell in which nova's API finds one instance of each kind."""
         kinds = {server.kind.title: server.uuid for server in self.servers}
         return dict(zip(kinds, self.cloud.ask("find", [*kinds.values()]), strict=True))
 
     @cached_property
     def populated_before(self) -> bool | None:
-        """Whether nova's quotas count mappings before an upgrade; None in Stein."""
+        """Return True if quotas count mappings before the upgrade; None in Stein."""
         populated: bool | None = self.cloud.ask("populated")
         return populated
 
     @cached_property
     def upgraded(self) -> dict[str, Mapped]:
-        """The mappings after each cell was upgraded, each in another way."""
+        """Upgrade each cell, each in another way; return the mappings."""
         assert self.found_before
         assert not self.populated_before
         for cell, way in zip(NAMES, self.ways.values(), strict=False):
@@ -57,7 +57,7 @@ class Story:
 
     @cached_property
     def undecided(self) -> tuple[Finished, list[str | None]]:
-        """How an upgrade ends that skips what has no project.
+        """Upgrade cell2 with on_reject=skip, and return the end of the run.
 
         And the cell in which nova's API code finds each server that is live in two.
         """
@@ -68,7 +68,7 @@ class Story:
 
     @cached_property
     def decided(self) -> dict[str, Mapped]:
-        """The mappings after an operator deleted one copy of each of those."""
+        """Delete one of two copies as an operator does; return the mappings."""
         assert self.undecided
         self.cloud.delete(spares(self.servers))
         self.runs["decided"] = self.ways[LAST].upgrade("cell2", self.cloud.config_file)
@@ -76,7 +76,7 @@ class Story:
 
     @cached_property
     def repeated(self) -> dict[str, Finished]:
-        """The upgrades once more, of all cells in every way."""
+        """Upgrade all cells once more, in every way."""
         assert self.decided
         return {
             name: way.upgrade("all", self.cloud.config_file)
@@ -85,7 +85,7 @@ class Story:
 
     @cached_property
     def mapped_by_nova(self) -> dict[str, list[Finished]]:
-        """How map_instances of each cell of the copy ended."""
+        """Run map_instances on each cell of the copy."""
         ended = {}
         for cell in NAMES:
             uuid = self.control.named(cell).uuid
@@ -101,41 +101,41 @@ class Story:
 
     @cached_property
     def clouds(self) -> dict[str, JobCloud]:
-        """Both clouds, after the upgrade of the one and nova's work on the other."""
+        """Return both clouds, after our upgrade and nova's work on the other one."""
         assert self.repeated
         assert self.mapped_by_nova
         return {"ours": self.cloud, "nova's": self.control}
 
     @cached_property
     def left(self) -> dict[str, dict[str, Mapped]]:
-        """The mappings of both clouds at that time."""
+        """Return the mappings of both clouds at that time."""
         return {name: cloud.mappings() for name, cloud in self.clouds.items()}
 
     @cached_property
     def found(self) -> dict[str, dict[str, str | None]]:
-        """The cell in which nova's API code then finds each instance, in both."""
+        """Return the cell in which nova's API finds each instance, in both clouds."""
         assert self.left
         return {name: self.find(cloud) for name, cloud in self.clouds.items()}
 
     @cached_property
     def verified(self) -> dict[str, int]:
-        """What verify_instance then says of each instance in ours."""
+        """Return the exit code of verify_instance for each instance of our cloud."""
         assert self.found
         uuids = [server.uuid for server in self.servers]
         return dict(zip(uuids, self.cloud.ask("verify", uuids), strict=True))
 
     @cached_property
     def populated(self) -> bool | None:
-        """Whether nova's quotas then count mappings in ours; None in Stein."""
+        """Return True if quotas count mappings in our cloud; None in Stein."""
         assert self.verified
         populated: bool | None = self.cloud.ask("populated")
         return populated
 
     @cached_property
     def quotas(self) -> dict[str, list[list[int]]]:
-        """What nova's quotas then count of each project and user that lives, in both.
+        """Return the quota usage of each owner of live instances, in both clouds.
 
-        Nothing in Stein, whose quotas do not count mappings.
+        Empty in Stein, whose quotas do not count mappings.
         """
         assert self.populated is not False
         owners = list(live(self.cloud))
@@ -143,7 +143,7 @@ class Story:
 
     @cached_property
     def mapped_again(self) -> tuple[list[int], set[str]]:
-        """What map_instances then ends with in ours, and the mappings that it adds."""
+        """Run map_instances on our cloud; return its exit codes and new mappings."""
         assert self.quotas
         before = self.cloud.mappings().keys()
         # --reset: the marker that it left when the upgrade began is in its own way.
@@ -155,19 +155,19 @@ class Story:
 
     @cached_property
     def migrated(self) -> Finished:
-        """How nova's own online data migrations then end in ours."""
+        """Run nova's own online data migrations on our cloud."""
         assert self.mapped_again
         return self.cloud.manage("db", "online_data_migrations", cell="cell1")
 
     @cached_property
     def maintained(self) -> dict[str, dict[str, Finished]]:
-        """How nova's other commands then end, in both."""
+        """Run nova's other commands on both clouds."""
         assert self.migrated
         return {name: maintain(cloud) for name, cloud in self.clouds.items()}
 
     @cached_property
     def mended(self) -> dict[str, str | None]:
-        """The cell in which nova's API code finds each instance after a repair."""
+        """Repair our cloud; return the cell in which nova's API finds each instance."""
         assert self.maintained
         checked = self.cloud.cellmap("check", "--cell", "all")
         assert "unmapped" in checked.out
@@ -176,7 +176,7 @@ class Story:
 
 
 def maintain(cloud: JobCloud) -> dict[str, Finished]:
-    """Run what operators run after an upgrade, and what is to be refused."""
+    """Run nova's commands of the days after an upgrade, and one that it refuses."""
     cell2 = cloud.named("cell2").uuid
     archive = ["db", "archive_deleted_rows", "--until-complete", "--verbose"]
     return {

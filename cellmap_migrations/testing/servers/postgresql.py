@@ -15,9 +15,9 @@ from cellmap_migrations.testing.servers.network import NetworkServer
 
 
 class PostgreSQL(NetworkServer):
-    """PostgreSQL with its own defaults, but for what only a machine's crash can show.
+    """Run PostgreSQL with its own defaults, except that it does not wait for the disk.
 
-    Whatever is committed outlives the server's process, and is not on the disk yet.
+    A committed transaction survives a crash of the server but not of the machine.
     """
 
     driver: ClassVar = "postgresql+psycopg"
@@ -75,7 +75,7 @@ class PostgreSQL(NetworkServer):
 
     @cached_property
     def templates(self) -> dict[tuple[sa.MetaData, str], str]:
-        """The databases that others are copied from, by tables and owner."""
+        """Hold the names of the databases to copy, by tables and owner."""
         return {}
 
     def create_database(
@@ -102,7 +102,7 @@ class PostgreSQL(NetworkServer):
         return "STRATEGY file_copy" if version and version >= (15,) else ""
 
     def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
-        """Return who creates and drops a database, whoever is connected to it."""
+        """Return the helper that creates and drops a database, in use or not."""
         return DatabaseJanitor(
             user="admin",
             host=HOST,
@@ -122,7 +122,7 @@ class PostgreSQL(NetworkServer):
         return self.templates[key]
 
     def drop_database(self, url: sa.URL) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, even if clients are connected to it."""
         assert url.database
         self.janitor(url.database).drop()
 
