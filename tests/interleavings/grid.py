@@ -1,0 +1,251 @@
+"""Do an action before one statement of an upgrade, and judge the end."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.interleavings.actions import PREFIXES, Prefix
+from tests.interleavings.judge import Judge, undone
+from tests.interleavings.points import Point, Watch, meeting
+from tests.interleavings.schedule import in_one_thread
+from tests.interleavings.world import State, World
+
+# Runs until the last one ends as the one before it.
+MOST_RUNS = 5
+
+NOT_FOUND = "nova answers 404"
+LOCKED = "nova waits for a lock of the run"
+THERE_ALREADY = "nova finds a mapping"
+
+# Milliseconds that the rest of an action waits for a lock: the run has ended.
+PATIENCE = 10_000
+
+
+@dataclass(kw_only=True)
+class Case:
+    """The prefixes that happen before the statement of a number."""
+
+    number: int
+    prefixes: Sequence[Prefix]
+    # How many steps of each prefix were done at that point.
+    done: dict[Prefix, int] = field(default_factory=dict)
+    impossible: dict[Prefix, str] = field(default_factory=dict)
+    codes: list[int] = field(default_factory=list)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+    stamped: list[tuple[int, str, str]] = field(default_factory=list)
+    errors: str = ""
+
+
+@dataclass(kw_only=True)
+class Coverage:
+    """What was tried."""
+
+    backend: str
+    points: int
+    pairs: int = 0
+    cases: int = 0
+    same: int = 0
+    impossible: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self.began
+        lines = [
+            f"upgrade on {self.backend}: {self.points} statements and COMMITs, "
+            f"{self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes of actions",
+            f"  {self.same:,} are the same as the pair with the next statement",
+            f"  {sum(self.impossible.values()):,} cannot happen:",
+            *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
+            f"  {self.cases:,} runs in {seconds:.0f} s, {len(self.failures)} failures",
+            *self.failures,
+        ]
+        return "\n".join(lines)
+
+
+class Explorer:
+    """Explore the statements of ``upgrade head`` in one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.alone: dict[tuple[str, ...], State] = {}
+        self.points: list[Point] = []
+        first = self.explore(0, ())
+        assert not first.complaints, (first.complaints, first.errors)
+        self.coverage = Coverage(backend=world.backend, points=len(self.points))
+
+    def explore(self, number: int, prefixes: Sequence[Prefix]) -> Case:
+        """Run one case: do *prefixes* before the statement *number*, none at 0."""
+        case = Case(number=number, prefixes=prefixes)
+        self.world.restore()
+        watch = Watch(places=self.world.places, at=number)
+        watch.act = lambda: self.act(case, watch)
+        watch.stamping = lambda: self.look_at_stamp(case, watch)
+        with watch.watching(), in_one_thread():
+            self.run(case)
+        if not self.points:
+            self.points = watch.points
+        self.finish(case)
+        while len(case.codes) < MOST_RUNS and case.codes[-1] != 0:
+            if [65, 65] == case.codes[-2:]:
+                break
+            with in_one_thread():
+                self.run(case)
+        self.judge(case, watch)
+        return case
+
+    def run(self, case: Case) -> None:
+        ended = upgrade(self.world.cloud)
+        case.codes.append(ended.code)
+        case.errors += ended.err
+
+    def act(self, case: Case, watch: Watch) -> None:
+        """Do the first steps of each prefix, as far as nova could."""
+        found, foreseen = watch.points[-1], self.points[case.number - 1]
+        assert found == foreseen, f"{found} is not repeated: {foreseen}"
+        for prefix in case.prefixes:
+            if prefix.action.asks and not self.world.finds(prefix):
+                case.impossible[prefix] = NOT_FOUND
+                continue
+            for number in range(prefix.length):
+                if why := self.refused(prefix, number):
+                    case.impossible[prefix] = why
+                    break
+                case.done[prefix] = number + 1
+
+    def refused(self, prefix: Prefix, number: int) -> str:
+        """Do one step; return why it cannot be done now, or an empty text."""
+        try:
+            self.world.do(prefix, prefix.action.steps[number])
+        except sa.exc.IntegrityError:
+            return THERE_ALREADY
+        except sa.exc.OperationalError:
+            return LOCKED
+        return ""
+
+    def finish(self, case: Case) -> None:
+        """Do the rest of each action that has begun."""
+        for prefix, done in case.done.items():
+            for step in prefix.action.steps[done:]:
+                self.world.do(prefix, step, patience=PATIENCE)
+
+    def nova_alone(self, case: Case) -> State:
+        """Return the rows that nova leaves without a run."""
+        key = tuple(sorted(f"{each.name} {n}" for each, n in case.done.items()))
+        if key not in self.alone:
+            self.world.restore()
+            for prefix, done in case.done.items():
+                for step in prefix.action.steps[:done]:
+                    self.world.do(prefix, step)
+            self.finish(case)
+            self.alone[key] = self.world.state()
+        return self.alone[key]
+
+    def look_at_stamp(self, case: Case, watch: Watch) -> None:
+        """Keep what contradicts the revision that the run has just recorded."""
+        judge = Judge(self.world, self.world.state())
+        for uuid, why in judge.unproven(judge.nova):
+            case.stamped.append((len(watch.points), uuid, why))
+
+    def judge(self, case: Case, watch: Watch) -> None:
+        """Fill in the complaints."""
+        cloud = self.world.cloud
+        state = self.world.state()
+        checked = [alembic_inside(cloud, "check", cell="cell1").code]
+        if checked == [3]:
+            # What came after the last look of the run.
+            case.codes.append(cellmap_inside(cloud, "repair", "--cell", "cell1").code)
+            checked.append(alembic_inside(cloud, "check", cell="cell1").code)
+        repaired = self.world.state()
+        down = alembic_inside(
+            cloud, "downgrade", "base", cell="cell1", x={"remove_mappings": "yes"}
+        )
+        after = self.world.state()
+        judge = Judge(self.world, self.nova_alone(case))
+        expected = [3, 0] if judge.wrong(state) else [0]
+        found = [*judge.complaints(repaired, case.codes)]
+        found += undone(judge, repaired, after)
+        if checked != expected:
+            found.append(("", f"check ended with {checked}, not {expected}"))
+        if down.code != 0:
+            found.append(("", f"downgrade ended with {down.code}: {down.err}"))
+        case.complaints = [*found, *self.rash(case, watch)]
+
+    def rash(self, case: Case, watch: Watch) -> Iterator[tuple[str, str]]:
+        """Yield what a run recorded although it could have seen the contradiction."""
+        mine = {each.uuid for each in case.done}
+        for number, uuid, why in case.stamped:
+            # The action came before the statement of this number.
+            since = watch.points[case.number - 1 : number]
+            if uuid not in mine or any(each.compares for each in since):
+                yield uuid, f"a revision was recorded while it {why}"
+
+
+def explain(case: Case) -> list[str]:
+    """Return a line for each complaint."""
+    names = {each.uuid: each.name for each in case.prefixes}
+    return [f"  {names.get(uuid, uuid)}: {why}" for uuid, why in case.complaints]
+
+
+def suspects(case: Case) -> list[Prefix]:
+    """Return the prefixes that complaints name, or all if one names none."""
+    uuids = {uuid for uuid, _ in case.complaints}
+    return [each for each in case.prefixes if each.uuid in uuids] or [*case.prefixes]
+
+
+def walk(explorer: Explorer, prefixes: Iterable[Prefix], *, together: bool) -> None:
+    """Try each pair of a statement and a prefix; record the failures.
+
+    *together*: all prefixes that meet a statement happen in one run. Each has its own
+    instance. Those that a failure names are tried again one by one.
+    """
+    by_point: dict[int, list[Prefix]] = {}
+    coverage = explorer.coverage
+    for prefix in prefixes:
+        met = [*meeting(explorer.points, prefix)]
+        coverage.pairs += len(met)
+        coverage.same += len(explorer.points) - len(met)
+        for point in met:
+            by_point.setdefault(point.number, []).append(prefix)
+    for number, group in sorted(by_point.items()):
+        if not together:
+            for prefix in group:
+                try_case(explorer, number, [prefix])
+            continue
+        case = tried(explorer, number, group)
+        if case.complaints and not any(
+            try_case(explorer, number, [each]) for each in suspects(case)
+        ):
+            fail(explorer, case)
+
+
+def tried(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> Case:
+    case = explorer.explore(number, prefixes)
+    explorer.coverage.cases += 1
+    for prefix, why in case.impossible.items():
+        explorer.coverage.impossible[f"{prefix.action.name}: {why}"] += 1
+    return case
+
+
+def try_case(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> bool:
+    """Return True if a case fails."""
+    case = tried(explorer, number, prefixes)
+    if case.complaints:
+        fail(explorer, case)
+    return bool(case.complaints)
+
+
+def fail(explorer: Explorer, case: Case) -> None:
+    """Record a failure, with the line that repeats it."""
+    names = ",".join(prefix.name for prefix in case.prefixes)
+    point = explorer.points[case.number - 1]
+    pair = f"upgrade:{explorer.world.backend}:{case.number}:{names}"
+    explorer.coverage.failures += [
+        f"python -m tests.interleavings {pair}",
+        f"  before {point.place}: {point.text[:100]}",
+        *explain(case)[:6],
+    ]

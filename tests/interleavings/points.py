@@ -1,0 +1,139 @@
+"""Count the statements of a run, and do something before one of them."""
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.interleavings.actions import API, HERE, Prefix
+
+COMMIT = "COMMIT"
+
+TABLES = (
+    "instances",
+    "instance_mappings",
+    "build_requests",
+    "cell_mappings",
+    "shadow_instances",
+)
+
+NAMES = re.compile(rf"\b({'|'.join(TABLES)})\b")
+
+# They read the schema, which no action changes.
+OF_SCHEMA = re.compile(r"PRAGMA|SELECT pg_catalog|SHOW |DESCRIBE ", re.IGNORECASE)
+
+STAMP = re.compile("(INSERT INTO|UPDATE) cellmap_version")
+
+SUM = "count(*) AS count_1, coalesce("
+
+SPACE = re.compile(r"\s+")
+
+Tables = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A statement, or the COMMIT of a transaction that wrote, in one *place*."""
+
+    number: int
+    place: str
+    text: str
+
+    @property
+    def tables(self) -> Tables:
+        """The tables of nova that the statement reads or writes; all at a COMMIT."""
+        if self.text == COMMIT:
+            return frozenset((self.place, name) for name in TABLES)
+        if OF_SCHEMA.match(self.text):
+            return frozenset()
+        return frozenset((self.place, name) for name in NAMES.findall(self.text))
+
+    @property
+    def compares(self) -> bool:
+        """Return True if the statement adds up the rows of the whole cell."""
+        return self.place == HERE and SUM in self.text
+
+
+def touched(prefix: Prefix) -> Tables:
+    """Return the tables that the steps of a prefix read or write."""
+    steps = prefix.action.steps[: prefix.length]
+    found = {(each.place, name) for each in steps for name in NAMES.findall(each.sql)}
+    if prefix.action.asks:
+        found.add((API, "instance_mappings"))
+    return frozenset(found)
+
+
+def meeting(points: Collection[Point], prefix: Prefix) -> Iterator[Point]:
+    """Yield the points before which a prefix is not the same as after them."""
+    mine = touched(prefix)
+    return (point for point in points if point.tables & mine)
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """The statements of a run so far; *act* is called before that of number *at*.
+
+    *stamping* is called when a revision has been recorded.
+    """
+
+    places: Mapping[str, str]
+    at: int = 0
+    act: Callable[[], None] = lambda: None
+    stamping: Callable[[], None] = lambda: None
+    points: list[Point] = field(default_factory=list)
+    busy: bool = False
+    recorded: bool = False
+
+    def pass_by(self, engine: sa.Engine, text: str) -> None:
+        """Take note of a statement that is about to run."""
+        if self.busy:
+            return
+        if self.recorded:
+            self.recorded = False
+            self.alone(self.stamping)
+        # SQLite's URLs have the path behind "file:".
+        name = str(engine.url.database).removeprefix("file:")
+        number = len(self.points) + 1
+        short = SPACE.sub(" ", text).strip()
+        self.points.append(Point(number=number, place=self.places[name], text=short))
+        if number == self.at:
+            self.alone(self.act)
+
+    def alone(self, work: Callable[[], None]) -> None:
+        """Do *work*, whose own statements do not count."""
+        self.busy = True
+        try:
+            work()
+        finally:
+            self.busy = False
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch every connection while the block runs."""
+
+        def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
+            self.pass_by(connection.engine, statement)
+
+        def after(_: Any, __: Any, statement: str, *___: Any) -> None:
+            if not self.busy:
+                # SQLite commits it when its result was read.
+                self.recorded = bool(STAMP.match(statement))
+
+        def commit(connection: Any) -> None:
+            self.pass_by(connection.engine, COMMIT)
+
+        listeners = (
+            ("before_cursor_execute", before),
+            ("after_cursor_execute", after),
+            ("commit", commit),
+        )
+        for name, listener in listeners:
+            sa.event.listen(sa.Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners:
+                sa.event.remove(sa.Engine, name, listener)
