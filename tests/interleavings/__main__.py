@@ -5,14 +5,17 @@ Without a number, or without a prefix: all of them, one by one.
 
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from cellmap_migrations.testing.servers import kind_of_server, serving
 from tests.harness import certificates, second_look
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.grid import Explorer, explain, fail, tried, walk
+from tests.interleavings.grid import Explorer, fail, tried, walk
 from tests.interleavings.world import World
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 def main(pair: str) -> int:
@@ -24,15 +27,18 @@ def main(pair: str) -> int:
         tempfile.TemporaryDirectory() as folder,
     ):
         explorer = Explorer(World(Path(folder), lambda _: server, backend))
-        chosen = [PREFIXES[name] for name in names.split(",") if name]
+        together = names == "together"
+        named = () if together else filter(None, names.split(","))
+        chosen = [PREFIXES[name] for name in named]
         if number:
             case = tried(explorer, int(number), chosen)
-            print(case.codes, case.done, case.impossible, case.errors, sep="\n")
+            say(f"exit codes {case.codes}, {len(case.impossible)} cannot happen")
+            say(case.errors)
             if case.complaints:
                 fail(explorer, case)
         else:
-            walk(explorer, chosen or PREFIXES.values(), together=names == "together")
-        print(explorer.coverage)
+            walk(explorer, chosen or PREFIXES.values(), together=together)
+        say(str(explorer.coverage))
     return bool(explorer.coverage.failures)
 
 

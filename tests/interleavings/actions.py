@@ -194,9 +194,7 @@ ACTIONS = (
         steps=(change(HERE, IS_DEAD), remap(QUEUED)),
     ),
     Action(name="soft-delete", before=(LIVE,), steps=SOFT_DELETE, asks=True),
-    Action(
-        name="restore", before=(instance(HERE, **SOFT),), steps=RESTORE, asks=True
-    ),
+    Action(name="restore", before=(instance(HERE, **SOFT),), steps=RESTORE, asks=True),
     Action(
         name="restore-mapped",
         before=(
@@ -208,9 +206,7 @@ ACTIONS = (
     Action(
         name="reclaim", before=(instance(HERE, **SOFT),), steps=(change(HERE, IS_DEAD),)
     ),
-    Action(
-        name="archive", before=(instance(HERE, **DEAD),), steps=(TO_SHADOW, UNMAP)
-    ),
+    Action(name="archive", before=(instance(HERE, **DEAD),), steps=(TO_SHADOW, UNMAP)),
     Action(
         name="archive-mapped",
         before=(instance(HERE, **DEAD), mapping(":here")),
@@ -302,7 +298,5 @@ def prefixes(action: Action) -> Iterator[Prefix]:
         yield Prefix(action, length)
 
 
-PREFIXES = {
-    prefix.name: prefix for action in ACTIONS for prefix in prefixes(action)
-}
+PREFIXES = {prefix.name: prefix for action in ACTIONS for prefix in prefixes(action)}
 STILL = [Prefix(action, 0) for action in KINDS]

@@ -2,20 +2,25 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import sqlalchemy as sa
 
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.interleavings.actions import PREFIXES, Prefix
 from tests.interleavings.judge import Judge, undone
-from tests.interleavings.points import Point, Watch, meeting
+from tests.interleavings.points import Act, Point, Watch, meeting
 from tests.interleavings.schedule import in_one_thread
 from tests.interleavings.world import State, World
 
 # Runs until the last one ends as the one before it.
 MOST_RUNS = 5
+
+# Each case of several prefixes is undone whose number is a multiple of this one.
+UNDONE = 4
 
 NOT_FOUND = "nova answers 404"
 LOCKED = "nova waits for a lock of the run"
@@ -23,6 +28,11 @@ THERE_ALREADY = "nova finds a mapping"
 
 # Milliseconds that the rest of an action waits for a lock: the run has ended.
 PATIENCE = 10_000
+
+
+def call(work: Callable[[], int]) -> int:
+    """Do *work* in this process."""
+    return work()
 
 
 @dataclass(kw_only=True)
@@ -56,8 +66,8 @@ class Coverage:
     def __str__(self) -> str:
         seconds = time.monotonic() - self.began
         lines = [
-            f"upgrade on {self.backend}: {self.points} statements and COMMITs, "
-            f"{self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes of actions",
+            f"upgrade on {self.backend}: {self.points} statements and COMMITs",
+            f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
             f"  {self.same:,} are the same as the pair with the next statement",
             f"  {sum(self.impossible.values()):,} cannot happen:",
             *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
@@ -72,41 +82,72 @@ class Explorer:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.alone: dict[tuple[str, ...], State] = {}
+        self.after = self.all_done()
+        world.restore()
+        self.before = world.state()
         self.points: list[Point] = []
         first = self.explore(0, ())
         assert not first.complaints, (first.complaints, first.errors)
         self.coverage = Coverage(backend=world.backend, points=len(self.points))
 
-    def explore(self, number: int, prefixes: Sequence[Prefix]) -> Case:
-        """Run one case: do *prefixes* before the statement *number*, none at 0."""
+    def explore(
+        self, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
+    ) -> Case:
+        """Run one case: do *prefixes* before the statement *number*, none at 0.
+
+        *undo*: downgrade in the end.
+        """
         case = Case(number=number, prefixes=prefixes)
+        return self.disturb(case, lambda _: self.act(case), undo=undo)
+
+    def disturb(
+        self,
+        case: Case,
+        act: Act,
+        *,
+        run: Callable[[Callable[[], int]], int] = call,
+        after: bool = False,
+        undo: bool = True,
+    ) -> Case:
+        """Do *act* before or *after* a statement; run again until nothing is left.
+
+        *run* calls the first run, or lets a process do so, and returns its exit code.
+        """
+
+        def at_the_point(driver: Any) -> None:
+            found, foreseen = watch.points[-1], self.points[case.number - 1]
+            assert found == foreseen, f"{found} is not repeated: {foreseen}"
+            act(driver)
+
         self.world.restore()
-        watch = Watch(places=self.world.places, at=number)
-        watch.act = lambda: self.act(case, watch)
-        watch.stamping = lambda: self.look_at_stamp(case, watch)
+        watch = Watch(
+            places=self.world.places,
+            at=case.number,
+            after=after,
+            act=at_the_point,
+            stamping=lambda _: self.look_at_stamp(case, watch),
+        )
         with watch.watching(), in_one_thread():
-            self.run(case)
+            case.codes.append(run(partial(self.upgrade, case)))
         if not self.points:
             self.points = watch.points
         self.finish(case)
         while len(case.codes) < MOST_RUNS and case.codes[-1] != 0:
-            if [65, 65] == case.codes[-2:]:
+            if case.codes[-2:] == [65, 65]:
                 break
             with in_one_thread():
-                self.run(case)
-        self.judge(case, watch)
+                case.codes.append(self.upgrade(case))
+        self.judge(case, watch, undo=undo)
         return case
 
-    def run(self, case: Case) -> None:
+    def upgrade(self, case: Case) -> int:
+        """Upgrade the cell once; return the exit code."""
         ended = upgrade(self.world.cloud)
-        case.codes.append(ended.code)
         case.errors += ended.err
+        return ended.code
 
-    def act(self, case: Case, watch: Watch) -> None:
+    def act(self, case: Case) -> None:
         """Do the first steps of each prefix, as far as nova could."""
-        found, foreseen = watch.points[-1], self.points[case.number - 1]
-        assert found == foreseen, f"{found} is not repeated: {foreseen}"
         for prefix in case.prefixes:
             if prefix.action.asks and not self.world.finds(prefix):
                 case.impossible[prefix] = NOT_FOUND
@@ -133,17 +174,27 @@ class Explorer:
             for step in prefix.action.steps[done:]:
                 self.world.do(prefix, step, patience=PATIENCE)
 
+    def all_done(self) -> State:
+        """Return the rows that nova leaves if it does everything, without a run."""
+        self.world.restore()
+        for prefix in PREFIXES.values():
+            for step in prefix.action.steps:
+                self.world.do(prefix, step)
+        return self.world.state()
+
     def nova_alone(self, case: Case) -> State:
-        """Return the rows that nova leaves without a run."""
-        key = tuple(sorted(f"{each.name} {n}" for each, n in case.done.items()))
-        if key not in self.alone:
-            self.world.restore()
-            for prefix, done in case.done.items():
-                for step in prefix.action.steps[:done]:
-                    self.world.do(prefix, step)
-            self.finish(case)
-            self.alone[key] = self.world.state()
-        return self.alone[key]
+        """Return the rows that nova leaves without a run: no action meets another."""
+        mine = {prefix.uuid for prefix in case.done}
+        chosen: dict[str, Any] = {
+            name: {
+                uuid: row
+                for state in (self.before, self.after)
+                for uuid, row in getattr(state, name).items()
+                if (uuid in mine) is (state is self.after)
+            }
+            for name in ("mappings", "requests", "here", "there", "shadow")
+        }
+        return replace(self.before, **chosen)
 
     def look_at_stamp(self, case: Case, watch: Watch) -> None:
         """Keep what contradicts the revision that the run has just recorded."""
@@ -151,7 +202,7 @@ class Explorer:
         for uuid, why in judge.unproven(judge.nova):
             case.stamped.append((len(watch.points), uuid, why))
 
-    def judge(self, case: Case, watch: Watch) -> None:
+    def judge(self, case: Case, watch: Watch, *, undo: bool) -> None:
         """Fill in the complaints."""
         cloud = self.world.cloud
         state = self.world.state()
@@ -161,18 +212,17 @@ class Explorer:
             case.codes.append(cellmap_inside(cloud, "repair", "--cell", "cell1").code)
             checked.append(alembic_inside(cloud, "check", cell="cell1").code)
         repaired = self.world.state()
-        down = alembic_inside(
-            cloud, "downgrade", "base", cell="cell1", x={"remove_mappings": "yes"}
-        )
-        after = self.world.state()
         judge = Judge(self.world, self.nova_alone(case))
         expected = [3, 0] if judge.wrong(state) else [0]
         found = [*judge.complaints(repaired, case.codes)]
-        found += undone(judge, repaired, after)
         if checked != expected:
             found.append(("", f"check ended with {checked}, not {expected}"))
-        if down.code != 0:
-            found.append(("", f"downgrade ended with {down.code}: {down.err}"))
+        if undo:
+            x = {"remove_mappings": "yes"}
+            down = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=x)
+            found += undone(judge, repaired, self.world.state())
+            if down.code != 0:
+                found.append(("", f"downgrade ended with {down.code}: {down.err}"))
         case.complaints = [*found, *self.rash(case, watch)]
 
     def rash(self, case: Case, watch: Watch) -> Iterator[tuple[str, str]]:
@@ -216,15 +266,17 @@ def walk(explorer: Explorer, prefixes: Iterable[Prefix], *, together: bool) -> N
             for prefix in group:
                 try_case(explorer, number, [prefix])
             continue
-        case = tried(explorer, number, group)
+        case = tried(explorer, number, group, undo=number % UNDONE == 0)
         if case.complaints and not any(
             try_case(explorer, number, [each]) for each in suspects(case)
         ):
             fail(explorer, case)
 
 
-def tried(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> Case:
-    case = explorer.explore(number, prefixes)
+def tried(
+    explorer: Explorer, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
+) -> Case:
+    case = explorer.explore(number, prefixes, undo=undo)
     explorer.coverage.cases += 1
     for prefix, why in case.impossible.items():
         explorer.coverage.impossible[f"{prefix.action.name}: {why}"] += 1

@@ -171,7 +171,7 @@ class Judge:
             if entry["rows_read"] != counts + entry["mended"] + entry["removed"]:
                 yield "", f"batch {number} counts {counts}: {entry}"
             upto = entry["upto_id"]
-        kept = sum(entry["mapped"] - entry["removed"] for entry in batches)
+        kept = sum(entry["mapped"] - entry["removed"] for entry in state.journal)
         ours = state.mappings.keys() - self.nova.mappings.keys()
         # nova sets the time of some, and removes others.
         stamped = {

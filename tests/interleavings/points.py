@@ -5,8 +5,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
 
 from tests.interleavings.actions import API, HERE, Prefix
 
@@ -72,58 +74,84 @@ def meeting(points: Collection[Point], prefix: Prefix) -> Iterator[Point]:
     return (point for point in points if point.tables & mine)
 
 
+Act = Callable[[Any], None]
+
+
+def nothing(_: Any) -> None:
+    """Leave a connection as it is."""
+
+
 @dataclass(kw_only=True)
 class Watch:
-    """The statements of a run so far; *act* is called before that of number *at*.
+    """The statements of a run so far.
 
-    *stamping* is called when a revision has been recorded.
+    *act* is called before the statement of number *at*, or *after* it, with the
+    driver's connection. *stamping* is called when a revision has been recorded.
     """
 
     places: Mapping[str, str]
     at: int = 0
-    act: Callable[[], None] = lambda: None
-    stamping: Callable[[], None] = lambda: None
+    after: bool = False
+    act: Act = nothing
+    stamping: Act = nothing
     points: list[Point] = field(default_factory=list)
     busy: bool = False
+    due: bool = False
     recorded: bool = False
 
-    def pass_by(self, engine: sa.Engine, text: str) -> None:
-        """Take note of a statement that is about to run."""
-        if self.busy:
-            return
-        if self.recorded:
-            self.recorded = False
-            self.alone(self.stamping)
-        # SQLite's URLs have the path behind "file:".
-        name = str(engine.url.database).removeprefix("file:")
-        number = len(self.points) + 1
-        short = SPACE.sub(" ", text).strip()
-        self.points.append(Point(number=number, place=self.places[name], text=short))
-        if number == self.at:
-            self.alone(self.act)
-
-    def alone(self, work: Callable[[], None]) -> None:
+    def alone(self, work: Act, connection: Any) -> None:
         """Do *work*, whose own statements do not count."""
         self.busy = True
         try:
-            work()
+            work(connection)
         finally:
             self.busy = False
+
+    def before(self, connection: sa.Connection, text: str) -> None:
+        """Take note of a statement that is about to run."""
+        if self.busy:
+            return
+        driver = connection.connection.dbapi_connection
+        if self.recorded:
+            # SQLite has committed it when its result was read.
+            self.recorded = False
+            self.alone(self.stamping, driver)
+        # SQLite's URLs have the path behind "file:".
+        name = str(connection.engine.url.database).removeprefix("file:")
+        number = len(self.points) + 1
+        short = SPACE.sub(" ", text).strip()
+        self.points.append(Point(number=number, place=self.places[name], text=short))
+        if number == self.at and self.after:
+            self.due = True
+        elif number == self.at:
+            self.alone(self.act, driver)
+
+    def behind(self, driver: Any, text: str) -> None:
+        """Take note of a statement that has run."""
+        if self.busy:
+            return
+        self.recorded = self.recorded or bool(STAMP.match(text))
+        if self.due:
+            self.due = False
+            self.alone(self.act, driver)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch every connection while the block runs."""
+        do_commit: Any = DefaultDialect.do_commit
+
+        def committed(dialect: Any, driver: Any) -> None:
+            do_commit(dialect, driver)
+            self.behind(driver, COMMIT)
 
         def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
-            self.pass_by(connection.engine, statement)
+            self.before(connection, statement)
 
-        def after(_: Any, __: Any, statement: str, *___: Any) -> None:
-            if not self.busy:
-                # SQLite commits it when its result was read.
-                self.recorded = bool(STAMP.match(statement))
+        def after(connection: Any, _: Any, statement: str, *__: Any) -> None:
+            self.behind(connection.connection.dbapi_connection, statement)
 
         def commit(connection: Any) -> None:
-            self.pass_by(connection.engine, COMMIT)
+            self.before(connection, COMMIT)
 
         listeners = (
             ("before_cursor_execute", before),
@@ -133,7 +161,8 @@ class Watch:
         for name, listener in listeners:
             sa.event.listen(sa.Engine, name, listener)
         try:
-            yield
+            with mock.patch.object(DefaultDialect, "do_commit", committed):
+                yield
         finally:
             for name, listener in listeners:
                 sa.event.remove(sa.Engine, name, listener)

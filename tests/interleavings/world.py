@@ -137,8 +137,12 @@ class World:
 
     def do(self, prefix: Prefix, step: Step, *, patience: int = 0) -> None:
         """Commit a step of nova's, or raise if it waits for a lock."""
-        values = {**self.values, "uuid": prefix.uuid}
-        values["hole"] = self.holes.get(prefix.uuid)
+        more = {"uuid": prefix.uuid, "hole": self.holes.get(prefix.uuid)}
+        values = {**self.values, **more}
+
+        def known(name: str) -> sa.BindParameter[Any]:
+            return sa.bindparam(name, values[name])
+
         with self.engines[step.place].begin() as connection:
             connection.exec_driver_sql(
                 f"PRAGMA busy_timeout = {patience}"
@@ -148,8 +152,8 @@ class World:
             for sql in step.sql.split("; "):
                 names = PARAMETERS.findall(sql)
                 # With its type: SQLite stores times as SQLAlchemy spells them.
-                typed = [sa.bindparam(name, values[name]) for name in names]
-                connection.execute(sa.text(sql).bindparams(*typed))
+                text = sa.text(sql).bindparams(*(known(name) for name in names))
+                connection.execute(text)
 
     def finds(self, prefix: Prefix) -> bool:
         """Return True if the API finds a mapping of the instance."""
