@@ -121,6 +121,7 @@ class Explorer:
 
         self.world.restore()
         watch = Watch(
+            backend=self.world.backend,
             places=self.world.places,
             at=case.number,
             after=after,
@@ -291,9 +292,9 @@ def try_case(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> boo
     return bool(case.complaints)
 
 
-def fail(explorer: Explorer, case: Case) -> None:
+def fail(explorer: Explorer, case: Case, crash: str = "") -> None:
     """Record a failure, with the line that repeats it."""
-    names = ",".join(prefix.name for prefix in case.prefixes)
+    names = crash or ",".join(prefix.name for prefix in case.prefixes)
     point = explorer.points[case.number - 1]
     pair = f"upgrade:{explorer.world.backend}:{case.number}:{names}"
     explorer.coverage.failures += [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
@@ -74,6 +75,12 @@ def meeting(points: Collection[Point], prefix: Prefix) -> Iterator[Point]:
     return (point for point in points if point.tables & mine)
 
 
+# What is called for every COMMIT. On PostgreSQL the package also calls the driver.
+COMMITS = {
+    "sqlite": (DefaultDialect, "do_commit"),
+    "postgresql": (psycopg.Connection, "commit"),
+}
+
 Act = Callable[[Any], None]
 
 
@@ -85,10 +92,12 @@ def nothing(_: Any) -> None:
 class Watch:
     """The statements of a run so far.
 
-    *act* is called before the statement of number *at*, or *after* it, with the
-    driver's connection. *stamping* is called when a revision has been recorded.
+    *act* is called before the statement of number *at*, or *after* it was committed,
+    with the driver's connection. *stamping* is called when a revision may have been
+    recorded.
     """
 
+    backend: str
     places: Mapping[str, str]
     at: int = 0
     after: bool = False
@@ -113,7 +122,7 @@ class Watch:
             return
         driver = connection.connection.dbapi_connection
         if self.recorded:
-            # SQLite has committed it when its result was read.
+            # It is committed when its result was read.
             self.recorded = False
             self.alone(self.stamping, driver)
         # SQLite's URLs have the path behind "file:".
@@ -131,18 +140,19 @@ class Watch:
         if self.busy:
             return
         self.recorded = self.recorded or bool(STAMP.match(text))
-        if self.due:
+        if self.due and text == COMMIT:
             self.due = False
             self.alone(self.act, driver)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Watch every connection while the block runs."""
-        do_commit: Any = DefaultDialect.do_commit
+        owner, name_of_commit = COMMITS[self.backend]
+        do_commit: Any = getattr(owner, name_of_commit)
 
-        def committed(dialect: Any, driver: Any) -> None:
-            do_commit(dialect, driver)
-            self.behind(driver, COMMIT)
+        def committed(*arguments: Any) -> None:
+            do_commit(*arguments)
+            self.behind(arguments[-1], COMMIT)
 
         def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
             self.before(connection, statement)
@@ -161,7 +171,7 @@ class Watch:
         for name, listener in listeners:
             sa.event.listen(sa.Engine, name, listener)
         try:
-            with mock.patch.object(DefaultDialect, "do_commit", committed):
+            with mock.patch.object(owner, name_of_commit, committed):
                 yield
         finally:
             for name, listener in listeners:
