@@ -11,6 +11,7 @@ from cellmap_migrations.testing.servers import kind_of_server, serving
 from tests.harness import certificates, second_look
 from tests.interleavings.actions import PREFIXES
 from tests.interleavings.grid import Explorer, fail, tried, walk
+from tests.interleavings.points import with_locks
 from tests.interleavings.world import World
 
 
@@ -27,9 +28,10 @@ def main(pair: str) -> int:
         tempfile.TemporaryDirectory() as folder,
     ):
         explorer = Explorer(World(Path(folder), lambda _: server, backend))
-        together = names == "together"
+        together = names.startswith("together")
         named = () if together else filter(None, names.split(","))
         chosen = [PREFIXES[name] for name in named]
+        points = with_locks(explorer.points) if names == "together-locked" else ()
         if number:
             case = tried(explorer, int(number), chosen)
             say(f"exit codes {case.codes}, {len(case.impossible)} cannot happen")
@@ -37,7 +39,7 @@ def main(pair: str) -> int:
             if case.complaints:
                 fail(explorer, case)
         else:
-            walk(explorer, chosen or PREFIXES.values(), together=together)
+            walk(explorer, chosen or PREFIXES.values(), points, together=together)
         say(str(explorer.coverage))
     return bool(explorer.coverage.failures)
 

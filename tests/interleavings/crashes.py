@@ -19,9 +19,6 @@ from tests.interleavings.points import COMMIT, STAMP, Point
 
 KILL, LOSE, SILENCE = "kill", "lose-connection", "lose-answer"
 
-# A file has no connection that could be lost.
-CRASHES = {"sqlite": (KILL,), "postgresql": (KILL, LOSE, SILENCE)}
-
 
 def crash(explorer: Explorer, kind: str, number: int) -> Case:
     """Let one thing break at the statement of a number, and judge the end.

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -224,7 +224,7 @@ class Explorer:
             found += undone(judge, repaired, self.world.state())
             if down.code != 0:
                 found.append(("", f"downgrade ended with {down.code}: {down.err}"))
-        case.complaints = [*found, *self.rash(case, watch)]
+        case.complaints += [*found, *self.rash(case, watch)]
 
     def rash(self, case: Case, watch: Watch) -> Iterator[tuple[str, str]]:
         """Yield what a run recorded although it could have seen the contradiction."""
@@ -248,30 +248,42 @@ def suspects(case: Case) -> list[Prefix]:
     return [each for each in case.prefixes if each.uuid in uuids] or [*case.prefixes]
 
 
-def walk(explorer: Explorer, prefixes: Iterable[Prefix], *, together: bool) -> None:
-    """Try each pair of a statement and a prefix; record the failures.
+def walk(
+    explorer: Explorer,
+    prefixes: Iterable[Prefix],
+    points: Collection[Point] = (),
+    *,
+    together: bool,
+) -> None:
+    """Try each pair of a prefix and one of *points*, all by default; record failures.
 
     *together*: all prefixes that meet a statement happen in one run. Each has its own
     instance. Those that a failure names are tried again one by one.
     """
-    by_point: dict[int, list[Prefix]] = {}
-    coverage = explorer.coverage
+    points = points or explorer.points
+    met: dict[int, list[Prefix]] = {}
     for prefix in prefixes:
-        met = [*meeting(explorer.points, prefix)]
-        coverage.pairs += len(met)
-        coverage.same += len(explorer.points) - len(met)
-        for point in met:
-            by_point.setdefault(point.number, []).append(prefix)
-    for number, group in sorted(by_point.items()):
-        if not together:
-            for prefix in group:
-                try_case(explorer, number, [prefix])
+        mine = [*meeting(points, prefix)]
+        explorer.coverage.pairs += len(mine)
+        explorer.coverage.same += len(points) - len(mine)
+        for point in mine:
+            met.setdefault(point.number, []).append(prefix)
+    for number, group in sorted(met.items()):
+        if together:
+            walk_together(explorer, number, group)
             continue
-        case = tried(explorer, number, group, undo=number % UNDONE == 0)
-        if case.complaints and not any(
-            try_case(explorer, number, [each]) for each in suspects(case)
-        ):
-            fail(explorer, case)
+        for prefix in group:
+            try_case(explorer, number, [prefix])
+
+
+def walk_together(explorer: Explorer, number: int, group: Sequence[Prefix]) -> None:
+    """Try several prefixes before one statement; record which of them fail."""
+    case = tried(explorer, number, group, undo=number % UNDONE == 0)
+    if not case.complaints:
+        return
+    failed = [try_case(explorer, number, [each]) for each in suspects(case)]
+    if not any(failed):
+        fail(explorer, case)
 
 
 def tried(

@@ -199,7 +199,9 @@ def may_change(name: str, before: Row, after: Row, row: Row | None) -> bool:
 def undone(judge: Judge, before: State, after: State) -> Iterator[tuple[str, str]]:
     """Yield what a downgrade has left of 0001, or has not left of nova."""
     nova = judge.nova.mappings
-    stamps = {each["stamp"] for each in before.journal if each["revision"] == "0001"}
+    of_others = {each["stamp"] for each in before.journal if each["revision"] != "0001"}
+    # A repair may have inserted mappings in the same second.
+    stamps = {each["stamp"] for each in before.journal} - of_others
     for uuid, row in before.mappings.items():
         if uuid in nova and after.mappings.get(uuid) != row:
             yield uuid, f"after the downgrade: {after.mappings.get(uuid)}, not {row}"

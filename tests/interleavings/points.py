@@ -1,7 +1,7 @@
 """Count the statements of a run, and do something before one of them."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,8 @@ STAMP = re.compile("(INSERT INTO|UPDATE) cellmap_version")
 
 SUM = "count(*) AS count_1, coalesce("
 
+WRITE = re.compile("INSERT|UPDATE|DELETE")
+
 SPACE = re.compile(r"\s+")
 
 Tables = frozenset[tuple[str, str]]
@@ -58,6 +60,30 @@ class Point:
     def compares(self) -> bool:
         """Return True if the statement adds up the rows of the whole cell."""
         return self.place == HERE and SUM in self.text
+
+    @property
+    def writes(self) -> bool:
+        """Return True if the statement locks rows."""
+        return bool(WRITE.match(self.text)) and not STAMP.match(self.text)
+
+
+def with_locks(points: Collection[Point]) -> list[Point]:
+    """Return the points at which the run holds locks of rows.
+
+    On SQLite nova can commit nothing there.
+    """
+    found, locked = [], False
+    for point in points:
+        if locked:
+            found.append(point)
+        locked = point.text != COMMIT and (locked or point.writes)
+    return found
+
+
+def of_first_revision(points: Sequence[Point]) -> list[Point]:
+    """Return the points up to the record of the first revision."""
+    recorded = next(point.number for point in points if STAMP.match(point.text))
+    return list(points[:recorded])
 
 
 def touched(prefix: Prefix) -> Tables:

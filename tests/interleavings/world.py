@@ -135,6 +135,16 @@ class World:
             copy_database(admin, name, copy)
         return partial(copy_databases, admin, copies)
 
+    def close(self) -> None:
+        """Drop the databases."""
+        if self.backend == "sqlite":
+            sa.event.remove(sa.Engine, "connect", in_memory)
+        else:
+            with self.server.admin().connect() as connection:
+                for name in self.places:
+                    connection.exec_driver_sql(f'DROP DATABASE "{name}_saved"')
+        self.cloud.close()
+
     def do(self, prefix: Prefix, step: Step, *, patience: int = 0) -> None:
         """Commit a step of nova's, or raise if it waits for a lock."""
         more = {"uuid": prefix.uuid, "hole": self.holes.get(prefix.uuid)}
