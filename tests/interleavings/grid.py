@@ -132,6 +132,8 @@ class Explorer:
             case.codes.append(run(partial(self.upgrade, case)))
         if not self.points:
             self.points = watch.points
+        met = self.world.state()
+        case.complaints += Judge(self.world, met).meddled(met)
         self.finish(case)
         while len(case.codes) < MOST_RUNS and case.codes[-1] != 0:
             if case.codes[-2:] == [65, 65]:

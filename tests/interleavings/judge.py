@@ -9,6 +9,8 @@ from tests.interleavings.world import State, World, same_cells
 
 Row = dict[str, Any]
 
+BUILDING = "building"
+
 KILLED = -SIGKILL
 
 # Columns of a mapping that nova alone writes.
@@ -102,6 +104,15 @@ class Judge:
             if mapping["user_id"] != row["user_id"]:
                 yield uuid, "has another user than its mapping"
 
+    def meddled(self, state: State) -> Iterator[tuple[str, str]]:
+        """Yield each boot whose mapping was changed while nova was to do that."""
+        for uuid in state.requests:
+            mapping, row = state.mappings[uuid], state.here.get(uuid)
+            # nova sets both in one statement.
+            ours = mapping["cell_id"] is not None and mapping["updated_at"] is None
+            if ours and row and row["vm_state"] == BUILDING:
+                yield uuid, "boots, and its mapping was given a cell"
+
     def mapped_here(self, state: State) -> Iterator[tuple[str, Row, Row]]:
         """Yield instances that are mapped to this cell, with their mappings."""
         for uuid, row in state.here.items():
@@ -193,7 +204,8 @@ def may_change(name: str, before: Row, after: Row, row: Row | None) -> bool:
         return bool(after[name]) and queued(row)
     if name == "user_id":
         return before[name] is None and after[name] == row[name]
-    return name == "cell_id" and after[name] is not None
+    # A young boot is nova's, and an old instance without a cell is one that died.
+    return name == "cell_id" and after[name] is not None and row["vm_state"] != BUILDING
 
 
 def undone(judge: Judge, before: State, after: State) -> Iterator[tuple[str, str]]:

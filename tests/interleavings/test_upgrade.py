@@ -27,15 +27,17 @@ def explorer(
     tmp_path: Path,
     server: Callable[[str], Server],
     backend: str,
-    capsys: pytest.CaptureFixture[str],
+    pytestconfig: pytest.Config,
 ) -> Iterator[Explorer]:
     """Explore a world that is gone after the test; say what was tried."""
     world = World(tmp_path, server, backend)
     explored = Explorer(world)
     yield explored
     world.close()
-    with capsys.disabled():
-        print(f"\n{explored.coverage}")
+    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    # A worker of pytest-xdist has none.
+    if reporter:
+        reporter.write_line(f"\n{explored.coverage}")
 
 
 def some(points: list[Point], every: int, *, thorough: bool) -> list[Point]:
