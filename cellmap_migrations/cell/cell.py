@@ -45,6 +45,8 @@ class Cell:
     connect: Callable[[CellMapping], Opened]
     # The columns in which a comparison of this run found no difference.
     equal_columns: set[str] = field(default_factory=set)
+    # Each raises AnotherRun if another run has committed a batch since a proof.
+    proofs: list[Callable[[], object]] = field(default_factory=list)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     closing: ExitStack = field(default_factory=ExitStack)
     # Empty until ``opened`` is read; then its value.
