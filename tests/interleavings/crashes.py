@@ -97,8 +97,6 @@ def changes(explorer: Explorer) -> list[Point]:
 def crash_everywhere(explorer: Explorer, kind: str, points: list[Point]) -> None:
     """Try one kind of crash at each of the points; record the failures."""
     for point in points:
-        if kind == SILENCE and not commits(point):
-            continue
         case = crash(explorer, kind, point.number)
         explorer.coverage.cases += 1
         if case.complaints:

@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from cellmap_migrations.testing.servers import Server
+from tests.conftest import COVERAGE
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.crashes import KILL, LOSE, SILENCE, changes, crash_everywhere
+from tests.interleavings.crashes import (
+    KILL,
+    LOSE,
+    SILENCE,
+    changes,
+    commits,
+    crash_everywhere,
+)
 from tests.interleavings.grid import Explorer, walk
 from tests.interleavings.operators import COMMANDS, interfere_everywhere
 from tests.interleavings.points import Point, of_first_revision, with_locks
@@ -27,17 +35,14 @@ def explorer(
     tmp_path: Path,
     server: Callable[[str], Server],
     backend: str,
-    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
 ) -> Iterator[Explorer]:
     """Explore a world that is gone after the test; say what was tried."""
     world = World(tmp_path, server, backend)
     explored = Explorer(world)
     yield explored
     world.close()
-    reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    # A worker of pytest-xdist has none.
-    if reporter:
-        reporter.write_line(f"\n{explored.coverage}")
+    record_property(COVERAGE, str(explored.coverage))
 
 
 def some(points: list[Point], every: int, *, thorough: bool) -> list[Point]:
@@ -90,11 +95,15 @@ def test_run_is_killed(explorer: Explorer, backend: str, *, thorough: bool) -> N
 
 
 @pytest.mark.only_on("postgresql")
-@pytest.mark.parametrize("kind", [LOSE, SILENCE])
-def test_connection_is_lost(explorer: Explorer, kind: str, *, thorough: bool) -> None:
-    points = some(explorer.points, LOST, thorough=thorough)
+def test_connection_is_lost(explorer: Explorer, *, thorough: bool) -> None:
+    crash_everywhere(explorer, LOSE, some(explorer.points, LOST, thorough=thorough))
 
-    crash_everywhere(explorer, kind, points)
+    assert explorer.coverage.failures == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_answer_to_a_commit_is_lost(explorer: Explorer) -> None:
+    crash_everywhere(explorer, SILENCE, [*filter(commits, explorer.points)])
 
     assert explorer.coverage.failures == []
 
