@@ -65,11 +65,14 @@ class Coverage:
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self.began
-        lines = [
-            f"upgrade on {self.backend}: {self.points} statements and COMMITs",
-            f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
-            f"  {self.same:,} are the same as the pair with the next statement",
-            f"  {sum(self.impossible.values()):,} cannot happen:",
+        lines = [f"upgrade on {self.backend}: {self.points} statements and COMMITs"]
+        if self.pairs:
+            lines += [
+                f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
+                f"  {self.same:,} are the same as the pair with the next statement",
+                f"  {sum(self.impossible.values()):,} cannot happen:",
+            ]
+        lines += [
             *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
             f"  {self.cases:,} runs in {seconds:.0f} s, {len(self.failures)} failures",
             *self.failures,
