@@ -10,8 +10,9 @@ from pathlib import Path
 from cellmap_migrations.testing.servers import kind_of_server, serving
 from tests.harness import certificates, second_look
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.grid import Explorer, fail, tried, walk
+from tests.interleavings.grid import Explorer
 from tests.interleavings.points import with_locks
+from tests.interleavings.walks import fail, tried, walk
 from tests.interleavings.world import World
 
 

@@ -181,13 +181,12 @@ LOCAL_DELETE = (
 
 ACTIONS = (
     Action(name="boot", steps=boot(), new=True),
-    # The id was taken before the walk passed it, and is committed afterwards.
+    # Its id is committed behind the walk.
     Action(name="boot-late", steps=boot(id=":hole"), new=True),
     Action(name="late", steps=(instance(HERE, id=":hole"),), new=True),
     Action(name="delete", before=(LIVE,), steps=DELETE, asks=True),
     Action(name="delete-mapped", before=(LIVE, mapping(":here")), steps=DELETE),
     Action(name="local-delete", before=(LIVE,), steps=LOCAL_DELETE, asks=True),
-    # Without a host.
     Action(
         name="delete-unscheduled",
         before=(instance(HERE, host="NULL"), mapping(":here")),
@@ -258,7 +257,6 @@ ACTIONS = (
 # Instances to which nothing happens: the outcomes of 0001 that do not stop a stamp.
 KINDS = (
     Action(name="mapped", before=(LIVE,)),
-    Action(name="mapped-plain", before=(LIVE,)),
     Action(name="mapped-deleted", before=(instance(HERE, **DEAD),)),
     Action(name="mapped-soft", before=(instance(HERE, **SOFT),)),
     Action(name="mapped-ageless", before=(instance(HERE, created_at="NULL"),)),

@@ -13,9 +13,10 @@ import tenacity
 
 from cellmap_migrations.databases import database
 from tests.harness.waiting import wait_for
-from tests.interleavings.grid import Case, Explorer, fail
+from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.judge import KILLED
 from tests.interleavings.points import COMMIT, STAMP, Point
+from tests.interleavings.walks import fail
 
 KILL, LOSE, SILENCE = "kill", "lose-connection", "lose-answer"
 

@@ -9,8 +9,9 @@ from cellmap_migrations.testing.process import Finished
 from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.interleavings.crashes import forked
-from tests.interleavings.grid import Case, Explorer, fail
+from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.points import Point
+from tests.interleavings.walks import fail
 
 CELL = "cell1"
 

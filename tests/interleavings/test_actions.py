@@ -3,8 +3,9 @@
 import pytest
 
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.grid import Explorer, walk
+from tests.interleavings.grid import Explorer
 from tests.interleavings.points import of_first_revision, some, with_locks
+from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
 LATER, LOCKED = 6, 4
