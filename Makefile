@@ -55,7 +55,7 @@ side-by-side: servers $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 # The table of docs/reliability.rst, measured again: faults in earnest.
 reliability: servers $(VENV)/.test
 	WRITE_TABLES=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --thorough \
-		tests/faults
+		tests/faults tests/interleavings
 
 # The figure of the rooms, and the pages of docs/ as a web site in docs/_build.
 docs: $(VENV)/.test

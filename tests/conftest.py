@@ -38,6 +38,7 @@ class MakeCloud(Protocol):
 
 # The modules that take longest, and of those the longest first.
 LONG = (
+    "interleavings/test_actions.py",
     "upgrade_job/test_nova_34.py",
     "upgrade_job/test_nova_19.py",
     "faults/test_poolers.py",
@@ -54,6 +55,9 @@ LONG = (
     "faults/test_kills.py",
     "promises/test_readme.py",
 )
+
+# The name of a property of tests in tests/interleavings.
+COVERAGE = "coverage"
 
 MakeController: TypeAlias = Callable[[Cloud], Controller]
 
@@ -155,6 +159,15 @@ def pytest_collection_modifyitems(
     config.hook.pytest_deselected(items=out)
     taken_out = set(out)
     items[:] = sorted((item for item in items if item not in taken_out), key=turn)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which statements and actions were tried, and which cannot meet."""
+    # The reports of what came after a test that passed.
+    for report in terminalreporter.getreports(""):
+        for name, value in report.user_properties:
+            if name == COVERAGE and report.when == "teardown":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")
 
 
 def turn(item: pytest.Item) -> int:

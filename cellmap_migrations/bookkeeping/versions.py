@@ -129,16 +129,19 @@ def verifying_stamp(
     # None until Alembic has recorded a revision. If Alembic had no step to do, another
     # run may have recorded one after *before* was read: then nothing is compared.
     wanted: tuple[str, ...] | None = () if purged else None
+    # The revisions of which one is recorded, unless another run changed it.
+    own = {before, wanted}
 
     # Alembic passes ctx, step, heads and run_args as keyword arguments.
     def remember(*, heads: Collection[str], **_: Any) -> None:
-        nonlocal wanted
+        nonlocal wanted, own
         wanted = tuple(sorted(heads))
+        own = {wanted}
 
     try:
         yield remember
     except (CommandError, AlembicRefused, *DATABASE_ERRORS) as error:
-        if current_heads(api, mapping.uuid) not in (before, wanted):
+        if current_heads(api, mapping.uuid) not in own:
             raise OvertakenStamp(cell=mapping) from error
         if isinstance(error, DatabaseNotAtHead):
             revision = ", ".join(before) or "no revision"

@@ -43,6 +43,7 @@ def map_instances(
     batches = Batches(cell, revision)
     walk(cell, plan, batches)
     proof.prove_mapped(batches, plan)
+    cell.proofs.append(batches.committed)
 
 
 def reconcile(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal, tables, versions
-from cellmap_migrations.common.errors import AlembicRefused, RowsLeft, Unasked
+from cellmap_migrations.common.errors import AlembicRefused, RowsLeft, TryAgain, Unasked
 from cellmap_migrations.common.sentences import MappingsInUse
 from cellmap_migrations.nova.tables import instance_mappings
 from cellmap_migrations.operations import lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -103,7 +103,7 @@ def migrate_once(
         environment.configure(
             connection,
             version_table=tables.versions.name,
-            on_version_apply=remember,
+            on_version_apply=partial(accept_record, cell, remember),
             # The first operation that writes creates the tables, after its checks.
             dont_mutate=True,
         )
@@ -111,6 +111,22 @@ def migrate_once(
         with migration.begin_transaction():
             apply(unrecorded, cell)
             apply_and_record(migration, cell)
+
+
+def accept_record(cell: Cell, remember: Callable[..., None], **recorded: Any) -> None:
+    """Pass what Alembic *recorded* to *remember*; forget it if it is no longer proved.
+
+    A downgrade may have removed the mappings after they were compared. A downgrade that
+    removes them later finds the revision, and removes its record as well. Raises
+    AnotherRun if another run has written since the proof.
+    """
+    remember(**recorded)
+    try:
+        while cell.proofs:
+            cell.proofs.pop()()
+    except TryAgain:
+        versions.delete_stamp(cell.api, cell.mapping.uuid)
+        raise
 
 
 def apply_and_record(migration: MigrationContext, cell: Cell) -> None:

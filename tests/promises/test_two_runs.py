@@ -127,6 +127,41 @@ def test_race_for_the_stamp(make_cloud: MakeCloud) -> None:
     assert_mapped_once(cloud, cell, uuids)
 
 
+def test_downgrade_between_the_comparison_and_the_record(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(BATCH)
+
+    frozen = cloud.start_frozen("before INSERT INTO cellmap_version #1", cell="cell1")
+    removing = {"remove_mappings": "yes"}
+    other = cloud.alembic("downgrade", "base", cell="cell1", x=removing)
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert (other.code, thawed.code) == (0, 75)
+    assert "another run" in thawed.err
+    assert (cloud.mapped_uuids(cell), cloud.versions()) == (set(), {})
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert cloud.mapped_uuids(cell) == set(uuids)
+
+
+def test_reset_between_two_records(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(BATCH)
+
+    frozen = cloud.start_frozen("before UPDATE cellmap_version #1", cell="cell1")
+    other = cloud.cellmap("reset", "--cell", "cell1")
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert (other.code, thawed.code) == (0, 75)
+    assert "another run recorded a revision" in thawed.err
+    assert cloud.versions() == {}
+    assert cloud.alembic("upgrade", "head", cell="cell1").code == 0
+    assert_mapped_once(cloud, cell, uuids)
+
+
 def test_batch_of_another_run_at_the_same_place_is_not_taken_for_ones_own(
     make_cloud: MakeCloud,
 ) -> None:

@@ -1,0 +1,31 @@
+"""A world for each test, and what was tried in it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cellmap_migrations.testing.servers import Server
+from tests.conftest import COVERAGE
+from tests.interleavings.grid import Explorer
+from tests.interleavings.world import World
+
+
+@pytest.fixture
+def thorough(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--thorough"))
+
+
+@pytest.fixture
+def explorer(
+    tmp_path: Path,
+    server: Callable[[str], Server],
+    backend: str,
+    record_property: Callable[[str, object], None],
+) -> Iterator[Explorer]:
+    """Explore a world that is gone after the test; say what was tried."""
+    world = World(tmp_path, server, backend)
+    explored = Explorer(world)
+    yield explored
+    world.close()
+    record_property(COVERAGE, str(explored.coverage))

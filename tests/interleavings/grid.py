@@ -1,0 +1,241 @@
+"""Do an action before one statement of an upgrade, and judge the end."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.interleavings.actions import PREFIXES, Prefix
+from tests.interleavings.judge import Judge, undone
+from tests.interleavings.points import Act, Point, Watch
+from tests.interleavings.schedule import in_one_thread
+from tests.interleavings.world import State, World
+
+# Runs until the last one ends as the one before it.
+MOST_RUNS = 5
+
+NOT_FOUND = "nova answers 404"
+LOCKED = "nova waits for a lock of the run"
+THERE_ALREADY = "nova finds a mapping"
+
+# Milliseconds that the rest of an action waits for a lock: the run has ended.
+PATIENCE = 10_000
+
+
+def call(work: Callable[[], int]) -> int:
+    """Do *work* in this process."""
+    return work()
+
+
+@dataclass(kw_only=True)
+class Case:
+    """The prefixes that happen before the statement of a number."""
+
+    number: int
+    prefixes: Sequence[Prefix]
+    # How many steps of each prefix were done at that point.
+    done: dict[Prefix, int] = field(default_factory=dict)
+    impossible: dict[Prefix, str] = field(default_factory=dict)
+    codes: list[int] = field(default_factory=list)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+    stamped: list[tuple[int, str, str]] = field(default_factory=list)
+    errors: str = ""
+
+
+@dataclass(kw_only=True)
+class Coverage:
+    """What was tried."""
+
+    backend: str
+    points: int
+    pairs: int = 0
+    cases: int = 0
+    same: int = 0
+    impossible: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self.began
+        lines = [f"upgrade on {self.backend}: {self.points} statements and COMMITs"]
+        if self.pairs:
+            lines += [
+                f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
+                f"  {self.same:,} are the same as the pair with the next statement",
+                f"  {sum(self.impossible.values()):,} cannot happen:",
+            ]
+        lines += [
+            *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
+            f"  {self.cases:,} runs in {seconds:.0f} s, {len(self.failures)} failures",
+            *self.failures,
+        ]
+        return "\n".join(lines)
+
+
+class Explorer:
+    """Explore the statements of ``upgrade head`` in one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.after = self.all_done()
+        world.restore()
+        self.before = world.state()
+        self.points: list[Point] = []
+        first = self.explore(0, ())
+        assert not first.complaints, (first.complaints, first.errors)
+        self.coverage = Coverage(backend=world.backend, points=len(self.points))
+
+    def explore(
+        self, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
+    ) -> Case:
+        """Run one case: do *prefixes* before the statement *number*, none at 0.
+
+        *undo*: downgrade in the end.
+        """
+        case = Case(number=number, prefixes=prefixes)
+        return self.disturb(case, lambda _: self.act(case), undo=undo)
+
+    def disturb(
+        self,
+        case: Case,
+        act: Act,
+        *,
+        run: Callable[[Callable[[], int]], int] = call,
+        after: bool = False,
+        undo: bool = True,
+    ) -> Case:
+        """Do *act* before or *after* a statement; run again until nothing is left.
+
+        *run* calls the first run, or lets a process do so, and returns its exit code.
+        """
+
+        def at_the_point(driver: Any) -> None:
+            found, foreseen = watch.points[-1], self.points[case.number - 1]
+            assert found == foreseen, f"{found} is not repeated: {foreseen}"
+            act(driver)
+
+        self.world.restore()
+        watch = Watch(
+            backend=self.world.backend,
+            places=self.world.places,
+            at=case.number,
+            after=after,
+            act=at_the_point,
+            stamping=lambda _: self.look_at_stamp(case, watch),
+        )
+        with watch.watching(), in_one_thread():
+            case.codes.append(run(partial(self.upgrade, case)))
+        if not self.points:
+            self.points = watch.points
+        met = self.world.state()
+        case.complaints += Judge(self.world, met).meddled(met)
+        if not met.versions:
+            # The run has seen by itself that its record was wrong.
+            case.stamped.clear()
+        self.finish(case)
+        while len(case.codes) < MOST_RUNS and case.codes[-1] != 0:
+            if case.codes[-2:] == [65, 65]:
+                break
+            with in_one_thread():
+                case.codes.append(self.upgrade(case))
+        self.judge(case, watch, undo=undo)
+        return case
+
+    def upgrade(self, case: Case) -> int:
+        """Upgrade the cell once; return the exit code."""
+        ended = upgrade(self.world.cloud)
+        case.errors += ended.err
+        return ended.code
+
+    def act(self, case: Case) -> None:
+        """Do the first steps of each prefix, as far as nova could."""
+        for prefix in case.prefixes:
+            if prefix.action.asks and not self.world.finds(prefix):
+                case.impossible[prefix] = NOT_FOUND
+                continue
+            for number in range(prefix.length):
+                if why := self.refused(prefix, number):
+                    case.impossible[prefix] = why
+                    break
+                case.done[prefix] = number + 1
+
+    def refused(self, prefix: Prefix, number: int) -> str:
+        """Do one step; return why it cannot be done now, or an empty text."""
+        try:
+            self.world.do(prefix, prefix.action.steps[number])
+        except sa.exc.IntegrityError:
+            return THERE_ALREADY
+        except sa.exc.OperationalError:
+            return LOCKED
+        return ""
+
+    def finish(self, case: Case) -> None:
+        """Do the rest of each action that has begun."""
+        for prefix, done in case.done.items():
+            for step in prefix.action.steps[done:]:
+                self.world.do(prefix, step, patience=PATIENCE)
+
+    def all_done(self) -> State:
+        """Return the rows that nova leaves if it does everything, without a run."""
+        self.world.restore()
+        for prefix in PREFIXES.values():
+            for step in prefix.action.steps:
+                self.world.do(prefix, step)
+        return self.world.state()
+
+    def nova_alone(self, case: Case) -> State:
+        """Return the rows that nova leaves without a run: no action meets another."""
+        mine = {prefix.uuid for prefix in case.done}
+        chosen: dict[str, Any] = {
+            name: {
+                uuid: row
+                for state in (self.before, self.after)
+                for uuid, row in getattr(state, name).items()
+                if (uuid in mine) is (state is self.after)
+            }
+            for name in ("mappings", "requests", "here", "there", "shadow")
+        }
+        return replace(self.before, **chosen)
+
+    def look_at_stamp(self, case: Case, watch: Watch) -> None:
+        """Keep what contradicts the revision that the run has just recorded."""
+        judge = Judge(self.world, self.world.state())
+        for uuid, why in judge.unproven(judge.nova):
+            case.stamped.append((len(watch.points), uuid, why))
+
+    def judge(self, case: Case, watch: Watch, *, undo: bool) -> None:
+        """Fill in the complaints."""
+        cloud = self.world.cloud
+        state = self.world.state()
+        checked = [alembic_inside(cloud, "check", cell="cell1").code]
+        if checked == [3]:
+            # What came after the last look of the run.
+            case.codes.append(cellmap_inside(cloud, "repair", "--cell", "cell1").code)
+            checked.append(alembic_inside(cloud, "check", cell="cell1").code)
+        repaired = self.world.state()
+        judge = Judge(self.world, self.nova_alone(case))
+        expected = [3, 0] if judge.wrong(state) else [0]
+        found = [*judge.complaints(repaired, case.codes)]
+        if checked != expected:
+            found.append(("", f"check ended with {checked}, not {expected}"))
+        if undo:
+            x = {"remove_mappings": "yes"}
+            down = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=x)
+            found += undone(judge, repaired, self.world.state())
+            if down.code != 0:
+                found.append(("", f"downgrade ended with {down.code}: {down.err}"))
+        case.complaints += [*found, *self.rash(case, watch)]
+
+    def rash(self, case: Case, watch: Watch) -> Iterator[tuple[str, str]]:
+        """Yield what a run recorded although it could have seen the contradiction."""
+        mine = {each.uuid for each in case.done}
+        for number, uuid, why in case.stamped:
+            # The action came before the statement of this number.
+            since = watch.points[case.number - 1 : number]
+            if uuid not in mine or any(each.compares for each in since):
+                yield uuid, f"a revision was recorded while it {why}"

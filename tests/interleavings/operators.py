@@ -1,0 +1,61 @@
+"""Let an operator do something else at one statement of an upgrade."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+from cellmap_migrations.testing.process import Finished
+from tests.harness.cloud import Cloud
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.interleavings.crashes import forked
+from tests.interleavings.grid import Case, Explorer
+from tests.interleavings.points import Point
+from tests.interleavings.walks import fail
+
+CELL = "cell1"
+
+
+def downgrade(cloud: Cloud) -> Finished:
+    x = {"remove_mappings": "yes"}
+    return alembic_inside(cloud, "downgrade", "base", cell=CELL, x=x)
+
+
+def repair(cloud: Cloud) -> Finished:
+    return cellmap_inside(cloud, "repair", "--cell", CELL)
+
+
+def reset(cloud: Cloud) -> Finished:
+    return cellmap_inside(cloud, "reset", "--cell", CELL)
+
+
+COMMANDS: Mapping[str, Callable[[Cloud], Finished]] = MappingProxyType(
+    {
+        "second-run": upgrade,
+        "repair": repair,
+        "reset": reset,
+        "downgrade": downgrade,
+    }
+)
+
+
+def interfere(explorer: Explorer, name: str, number: int) -> Case:
+    """Let a command run in a process of its own before a statement."""
+    case = Case(number=number, prefixes=())
+    command = partial(COMMANDS[name], explorer.world.cloud)
+
+    def act(_: Any) -> None:
+        code = forked(lambda: command().code)
+        if code not in {0, 65, 75}:
+            case.complaints.append(("", f"{name} ended with {code}"))
+
+    return explorer.disturb(case, act)
+
+
+def interfere_everywhere(explorer: Explorer, name: str, points: list[Point]) -> None:
+    """Try one command at each of the points; record the failures."""
+    for point in points:
+        case = interfere(explorer, name, point.number)
+        explorer.coverage.cases += 1
+        if case.complaints:
+            fail(explorer, case, name)

@@ -1,0 +1,64 @@
+"""Run the threads of a command one after the other, in an order that repeats."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from cellmap_migrations.common import background
+from cellmap_migrations.copying import pages, pipeline
+
+
+class Late(Future[Any]):
+    """A future whose work begins when its result is asked for."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__()
+        self.work = work
+
+    def finish(self) -> None:
+        """Do the work in this thread, unless it is done."""
+        if self.running() or self.done():
+            return
+        self.set_running_or_notify_cancel()
+        try:
+            self.set_result(self.work())
+        # As background.start does.
+        except BaseException as error:  # noqa: BLE001
+            self.set_exception(error)
+
+
+def at_once(work: Callable[[], Any]) -> Late:
+    """Do *work* at once: it ends before whatever its caller does next."""
+    future = Late(work)
+    future.finish()
+    return future
+
+
+def start(work: Callable[[], Any]) -> Late:
+    """Read a page as early as a run may, and write one as late as it may."""
+    reads = isinstance(work, partial) and work.func is pages.read_page
+    return at_once(work) if reads else Late(work)
+
+
+def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
+    """Return the result of *future*."""
+    future.finish()
+    return future.result()
+
+
+@contextmanager
+def in_one_thread() -> Iterator[None]:
+    """Let no thread start while the block runs.
+
+    Each page is read before the page in front of it is written. No other order shows
+    more: an instance is in one page only.
+    """
+    with (
+        mock.patch.object(background, "start", at_once),
+        mock.patch.object(pipeline, "start", start),
+        mock.patch.object(pipeline, "wait_for", wait_for),
+    ):
+        yield

@@ -1,0 +1,40 @@
+"""Wherever an upgrade is killed, or loses a connection, the next one ends it."""
+
+import pytest
+
+from tests.interleavings.crashes import (
+    KILL,
+    LOSE,
+    SILENCE,
+    changes,
+    commits,
+    crash_everywhere,
+)
+from tests.interleavings.grid import Explorer
+from tests.interleavings.points import some
+
+# A quick run takes every so many of the points.
+KILLED, LOST = {"sqlite": 1, "postgresql": 6}, 30
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_run_is_killed(explorer: Explorer, backend: str, *, thorough: bool) -> None:
+    crash_everywhere(
+        explorer, KILL, some(changes(explorer), KILLED[backend], thorough=thorough)
+    )
+
+    assert explorer.coverage.failures == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_connection_is_lost(explorer: Explorer, *, thorough: bool) -> None:
+    crash_everywhere(explorer, LOSE, some(explorer.points, LOST, thorough=thorough))
+
+    assert explorer.coverage.failures == []
+
+
+@pytest.mark.only_on("postgresql")
+def test_answer_to_a_commit_is_lost(explorer: Explorer) -> None:
+    crash_everywhere(explorer, SILENCE, [*filter(commits, explorer.points)])
+
+    assert explorer.coverage.failures == []

@@ -1,0 +1,90 @@
+"""Try many cases, one after the other, and record those that fail."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from tests.interleavings.actions import Prefix
+from tests.interleavings.grid import Case, Explorer
+from tests.interleavings.points import Point, meeting
+
+# Each case of several prefixes is undone whose number is a multiple of this one.
+UNDONE = 4
+
+
+def explain(case: Case) -> list[str]:
+    """Return a line for each complaint."""
+    names = {each.uuid: each.name for each in case.prefixes}
+    return [f"  {names.get(uuid, uuid)}: {why}" for uuid, why in case.complaints]
+
+
+def suspects(case: Case) -> list[Prefix]:
+    """Return the prefixes that complaints name, or all if one names none."""
+    uuids = {uuid for uuid, _ in case.complaints}
+    return [each for each in case.prefixes if each.uuid in uuids] or [*case.prefixes]
+
+
+def walk(
+    explorer: Explorer,
+    prefixes: Iterable[Prefix],
+    points: Collection[Point] = (),
+    *,
+    together: bool,
+) -> None:
+    """Try each pair of a prefix and one of *points*, all by default; record failures.
+
+    *together*: all prefixes that meet a statement happen in one run. Each has its own
+    instance. Those that a failure names are tried again one by one.
+    """
+    points = points or explorer.points
+    met: dict[int, list[Prefix]] = {}
+    for prefix in prefixes:
+        mine = [*meeting(points, prefix)]
+        explorer.coverage.pairs += len(mine)
+        explorer.coverage.same += len(points) - len(mine)
+        for point in mine:
+            met.setdefault(point.number, []).append(prefix)
+    for number, group in sorted(met.items()):
+        if together:
+            walk_together(explorer, number, group)
+            continue
+        for prefix in group:
+            try_case(explorer, number, [prefix])
+
+
+def walk_together(explorer: Explorer, number: int, group: Sequence[Prefix]) -> None:
+    """Try several prefixes before one statement; record which of them fail."""
+    case = tried(explorer, number, group, undo=number % UNDONE == 0)
+    if not case.complaints:
+        return
+    failed = [try_case(explorer, number, [each]) for each in suspects(case)]
+    if not any(failed):
+        fail(explorer, case)
+
+
+def tried(
+    explorer: Explorer, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
+) -> Case:
+    case = explorer.explore(number, prefixes, undo=undo)
+    explorer.coverage.cases += 1
+    for prefix, why in case.impossible.items():
+        explorer.coverage.impossible[f"{prefix.action.name}: {why}"] += 1
+    return case
+
+
+def try_case(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> bool:
+    """Return True if a case fails."""
+    case = tried(explorer, number, prefixes)
+    if case.complaints:
+        fail(explorer, case)
+    return bool(case.complaints)
+
+
+def fail(explorer: Explorer, case: Case, crash: str = "") -> None:
+    """Record a failure, with the line that repeats it."""
+    names = crash or ",".join(prefix.name for prefix in case.prefixes)
+    point = explorer.points[case.number - 1]
+    pair = f"upgrade:{explorer.world.backend}:{case.number}:{names}"
+    explorer.coverage.failures += [
+        f"python -m tests.interleavings {pair}",
+        f"  before {point.place}: {point.text[:100]}",
+        *explain(case)[:6],
+    ]
