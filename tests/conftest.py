@@ -110,7 +110,15 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_terminal_summary(
     terminalreporter: "pytest.TerminalReporter", config: pytest.Config
 ) -> None:
-    """Append the versions that the tests ran with to the file that TESTED names."""
+    """Print the coverage of the interleavings, and record the versions of this run.
+
+    The versions are appended to the file that TESTED names, if it names one.
+    """
+    # The reports of the teardown of tests that passed.
+    for report in terminalreporter.getreports(""):
+        for name, value in report.user_properties:
+            if name == COVERAGE and report.when == "teardown":
+                terminalreporter.write_line(f"{report.nodeid}: {value}")
     path = os.environ.get("TESTED")
     # A worker of xdist ends with a summary of its own.
     if path and not hasattr(config, "workerinput"):
@@ -159,15 +167,6 @@ def pytest_collection_modifyitems(
     config.hook.pytest_deselected(items=out)
     taken_out = set(out)
     items[:] = sorted((item for item in items if item not in taken_out), key=turn)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which statements and actions were tried, and which cannot meet."""
-    # The reports of what came after a test that passed.
-    for report in terminalreporter.getreports(""):
-        for name, value in report.user_properties:
-            if name == COVERAGE and report.when == "teardown":
-                terminalreporter.write_line(f"{report.nodeid}: {value}")
 
 
 def turn(item: pytest.Item) -> int:
