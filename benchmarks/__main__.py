@@ -1,6 +1,6 @@
 """Measure everything, and print one table.
 
-``python -m benchmarks [--rows N] [--backend NAME]... [--write PATH]``; see --help.
+``python -m benchmarks [--rows N] [--database NAME]... [--write PATH]``; see --help.
 """
 
 import argparse
@@ -21,41 +21,41 @@ def arguments() -> argparse.Namespace:
     option("--nova-rows", type=int, default=5_000, help="instances that nova maps")
     option("--repeats", type=int, default=3, help="the median of so many counts")
     option("--memory-rows", type=int, nargs="*", default=[], help="sizes of cells")
-    option("--backend", action="append", choices=list(SERVERS), help="default: all")
+    option("--database", action="append", choices=list(SERVERS), help="default: all")
     option("--write", type=Path, help="a JSON file for the results")
     return parser.parse_args()
 
 
 def measure(
-    chosen: argparse.Namespace, backend: str, found: dict[str, dict[str, str]]
+    chosen: argparse.Namespace, database: str, found: dict[str, dict[str, str]]
 ) -> Iterator[Ratio]:
     """Yield what is measured on one database; its settings go to *found*."""
-    with serving(backend) as server:
-        found[backend] = settings(server, backend)
-        with cloud(server, backend, chosen.rows) as bench:
+    with serving(database) as server:
+        found[database] = settings(server, database)
+        with cloud(server, database, chosen.rows) as bench:
             source = server_side.source(bench)
             ours, ratios = copying.copy(bench, source, chosen.repeats)
             yield from ratios
             yield again.nothing_to_do(bench, chosen.repeats)
             yield again.check(bench, source, chosen.repeats)
-            if backend == "sqlite":
+            if database == "sqlite":
                 return
             yield again.resumed(bench, chosen.repeats)
             yield from booting.felt(bench, chosen.repeats)
-        if backend == "mysql":
+        if database == "mysql":
             yield copying.beside_nova(ours, chosen.rows, server, chosen.nova_rows)
-        yield from memory.peaks(server, backend, chosen.memory_rows)
+        yield from memory.peaks(server, database, chosen.memory_rows)
 
 
 def main() -> None:
     """Measure, print, write."""
     chosen = arguments()
-    backends = chosen.backend or list(SERVERS)
-    facts = report.versions(backends)
+    databases = chosen.database or list(SERVERS)
+    facts = report.versions(databases)
     ratios: list[Ratio] = []
     found: dict[str, dict[str, str]] = {}
-    for backend in backends:
-        for ratio in measure(chosen, backend, found):
+    for database in databases:
+        for ratio in measure(chosen, database, found):
             report.progress(ratio)
             ratios.append(ratio)
     report.show(ratios, facts)

@@ -28,7 +28,7 @@ def nothing_to_do(bench: Bench, repeats: int) -> Ratio:
     return Ratio(
         name="nothing to do",
         beside="alembic --version",
-        database=bench.backend,
+        database=bench.database,
         rows=bench.rows,
         unit="s",
         ours=ours,
@@ -48,7 +48,7 @@ def check(bench: Bench, source: str, repeats: int) -> Ratio:
     return Ratio(
         name="alembic check",
         beside="LEFT JOIN in the server",
-        database=bench.backend,
+        database=bench.database,
         rows=bench.rows,
         unit="s",
         ours=ours,
@@ -70,7 +70,7 @@ def resumed(bench: Bench, repeats: int) -> Ratio:
     return Ratio(
         name="killed half way and resumed",
         beside="not killed",
-        database=bench.backend,
+        database=bench.database,
         rows=bench.rows,
         unit="s",
         ours=ours,

@@ -56,7 +56,7 @@ def felt(bench: Bench, repeats: int) -> list[Ratio]:
         Ratio(
             name="boots that failed",
             beside="boots",
-            database=bench.backend,
+            database=bench.database,
             rows=bench.rows,
             unit="",
             ours=failed,
@@ -73,7 +73,7 @@ def ratio(bench: Bench, name: str, during: list[float], alone: list[float]) -> R
     return Ratio(
         name=f"boot during a copy, {name}",
         beside="boot",
-        database=bench.backend,
+        database=bench.database,
         rows=bench.rows,
         unit="ms",
         ours=[found],

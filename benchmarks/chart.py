@@ -14,7 +14,12 @@ from matplotlib.figure import Figure
 from benchmarks.copying import UPGRADE
 from benchmarks.report import NAMES
 
-COLOURS = {"mysql": "#1b7a8c", "postgresql": "#33588f", "sqlite": "#8a8f98"}
+COLOURS = {
+    "mysql": "#1b7a8c",
+    "mysql9": "#b3701f",
+    "postgresql": "#33588f",
+    "sqlite": "#8a8f98",
+}
 
 
 def draw(found: dict[str, Any], path: Path) -> None:

@@ -11,9 +11,19 @@ from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers import Server
 from tests.harness.cloud import Cloud
 
+# The dialects of the databases.
+BACKEND = {
+    "sqlite": "sqlite",
+    "mysql": "mysql",
+    "mysql9": "mysql",
+    "postgresql": "postgresql",
+}
+
 # How each server makes numbers and uuids without a client.
 NUMBERS = {
     "mysql": "seq_1_to_{rows}",
+    "mysql9": "(WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n "
+    "WHERE seq < {rows}) SELECT seq FROM n) AS numbers",
     "postgresql": "generate_series(1, {rows}) AS numbers(seq)",
     "sqlite": "(WITH RECURSIVE n(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n "
     "WHERE seq < {rows}) SELECT seq FROM n)",
@@ -54,21 +64,26 @@ INSTANCES = (
 # A server that still writes what was before gets no fair start.
 REST_SECONDS = 2.0
 
-DIRTY = (
-    "SELECT variable_value FROM information_schema.global_status "
-    "WHERE variable_name = 'Innodb_buffer_pool_pages_dirty'"
-)
+DIRTY = "SHOW GLOBAL STATUS LIKE 'Innodb_buffer_pool_pages_dirty'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """A cloud with one cell of *rows* instances, one in four deleted."""
+    """A cloud with one cell of *rows* instances, one in four deleted.
+
+    *database* is a key of SERVERS.
+    """
 
     cloud: Cloud
     cell: Cell
     server: Server
-    backend: str
+    database: str
     rows: int
+
+    @property
+    def backend(self) -> str:
+        """Return the name of the dialect: sqlite, mysql or postgresql."""
+        return self.cloud.url.get_backend_name()
 
     def fresh(self) -> None:
         """Empty the API database, let the server come to rest, and read the cell."""
@@ -93,44 +108,47 @@ class Bench:
             self.rest_mysql()
 
     def rest_mysql(self) -> None:
-        """Let MariaDB write its pages, which it would put off for an hour."""
+        """Let MariaDB or MySQL write its pages, which it would put off for an hour."""
         pace = "SET GLOBAL innodb_max_dirty_pages_pct = {}, innodb_io_capacity = {}"
         with self.server.admin().connect() as connection:
             connection.exec_driver_sql(pace.format(0, 10_000))
-            before, dirty = None, int(connection.exec_driver_sql(DIRTY).scalar_one())
+            before, dirty = None, connection.exec_driver_sql(DIRTY).one()[1]
             # Pages of temporary tables stay as they are.
-            while dirty and dirty != before:
+            while dirty not in ("0", before):
                 time.sleep(REST_SECONDS)
                 before = dirty
-                dirty = int(connection.exec_driver_sql(DIRTY).scalar_one())
+                dirty = connection.exec_driver_sql(DIRTY).one()[1]
             connection.exec_driver_sql(pace.format(90, 200))
 
 
 @contextmanager
-def cloud(server: Server, backend: str, rows: int) -> Iterator[Bench]:
+def cloud(server: Server, database: str, rows: int) -> Iterator[Bench]:
     """Make a cloud on a server that runs; it is gone afterwards."""
-    made = Cloud(server.folder, lambda _: server, backend=backend)
+    made = Cloud(server.folder, lambda _: server, backend=BACKEND[database])
     try:
         cell = made.add_cell("cell1")
-        fill(cell, backend, rows)
-        yield Bench(cloud=made, cell=cell, server=server, backend=backend, rows=rows)
+        fill(cell, database, rows)
+        yield Bench(cloud=made, cell=cell, server=server, database=database, rows=rows)
     finally:
         made.close()
 
 
-def fill(cell: Cell, backend: str, rows: int) -> None:
+def fill(cell: Cell, database: str, rows: int) -> None:
     """Insert instances, all inside the server."""
+    backend = BACKEND[database]
     sql = INSTANCES.format(
         uuid=UUID[backend],
         created=CREATED[backend],
         false=FALSE[backend],
-        numbers=NUMBERS[backend].format(rows=rows),
+        numbers=NUMBERS[database].format(rows=rows),
     )
     with cell.engine.connect() as connection:
         if backend == "mysql":
             connection.exec_driver_sql(
                 "SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT')"
             )
+        if database == "mysql9":
+            connection.exec_driver_sql("SET cte_max_recursion_depth = 4294967295")
         connection.execute(sa.text(sql))
         connection.commit()
     # Outside a transaction, which VACUUM refuses.

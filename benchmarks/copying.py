@@ -20,6 +20,7 @@ IN_SERVER = "INSERT ... SELECT in the server"
 TARGETS: Mapping[tuple[str, str], float] = MappingProxyType(
     {
         (IN_SERVER, "mysql"): 0.9,
+        (IN_SERVER, "mysql9"): 0.7,
         (IN_SERVER, "postgresql"): 0.9,
         (IN_SERVER, "sqlite"): 0.5,
         (ARCHIVER, "mysql"): 1.3,
@@ -35,7 +36,7 @@ def copy(bench: Bench, source: str, repeats: int) -> tuple[list[Measured], list[
     peers: dict[str, Callable[[], float]] = {
         IN_SERVER: lambda: insert_select(bench, source)
     }
-    if bench.backend == "mysql":
+    if bench.database == "mysql":
         peers[ARCHIVER] = lambda: archive(bench)
     ours: list[Measured] = []
     theirs: dict[str, list[float]] = {name: [] for name in peers}
@@ -51,12 +52,12 @@ def copy(bench: Bench, source: str, repeats: int) -> tuple[list[Measured], list[
         Ratio(
             name=UPGRADE,
             beside=name,
-            database=bench.backend,
+            database=bench.database,
             rows=bench.rows,
             unit="s",
             ours=[measured.seconds for measured in ours],
             theirs=found,
-            target=TARGETS[name, bench.backend],
+            target=TARGETS[name, bench.database],
         )
         for name, found in theirs.items()
     ]

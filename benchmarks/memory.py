@@ -11,28 +11,28 @@ MOST = 120.0
 MORE = 10.0
 
 
-def peaks(server: Server, backend: str, sizes: Sequence[int]) -> Iterator[Ratio]:
+def peaks(server: Server, database: str, sizes: Sequence[int]) -> Iterator[Ratio]:
     """Yield each peak beside the most that is allowed, and the highest beside all."""
     found: dict[int, float] = {}
     for rows in sizes:
-        with cloud(server, backend, rows) as bench:
+        with cloud(server, database, rows) as bench:
             found[rows] = alembic(bench.cloud, "upgrade", "head").peak
-        yield ratio(backend, rows, found[rows], ("what is allowed", MOST, 0.0))
+        yield ratio(database, rows, found[rows], ("what is allowed", MOST, 0.0))
     if found:
         most, least = (some(found, key=found.__getitem__) for some in (max, min))
         beside = f"that of {least:,} rows, the lowest"
-        yield ratio(backend, most, found[most], (beside, found[least], MORE))
+        yield ratio(database, most, found[most], (beside, found[least], MORE))
 
 
 def ratio(
-    backend: str, rows: int, peak: float, limit: tuple[str, float, float]
+    database: str, rows: int, peak: float, limit: tuple[str, float, float]
 ) -> Ratio:
     """Compare a peak with what it may be: beside what, MiB, and how many more."""
     beside, other, plus = limit
     return Ratio(
         name="peak memory",
         beside=beside,
-        database=backend,
+        database=database,
         rows=rows,
         unit="MiB",
         ours=[peak],

@@ -19,19 +19,24 @@ from tests.harness.asking import NEWEST
 
 LIBRARIES = ("cellmap-migrations", "alembic", "SQLAlchemy", "PyMySQL", "psycopg")
 
-NAMES = {"mysql": "MariaDB", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
+NAMES = {
+    "mysql": "MariaDB",
+    "mysql9": "MySQL",
+    "postgresql": "PostgreSQL",
+    "sqlite": "SQLite",
+}
 
 MET = {None: "", True: "met", False: "missed"}
 
 
-def versions(backends: Sequence[str]) -> dict[str, str]:
+def versions(databases: Sequence[str]) -> dict[str, str]:
     """Return the versions of all that takes part, and what it runs on."""
-    servers = {NAMES[name]: SERVERS[name].version().split()[1] for name in backends}
+    servers = {NAMES[name]: SERVERS[name].version().split()[1] for name in databases}
     return {
         "Python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
         **servers,
-        **(peers() if "mysql" in backends else {}),
+        **(peers() if "mysql" in databases else {}),
         "Linux": platform.release(),
         "processors": str(len(os.sched_getaffinity(0))),
     }

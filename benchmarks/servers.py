@@ -13,6 +13,7 @@ from cellmap_migrations.testing.servers import Server
 from cellmap_migrations.testing.servers.mariadb import MariaDB as TestMariaDB
 from cellmap_migrations.testing.servers.postgresql import PostgreSQL as TestPostgreSQL
 from cellmap_migrations.testing.servers.sqlite import SQLite
+from tests.harness.newer import MySQL9
 
 SHOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -20,6 +21,15 @@ SHOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mysql": (
             "innodb_buffer_pool_size",
             "innodb_log_file_size",
+            "innodb_flush_log_at_trx_commit",
+            "innodb_flush_method",
+            "innodb_doublewrite",
+            "log_bin",
+            "version",
+        ),
+        "mysql9": (
+            "innodb_buffer_pool_size",
+            "innodb_redo_log_capacity",
             "innodb_flush_log_at_trx_commit",
             "innodb_flush_method",
             "innodb_doublewrite",
@@ -55,6 +65,20 @@ class MariaDB(TestMariaDB):
         ]
 
 
+class MySQL(MySQL9):
+    """MySQL 9 that holds a cell of a million instances in memory."""
+
+    def command(self) -> list[str]:
+        """Return the command that serves the folder in the foreground."""
+        return [
+            *super().command(),
+            "--innodb-buffer-pool-size=2G",
+            "--innodb-redo-log-capacity=2G",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-flush-method=O_DIRECT",
+        ]
+
+
 class PostgreSQL(TestPostgreSQL):
     """PostgreSQL that holds a cell of a million instances in memory."""
 
@@ -69,27 +93,27 @@ class PostgreSQL(TestPostgreSQL):
 
 
 SERVERS: Mapping[str, type[Server]] = MappingProxyType(
-    {"sqlite": SQLite, "mysql": MariaDB, "postgresql": PostgreSQL}
+    {"sqlite": SQLite, "mysql": MariaDB, "mysql9": MySQL, "postgresql": PostgreSQL}
 )
 
 
 @contextmanager
-def serving(backend: str) -> Iterator[Server]:
+def serving(database: str) -> Iterator[Server]:
     """Run a server in a folder that is gone afterwards."""
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:
-        server = SERVERS[backend](Path(name))
+        server = SERVERS[database](Path(name))
         stack.callback(server.close)
         server.start()
         yield server
 
 
-def settings(server: Server, backend: str) -> dict[str, str]:
+def settings(server: Server, database: str) -> dict[str, str]:
     """Ask a server for the settings that matter here."""
-    if not SHOWN[backend]:
+    if not SHOWN[database]:
         return {}
-    show = "SELECT @@GLOBAL.{}" if backend == "mysql" else "SHOW {}"
+    show = "SHOW {}" if database == "postgresql" else "SELECT @@GLOBAL.{}"
     with server.admin().connect() as connection:
         return {
             name: str(connection.exec_driver_sql(show.format(name)).scalar_one())
-            for name in SHOWN[backend]
+            for name in SHOWN[database]
         }

@@ -10,7 +10,7 @@ from tests.harness.cloud import ROOT
 
 def test_ratios_are_printed_and_written(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
-    command = [sys.executable, "-m", "benchmarks", "--backend", "sqlite"]
+    command = [sys.executable, "-m", "benchmarks", "--database", "sqlite"]
     small = ["--rows", "200", "--repeats", "1", "--write", str(results)]
 
     printed = subprocess.check_output([*command, *small], cwd=ROOT, text=True)
