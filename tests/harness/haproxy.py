@@ -15,13 +15,17 @@ from tests.harness.front import Front
 
 ACCOUNT = "haproxy"
 
+# Seconds for an answer to a check. A node that is only slow must not be marked down, as
+# that cuts the connections of the tests themselves.
+PATIENCE = 10
+
 CONFIG = """
 defaults
     mode tcp
     timeout connect 2s
     timeout client 2m
     timeout server 2m
-    timeout check 2s
+    timeout check {patience}s
     option redispatch
 
 listen spread
@@ -61,6 +65,7 @@ class HAProxy(Front):
         config.write_text(
             CONFIG.format(
                 host=HOST,
+                patience=PATIENCE,
                 spread=self.spread,
                 active=self.active,
                 all="\n".join(everywhere),
@@ -84,7 +89,7 @@ class Check:
 
     def __init__(self, node: MySQLServer, query: str) -> None:
         self.node, self.query = node, query
-        bounds = {"connect_timeout": "1", "read_timeout": "1"}
+        bounds = dict.fromkeys(["connect_timeout", "read_timeout"], str(PATIENCE))
         self.engine = plain_engine(node.url("mysql", "admin").update_query_dict(bounds))
         check = self
 

@@ -11,19 +11,21 @@ from cellmap_migrations.testing.process import Finished, Running
 # Far more than the slowest machine needs.
 SECONDS = 600.0
 
-PAUSE = 0.005
+# The first pause between two looks, and the longest one: a look may cost a query.
+PAUSE, LONGEST_PAUSE = 0.005, 0.1
 
 
 def wait_for(
     condition: Callable[[], object], what: str, *, seconds: float = SECONDS
 ) -> None:
     """Return as soon as *condition* holds; fail the test if it never does."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, PAUSE
     while not condition():
         if time.monotonic() > deadline:
             message = f"not within {seconds:g} s: {what}"
             raise AssertionError(message)
-        time.sleep(PAUSE)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LONGEST_PAUSE)
 
 
 @contextmanager
