@@ -18,6 +18,11 @@ ROWS, BATCH = 8_000, 500
 
 IMPATIENT = {"attempts": "3"}
 
+# The server writes to the segments that it keeps, max_wal_size, before it needs room.
+KEPT_SEGMENTS = 64
+
+NEXT_SEGMENT = "SELECT pg_logical_emit_message(true, '', ''); SELECT pg_switch_wal()"
+
 CAUSE = {"mysql": "is full", "postgresql": "No space left on device"}
 
 
@@ -56,6 +61,12 @@ def start_frozen(struck: Struck) -> Running:
     )
 
 
+def use_up_segments(small: Small) -> None:
+    """Write to each segment that PostgreSQL keeps, and to one more."""
+    for _ in range(KEPT_SEGMENTS + 1):
+        small.server.execute(NEXT_SEGMENT)
+
+
 @pytest.mark.only_on("mysql", "postgresql")
 @pytest.mark.fault("the disk of the API database's tables was full")
 def test_disk_of_the_tables_is_full(
@@ -85,7 +96,7 @@ def test_server_dies_because_its_log_has_no_room(
     running = start_frozen(struck)
     small.log.fill()
     with pytest.raises(sa.exc.OperationalError):
-        small.server.execute("SELECT pg_switch_wal(); CHECKPOINT")
+        use_up_segments(small)
     running.thaw()
     ended = running.wait()
     small.log.clear()
