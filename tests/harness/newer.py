@@ -92,6 +92,8 @@ class MySQL9(MySQLServer):
 class PostgreSQL18(PostgreSQL):
     """Run PostgreSQL 18 with its own defaults."""
 
+    auth: ClassVar = "scram-sha-256"
+
     @classmethod
     def program(cls, name: str) -> str:
         """Return the path of a program of the server."""

@@ -34,8 +34,9 @@ ALL = ("upgrade", "--cell", "all")
 
 @pytest.fixture(autouse=True)
 def one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the databases of all cells have one name."""
+    """Let the databases of all cells have one name, and be as slow as they like."""
     monkeypatch.setattr(identities, "kind_and_name", lambda _: "nova")
+    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -239,8 +240,7 @@ def ask_fake(
 def test_hundreds_of_cells_are_asked_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nova_cells, "ANSWER_SECONDS", 600.0)
-    together = Barrier(300, timeout=60)
+    together = Barrier(300, timeout=600)
 
     def ask() -> str:
         together.wait()

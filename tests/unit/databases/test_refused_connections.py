@@ -163,7 +163,7 @@ POSTGRESQL = {
     "argument of libpq": ("", {"nosuch": "1"}, 78, ARGUMENT),
     "number": ("", {"keepalives_idle": "long"}, 78, ARGUMENT),
     "channel binding": ("", {"channel_binding": "require"}, 78, METHOD),
-    "method": ("", {"require_auth": "md5"}, 78, METHOD),
+    "method": ("", {"require_auth": "password"}, 78, METHOD),
 }
 
 
