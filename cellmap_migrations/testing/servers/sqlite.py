@@ -1,6 +1,7 @@
 """Create databases of SQLite, which are files."""
 
 import sqlite3
+from functools import cached_property
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,6 +11,11 @@ from cellmap_migrations.testing.servers.base import Server, build
 
 class SQLite(Server):
     """Create files; methods that need a server raise NotImplementedError."""
+
+    @cached_property
+    def files(self) -> dict[sa.MetaData | None, bytes]:
+        """Hold the content of a new file with the same tables, which is then copied."""
+        return {}
 
     @classmethod
     def version(cls) -> str:
@@ -43,8 +49,13 @@ class SQLite(Server):
     ) -> sa.URL:
         """Create a file with *tables*; *owner* means nothing here."""
         del owner
-        url = sa.URL.create("sqlite", database=str(self.folder / f"{name}.db"))
-        build(url, tables or sa.MetaData())
+        path = self.folder / f"{name}.db"
+        url = sa.URL.create("sqlite", database=str(path))
+        if tables in self.files:
+            path.write_bytes(self.files[tables])
+        else:
+            build(url, tables or sa.MetaData())
+            self.files[tables] = path.read_bytes()
         return url
 
     def drop_database(self, url: sa.URL) -> None:
