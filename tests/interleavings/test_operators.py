@@ -7,7 +7,7 @@ from tests.interleavings.operators import COMMANDS, interfere_everywhere
 from tests.interleavings.points import some
 
 # A quick run takes every so many of the points.
-OPERATED = 24
+OPERATED = 48
 
 
 @pytest.mark.only_on("sqlite")
