@@ -48,8 +48,9 @@ class Cell:
     equal_columns: set[str] = field(default_factory=set)
     # The number of wrong values that a dry run of 0001 has counted, by column.
     wrong_values: Counter[str] = field(default_factory=Counter)
-    # Each raises AnotherRun if another run has committed a batch since a proof.
-    proofs: list[Callable[[], object]] = field(default_factory=list)
+    # By revision: raises AnotherRun if another run has committed a batch since the
+    # last proof.
+    proofs: dict[str, Callable[[], object]] = field(default_factory=dict)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     closing: ExitStack = field(default_factory=ExitStack)
     # Empty until ``opened`` is read; then its value.

@@ -43,7 +43,7 @@ def map_instances(
     batches = Batches(cell, revision)
     walk(cell, plan, batches)
     proof.prove_mapped(batches, plan)
-    cell.proofs.append(batches.committed)
+    cell.proofs[revision] = batches.committed
 
 
 def reconcile(

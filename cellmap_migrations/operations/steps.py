@@ -122,11 +122,12 @@ def accept_record(cell: Cell, remember: Callable[..., None], **recorded: Any) ->
     """
     remember(**recorded)
     try:
-        while cell.proofs:
-            cell.proofs.pop()()
+        for still_proved in cell.proofs.values():
+            still_proved()
     except TryAgain:
         versions.delete_stamp(cell.api, cell.mapping.uuid)
         raise
+    cell.proofs.clear()
 
 
 def apply_and_record(migration: MigrationContext, cell: Cell) -> None:

@@ -145,6 +145,22 @@ def test_downgrade_between_the_comparison_and_the_record(make_cloud: MakeCloud) 
     assert cloud.mapped_uuids(cell) == set(uuids)
 
 
+@pytest.mark.only_on("mysql", "postgresql")
+def test_run_that_does_0001_again_is_no_other_run(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(BATCH)
+
+    frozen = cloud.start_frozen("before INSERT INTO cellmap_version #1", cell="cell1")
+    assert cloud.sessions().end_all() > 0
+    uuids += cell.add_instances(BATCH)
+    frozen.thaw()
+    thawed = frozen.wait()
+
+    assert thawed.code == 0, thawed.err
+    assert_mapped_once(cloud, cell, uuids)
+
+
 def test_reset_between_two_records(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
