@@ -10,14 +10,7 @@ import sqlalchemy as sa
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers import Server
 from tests.harness.cloud import Cloud
-
-# The dialects of the databases.
-BACKEND = {
-    "sqlite": "sqlite",
-    "mysql": "mysql",
-    "mysql9": "mysql",
-    "postgresql": "postgresql",
-}
+from tests.harness.newer import backend_of
 
 # How each server makes numbers and uuids without a client.
 NUMBERS = {
@@ -124,7 +117,7 @@ class Bench:
 @contextmanager
 def cloud(server: Server, database: str, rows: int) -> Iterator[Bench]:
     """Make a cloud on a server that runs; it is gone afterwards."""
-    made = Cloud(server.folder, lambda _: server, backend=BACKEND[database])
+    made = Cloud(server.folder, lambda _: server, backend=backend_of(database))
     try:
         cell = made.add_cell("cell1")
         fill(cell, database, rows)
@@ -135,7 +128,7 @@ def cloud(server: Server, database: str, rows: int) -> Iterator[Bench]:
 
 def fill(cell: Cell, database: str, rows: int) -> None:
     """Insert instances, all inside the server."""
-    backend = BACKEND[database]
+    backend = backend_of(database)
     sql = INSTANCES.format(
         uuid=UUID[backend],
         created=CREATED[backend],

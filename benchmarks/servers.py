@@ -15,27 +15,20 @@ from cellmap_migrations.testing.servers.postgresql import PostgreSQL as TestPost
 from cellmap_migrations.testing.servers.sqlite import SQLite
 from tests.harness.newer import MySQL9
 
+OF_INNODB = (
+    "innodb_buffer_pool_size",
+    "innodb_flush_log_at_trx_commit",
+    "innodb_flush_method",
+    "innodb_doublewrite",
+    "log_bin",
+    "version",
+)
+
 SHOWN: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "sqlite": (),
-        "mysql": (
-            "innodb_buffer_pool_size",
-            "innodb_log_file_size",
-            "innodb_flush_log_at_trx_commit",
-            "innodb_flush_method",
-            "innodb_doublewrite",
-            "log_bin",
-            "version",
-        ),
-        "mysql9": (
-            "innodb_buffer_pool_size",
-            "innodb_redo_log_capacity",
-            "innodb_flush_log_at_trx_commit",
-            "innodb_flush_method",
-            "innodb_doublewrite",
-            "log_bin",
-            "version",
-        ),
+        "mysql": (*OF_INNODB, "innodb_log_file_size"),
+        "mysql9": (*OF_INNODB, "innodb_redo_log_capacity"),
         "postgresql": (
             "shared_buffers",
             "max_wal_size",

@@ -23,7 +23,7 @@ from cellmap_migrations.testing.servers import (
 from tests.harness import certificates, second_look
 from tests.harness.cloud import Cloud
 from tests.harness.controller import Controller
-from tests.harness.newer import NEWER, kind_named
+from tests.harness.newer import NEWER, backend_of, kind_named
 from tests.harness.wheel import Installed
 
 
@@ -92,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def chosen(config: pytest.Config) -> dict[str, str]:
     """Return the servers of this run by their backends."""
     asked = config.getoption("--backend") or list(BACKENDS)
-    found = {NEWER[name][0] if name in NEWER else name: name for name in asked}
+    found = {backend_of(name): name for name in asked}
     if len(found) < len(set(asked)):
         raise pytest.UsageError(f"--backend {', '.join(asked)}: two of one kind")
     return {backend: found[backend] for backend in BACKENDS if backend in found}
@@ -189,6 +189,12 @@ def seed(request: pytest.FixtureRequest) -> int:
     """Return the seed of random choices; a test shows it when it fails."""
     asked = request.config.getoption("--seed")
     return random.randrange(10_000) if asked is None else int(asked)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Return True if --thorough is given, as for the table of docs/reliability.rst."""
+    return bool(pytestconfig.getoption("--thorough"))
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
     counts = count_instances(cell, plan)
     left, losses = Tally(), Losses(cell, plan)
     compared = [name for name in COMPARED if name in plan.columns]
-    wrong = Counter(dict.fromkeys(compared, 0))
+    cell.wrong_values.update(dict.fromkeys(compared, 0))
     for page in examined_pages(cell, plan, compared):
         cell.stopping.check_limits()
         differing = [each for each in page.verdicts if each.outcome not in UNCHANGED]
@@ -63,8 +63,7 @@ def count_outcomes(cell: Cell, plan: Plan) -> None:
         )
         losses.count(page.orphans)
         for column in compared:
-            wrong[column] += wrong_values(page, column, KEPT)
-    cell.wrong_values.update(wrong)
+            cell.wrong_values[column] += wrong_values(page, column, KEPT)
     cell.report.count(Counter({each.value: n for each, n in counts.items()}))
     losses.refuse(sum(counts[each] for each in WRITTEN))
     limit = cell.settings.max_rows

@@ -18,12 +18,6 @@ from tests.harness.replicas import folders_for
 
 
 @pytest.fixture
-def thorough(request: pytest.FixtureRequest) -> bool:
-    """Return True if --thorough is given, as for the table of docs/reliability.rst."""
-    return bool(request.config.getoption("--thorough"))
-
-
-@pytest.fixture
 def tallied(request: pytest.FixtureRequest) -> Iterator[Tally]:
     """Count the faults of the test under the name in its marker."""
     caused = tally.cause(request.node)
@@ -47,10 +41,11 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster[Any]]:
 def large(
     tmp_path_factory: pytest.TempPathFactory,
     cluster: Cluster[Any],
-    request: pytest.FixtureRequest,
+    *,
+    thorough: bool,
 ) -> Iterator[Copy]:
     """Make the cell that faults are caused in."""
-    rows = 200_000 if request.config.getoption("--thorough") else 2_000
+    rows = 200_000 if thorough else 2_000
     with spread(tmp_path_factory.mktemp("large"), cluster, rows) as made:
         yield made
 

@@ -110,6 +110,11 @@ NEWER: MappingProxyType[str, tuple[str, type[Server]]] = MappingProxyType(
 )
 
 
+def backend_of(name: str) -> str:
+    """Return the backend of the server that a --backend names."""
+    return NEWER[name][0] if name in NEWER else name
+
+
 def kind_named(name: str) -> type[Server]:
     """Return the server that a --backend names; raise NotInstalled."""
     return NEWER[name][1] if name in NEWER else kind_of_server(name)

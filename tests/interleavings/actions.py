@@ -55,6 +55,12 @@ def step(place: str, *statements: str) -> Step:
     return Step(place, "; ".join(statements))
 
 
+def insert(place: str, table: str, row: dict[str, str]) -> Step:
+    """Insert a row whose values are SQL."""
+    names, values = ", ".join(row), ", ".join(row.values())
+    return step(place, f"INSERT INTO {table} ({names}) VALUES ({values})")
+
+
 def instance(place: str, *, born: str = "old", **columns: str) -> Step:
     """Insert the instance; *columns* are SQL."""
     usual = {
@@ -67,9 +73,7 @@ def instance(place: str, *, born: str = "old", **columns: str) -> Step:
         "hidden": "FALSE",
         "created_at": f":{born}",
     }
-    row = {**usual, **columns}
-    names, values = ", ".join(row), ", ".join(row.values())
-    return step(place, f"INSERT INTO instances ({names}) VALUES ({values})")
+    return insert(place, "instances", usual | columns)
 
 
 def mapping(cell: str, *, born: str = "old", **columns: str) -> Step:
@@ -82,9 +86,7 @@ def mapping(cell: str, *, born: str = "old", **columns: str) -> Step:
         "queued_for_delete": "FALSE",
         "created_at": f":{born}",
     }
-    row = {**usual, **columns}
-    names, values = ", ".join(row), ", ".join(row.values())
-    return step(API, f"INSERT INTO instance_mappings ({names}) VALUES ({values})")
+    return insert(API, "instance_mappings", usual | columns)
 
 
 def change(place: str, changes: str) -> Step:

@@ -1,4 +1,4 @@
-"""A world for each test, and what was tried in it."""
+"""Make a world for each test, and record the coverage of the test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,18 +12,13 @@ from tests.interleavings.world import World
 
 
 @pytest.fixture
-def thorough(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--thorough"))
-
-
-@pytest.fixture
 def explorer(
     tmp_path: Path,
     server: Callable[[str], Server],
     backend: str,
     record_property: Callable[[str, object], None],
 ) -> Iterator[Explorer]:
-    """Explore a world that is gone after the test; say what was tried."""
+    """Yield the explorer of a new world; record its coverage in the end."""
     world = World(tmp_path, server, backend)
     explored = Explorer(world)
     yield explored

@@ -16,7 +16,6 @@ from tests.harness.waiting import wait_for
 from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.judge import KILLED
 from tests.interleavings.points import COMMIT, STAMP, Point
-from tests.interleavings.walks import fail
 
 KILL, LOSE, SILENCE = "kill", "lose-connection", "lose-answer"
 
@@ -93,12 +92,3 @@ def changes(explorer: Explorer) -> list[Point]:
         for point in explorer.points
         if commits(point) or point.text.startswith(("INSERT", "UPDATE", "DELETE"))
     ]
-
-
-def crash_everywhere(explorer: Explorer, kind: str, points: list[Point]) -> None:
-    """Try one kind of crash at each of the points; record the failures."""
-    for point in points:
-        case = crash(explorer, kind, point.number)
-        explorer.coverage.cases += 1
-        if case.complaints:
-            fail(explorer, case, kind)

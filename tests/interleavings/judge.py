@@ -156,10 +156,9 @@ class Judge:
         """Yield each mapping that is not nova's, and is not as it must be."""
         for uuid in state.mappings.keys() - self.nova.mappings.keys():
             mapping, row = state.mappings[uuid], state.here.get(uuid)
-            if not self.ours(row):
+            if row is None or not self.ours(row):
                 yield uuid, "has a mapping of ours, and no instance"
                 continue
-            assert row is not None
             wanted = {
                 "cell_id": self.here,
                 "project_id": row["project_id"],

@@ -10,8 +10,6 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.interleavings.crashes import forked
 from tests.interleavings.grid import Case, Explorer
-from tests.interleavings.points import Point
-from tests.interleavings.walks import fail
 
 CELL = "cell1"
 
@@ -50,12 +48,3 @@ def interfere(explorer: Explorer, name: str, number: int) -> Case:
             case.complaints.append(("", f"{name} ended with {code}"))
 
     return explorer.disturb(case, act)
-
-
-def interfere_everywhere(explorer: Explorer, name: str, points: list[Point]) -> None:
-    """Try one command at each of the points; record the failures."""
-    for point in points:
-        case = interfere(explorer, name, point.number)
-        explorer.coverage.cases += 1
-        if case.complaints:
-            fail(explorer, case, name)

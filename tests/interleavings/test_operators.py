@@ -3,8 +3,9 @@
 import pytest
 
 from tests.interleavings.grid import Explorer
-from tests.interleavings.operators import COMMANDS, interfere_everywhere
+from tests.interleavings.operators import COMMANDS, interfere
 from tests.interleavings.points import some
+from tests.interleavings.walks import disturb_at
 
 # A quick run takes every so many of the points.
 OPERATED = 48
@@ -15,8 +16,9 @@ OPERATED = 48
 def test_operator_does_something_else(
     explorer: Explorer, name: str, *, thorough: bool
 ) -> None:
-    points = [point for point in explorer.points if point.tables]
+    meeting = [point for point in explorer.points if point.tables]
+    points = some(meeting, OPERATED, thorough=thorough)
 
-    interfere_everywhere(explorer, name, some(points, OPERATED, thorough=thorough))
+    disturb_at(points, explorer, name, interfere)
 
     assert explorer.coverage.failures == []

@@ -1,6 +1,6 @@
 """Try many cases, one after the other, and record those that fail."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tests.interleavings.actions import Prefix
 from tests.interleavings.grid import Case, Explorer
@@ -78,9 +78,23 @@ def try_case(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> boo
     return bool(case.complaints)
 
 
-def fail(explorer: Explorer, case: Case, crash: str = "") -> None:
+def disturb_at(
+    points: Iterable[Point],
+    explorer: Explorer,
+    name: str,
+    disturb: Callable[[Explorer, str, int], Case],
+) -> None:
+    """Let *disturb* do what *name* says at each of *points*; record the failures."""
+    for point in points:
+        case = disturb(explorer, name, point.number)
+        explorer.coverage.cases += 1
+        if case.complaints:
+            fail(explorer, case, name)
+
+
+def fail(explorer: Explorer, case: Case, name: str = "") -> None:
     """Record a failure, with the line that repeats it."""
-    names = crash or ",".join(prefix.name for prefix in case.prefixes)
+    names = name or ",".join(prefix.name for prefix in case.prefixes)
     point = explorer.points[case.number - 1]
     pair = f"upgrade:{explorer.world.backend}:{case.number}:{names}"
     explorer.coverage.failures += [

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, now
 from cellmap_migrations.testing.servers import Server
+from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.harness.cloud import Cloud
 from tests.interleavings.actions import (
     API,
@@ -129,20 +130,19 @@ class World:
         if self.backend == "sqlite":
             paths = [Path(path) for path in self.places]
             return partial(put_back, {path: path.read_bytes() for path in paths})
-        admin = self.server.admin()
-        copies = {name: f"{name}_saved" for name in self.places}
-        for name, copy in copies.items():
-            copy_database(admin, name, copy)
-        return partial(copy_databases, admin, copies)
+        server = self.server
+        assert isinstance(server, PostgreSQL)
+        for name in self.places:
+            server.copy_database(name, saved(name))
+        return partial(copy_back, server, self.places)
 
     def close(self) -> None:
         """Drop the databases."""
         if self.backend == "sqlite":
             sa.event.remove(sa.Engine, "connect", in_memory)
         else:
-            with self.server.admin().connect() as connection:
-                for name in self.places:
-                    connection.exec_driver_sql(f'DROP DATABASE "{name}_saved"')
+            for name in self.places:
+                self.server.drop_database(self.cloud.url.set(database=saved(name)))
         self.cloud.close()
 
     def do(self, prefix: Prefix, step: Step, *, patience: int = 0) -> None:
@@ -217,18 +217,16 @@ def put_back(files: Mapping[Path, bytes]) -> None:
         path.write_bytes(content)
 
 
-def copy_databases(admin: sa.Engine, copies: Mapping[str, str]) -> None:
-    for name, copy in copies.items():
-        copy_database(admin, copy, name)
+def saved(name: str) -> str:
+    """Return the name of the copy of a database."""
+    return f"{name}_saved"
 
 
-def copy_database(admin: sa.Engine, source: str, name: str) -> None:
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        connection.exec_driver_sql(
-            f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER nova '
-            "STRATEGY file_copy"
-        )
+def copy_back(server: PostgreSQL, names: Iterable[str]) -> None:
+    """Replace each database by its copy."""
+    for name in names:
+        server.drop_database(server.url(name, "nova"))
+        server.copy_database(saved(name), name)
 
 
 def same_cells(one: State, other: State) -> Iterable[str]:

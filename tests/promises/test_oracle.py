@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -91,13 +90,13 @@ def columns(row: Row) -> dict[str, Any]:
 
 
 def test_random_clouds_end_as_the_rules_say(
-    make_cloud: MakeCloud, backend: str, request: pytest.FixtureRequest
+    make_cloud: MakeCloud, backend: str, *, thorough: bool
 ) -> None:
     cloud = make_cloud()
     for name in ("cell1", "cell2", "cell3"):
         cloud.add_cell(name)
 
-    times = THOROUGH if request.config.getoption("--thorough") else 1
+    times = THOROUGH if thorough else 1
 
     @settings(
         max_examples=times * EXAMPLES[backend],

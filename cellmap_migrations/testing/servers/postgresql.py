@@ -87,9 +87,13 @@ class PostgreSQL(NetworkServer):
             self.janitor(name).init()
             self.execute(f'ALTER DATABASE "{name}" OWNER TO "{owner}"')
         else:
-            copied = f'TEMPLATE "{self.template(tables, owner)}" {self.copying}'
-            self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}" {copied}')
+            self.copy_database(self.template(tables, owner), name, owner=owner)
         return self.url(name, owner)
+
+    def copy_database(self, source: str, name: str, *, owner: str = "nova") -> None:
+        """Create a copy of the database *source*, to which no client is connected."""
+        copied = f'TEMPLATE "{source}" {self.copying}'
+        self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}" {copied}')
 
     @cached_property
     def copying(self) -> str:
@@ -101,14 +105,13 @@ class PostgreSQL(NetworkServer):
             version = connection.dialect.server_version_info
         return "STRATEGY file_copy" if version and version >= (15,) else ""
 
-    def janitor(self, name: str, template: str | None = None) -> DatabaseJanitor:
+    def janitor(self, name: str) -> DatabaseJanitor:
         """Return the helper that creates and drops a database, in use or not."""
         return DatabaseJanitor(
             user="admin",
             host=HOST,
             port=self.port,
             dbname=name,
-            template_dbname=template,
             password=PASSWORD,
         )
 
