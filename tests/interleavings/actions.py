@@ -1,4 +1,4 @@
-"""The actions of nova on one instance, as tables of committed steps in SQL.
+"""List the actions of nova on one instance, as committed steps in SQL.
 
 The order of the steps is that of nova 34.0.0. ``HERE`` is the cell that a run works on,
 ``THERE`` another one. Each step is a transaction on one database.
@@ -13,7 +13,7 @@ API, HERE, THERE = "api", "here", "there"
 
 
 class Step(NamedTuple):
-    """One transaction: statements of SQL, separated by semicolons."""
+    """Hold one transaction: statements of SQL, separated by semicolons."""
 
     place: str
     sql: str
@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """The rows *before* it and its *steps*.
+    """Hold the rows *before* an action, and its *steps*.
 
     If it *asks*, nova first looks for the mapping, and answers 404 without one. Its
     instance is *new* if no row with its id may be there before.
@@ -35,19 +35,19 @@ class Action:
 
 
 class Prefix(NamedTuple):
-    """The first *length* steps of an action, on an instance of their own."""
+    """Name the first *length* steps of an action, on an instance of their own."""
 
     action: Action
     length: int
 
     @property
     def name(self) -> str:
-        """The name by which a pair is repeated."""
+        """Return the name of the prefix on the command line."""
         return f"{self.action.name}/{self.length}"
 
     @property
     def uuid(self) -> str:
-        """The uuid of the instance."""
+        """Return the uuid of the instance."""
         return str(uuid5(NAMESPACE_DNS, self.name))
 
 

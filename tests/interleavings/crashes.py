@@ -21,10 +21,9 @@ KILL, LOSE, SILENCE = "kill", "lose-connection", "lose-answer"
 
 
 def crash(explorer: Explorer, kind: str, number: int) -> Case:
-    """Let one thing break at the statement of a number, and judge the end.
+    """Cause a crash of *kind* at statement *number*, and judge the end.
 
-    A run that is killed behind a statement leaves what one leaves that is killed before
-    the next one.
+    A kill after a statement leaves the same rows as a kill before the next statement.
     """
     case = Case(number=number, prefixes=())
     if kind == KILL:
@@ -60,9 +59,9 @@ def forked(work: Callable[[], int]) -> int:
 def end_session(admin: sa.Engine, driver: Any, *, answers: bool) -> None:
     """End the session of a connection of PostgreSQL.
 
-    *answers*: raise what the driver raises that waits for an answer.
+    *answers*: raise the error of a driver that waits for the answer.
     """
-    # A commit is told of SQLAlchemy's proxy.
+    # A commit passes SQLAlchemy's proxy of the connection.
     driver = getattr(driver, "dbapi_connection", driver)
     number = driver.info.backend_pid
     query = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {number}"

@@ -34,7 +34,7 @@ def call(work: Callable[[], int]) -> int:
 
 @dataclass(kw_only=True)
 class Case:
-    """The prefixes that happen before the statement of a number."""
+    """Hold the prefixes that happen before statement *number*, and the results."""
 
     number: int
     prefixes: Sequence[Prefix]
@@ -49,7 +49,7 @@ class Case:
 
 @dataclass(kw_only=True)
 class Coverage:
-    """What was tried."""
+    """Count the cases that were tried."""
 
     backend: str
     points: int

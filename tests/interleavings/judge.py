@@ -1,4 +1,4 @@
-"""What must be true after a case, told from nova's rows and not by the package."""
+"""Judge the rows after a case by nova's rules, without code of the package."""
 
 from collections.abc import Iterator
 from signal import SIGKILL
@@ -48,7 +48,7 @@ def queued(row: Row) -> bool:
 
 
 class Judge:
-    """Compare what a case left with what nova alone would have left."""
+    """Compare the rows after a case with the rows that nova alone would have left."""
 
     def __init__(self, world: World, nova: State) -> None:
         self.nova = nova
@@ -85,7 +85,7 @@ class Judge:
                 yield uuid, f"is live in cell {self.there} and mapped to {cell}"
 
     def unproven(self, state: State) -> Iterator[tuple[str, str]]:
-        """Yield what contradicts the revision that was just recorded."""
+        """Yield each contradiction to the revision that was just recorded."""
         proofs = {"0001": self.lost, "0002": self.unflagged, "0003": self.userless}
         # Its COMMIT may have failed.
         revision = state.versions.get(self.cell_uuid)
@@ -126,7 +126,7 @@ class Judge:
         return [each for check in checks for each in check(state)]
 
     def complaints(self, state: State, codes: list[int]) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong at the end, by the uuid or an empty text."""
+        """Yield each fault at the end, with its uuid or an empty text."""
         if codes[-1] != 0 or {*codes} - {0, 65, 75, KILLED}:
             yield "", f"the runs ended with {codes}"
         yield from self.wrong(state)
@@ -153,7 +153,7 @@ class Judge:
                     yield uuid, f"{name} was {before[name]}, is {after[name]}"
 
     def invented(self, state: State) -> Iterator[tuple[str, str]]:
-        """Yield each mapping that is not nova's, and is not as it must be."""
+        """Yield each mapping of the package with a wrong value."""
         for uuid in state.mappings.keys() - self.nova.mappings.keys():
             mapping, row = state.mappings[uuid], state.here.get(uuid)
             if row is None or not self.ours(row):
@@ -171,7 +171,7 @@ class Judge:
                     yield uuid, f"{name} is {mapping[name]}, not {value}"
 
     def books(self, state: State) -> Iterator[tuple[str, str]]:
-        """Yield what does not add up in the journal."""
+        """Yield each contradiction in the journal."""
         stamps = {entry["stamp"] for entry in state.journal}
         batches = sorted(
             (entry for entry in state.journal if entry["revision"] == "0001"),
@@ -208,7 +208,7 @@ def may_change(name: str, before: Row, after: Row, row: Row | None) -> bool:
 
 
 def undone(judge: Judge, before: State, after: State) -> Iterator[tuple[str, str]]:
-    """Yield what a downgrade has left of 0001, or has not left of nova."""
+    """Yield each mapping of 0001 that a downgrade kept, or of nova that it changed."""
     nova = judge.nova.mappings
     of_others = {each["stamp"] for each in before.journal if each["revision"] != "0001"}
     # A repair may have inserted mappings in the same second.

@@ -1,4 +1,4 @@
-"""Let an operator do something else at one statement of an upgrade."""
+"""Run a command of an operator at one statement of an upgrade."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, Callable[[Cloud], Finished]] = MappingProxyType(
 
 
 def interfere(explorer: Explorer, name: str, number: int) -> Case:
-    """Let a command run in a process of its own before a statement."""
+    """Run a command in its own process before statement *number*; judge the end."""
     case = Case(number=number, prefixes=())
     command = partial(COMMANDS[name], explorer.world.cloud)
 

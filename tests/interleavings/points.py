@@ -25,7 +25,7 @@ TABLES = (
 
 NAMES = re.compile(rf"\b({'|'.join(TABLES)})\b")
 
-# They read the schema, which no action changes.
+# These statements read the schema, which no action changes.
 OF_SCHEMA = re.compile(r"PRAGMA|SELECT pg_catalog|SHOW |DESCRIBE ", re.IGNORECASE)
 
 STAMP = re.compile("(INSERT INTO|UPDATE) cellmap_version")
@@ -41,7 +41,7 @@ Tables = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A statement, or the COMMIT of a transaction that wrote, in one *place*."""
+    """Describe a statement, or the COMMIT of a transaction that wrote."""
 
     number: int
     place: str
@@ -49,7 +49,7 @@ class Point:
 
     @property
     def tables(self) -> Tables:
-        """The tables of nova that the statement reads or writes; all at a COMMIT."""
+        """Return the tables of nova that the statement uses; all at a COMMIT."""
         if self.text == COMMIT:
             return frozenset((self.place, name) for name in TABLES)
         if OF_SCHEMA.match(self.text):
@@ -106,7 +106,7 @@ def meeting(points: Collection[Point], prefix: Prefix) -> Iterator[Point]:
     return (point for point in points if point.tables & mine)
 
 
-# What is called for every COMMIT. On PostgreSQL the package also calls the driver.
+# The method that every COMMIT calls. On PostgreSQL the package also calls the driver.
 COMMITS = {
     "sqlite": (DefaultDialect, "do_commit"),
     "postgresql": (psycopg.Connection, "commit"),
@@ -121,7 +121,7 @@ def nothing(_: Any) -> None:
 
 @dataclass(kw_only=True)
 class Watch:
-    """The statements of a run so far.
+    """Record the statements of a run.
 
     *act* is called before the statement of number *at*, or *after* it was committed,
     with the driver's connection. *stamping* is called when a revision may have been
@@ -148,7 +148,7 @@ class Watch:
             self.busy = False
 
     def before(self, connection: sa.Connection, text: str) -> None:
-        """Take note of a statement that is about to run."""
+        """Record a statement that is about to run."""
         if self.busy:
             return
         driver = connection.connection.dbapi_connection
@@ -167,7 +167,7 @@ class Watch:
             self.alone(self.act, driver)
 
     def behind(self, driver: Any, text: str) -> None:
-        """Take note of a statement that has run."""
+        """Call *act* or *stamping* if they are due behind a statement that has run."""
         if self.busy:
             return
         self.recorded = self.recorded or bool(STAMP.match(text))

@@ -12,7 +12,7 @@ from cellmap_migrations.copying import pages, pipeline
 
 
 class Late(Future[Any]):
-    """A future whose work begins when its result is asked for."""
+    """Begin the work of a future when its result is asked for."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         super().__init__()

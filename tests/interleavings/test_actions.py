@@ -1,4 +1,4 @@
-"""Whatever nova does between two statements of an upgrade, its end is right."""
+"""An upgrade ends right although nova acts between two of its statements."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Wherever an upgrade is killed, or loses a connection, the next one ends it."""
+"""The next upgrade completes one that was killed or lost its connection."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever an operator does beside an upgrade, what is recorded is true."""
+"""A recorded revision is true although an operator runs other commands meanwhile."""
 
 import pytest
 

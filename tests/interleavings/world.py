@@ -1,4 +1,4 @@
-"""A small cloud that is as it was at first again within milliseconds."""
+"""Make a small cloud whose first state is restored within milliseconds."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -49,7 +49,7 @@ COMPARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """The rows of a cloud; instances and mappings by uuid."""
+    """Hold the rows of a cloud; instances and mappings by uuid."""
 
     mappings: Rows
     requests: Rows
@@ -62,7 +62,7 @@ class State:
 
 
 class World:
-    """A cloud with two cells, and an instance for each prefix of each action."""
+    """Make a cloud with two cells, and an instance for each prefix of each action."""
 
     def __init__(
         self, folder: Path, server: Callable[[str], Server], backend: str
@@ -102,7 +102,7 @@ class World:
         self.restore = self.saved()
 
     def build(self) -> None:
-        """Insert what is there before the run, in an order that mixes the kinds."""
+        """Insert the rows from before the run, in an order that mixes the kinds."""
         mixed = sorted([*PREFIXES.values(), *STILL[1:]], key=lambda each: each.uuid)
         # SQLite gives the highest id again: that must stay.
         for prefix in [*mixed, STILL[0]]:
@@ -126,7 +126,7 @@ class World:
             return int(connection.scalar(sa.text("SELECT max(id) FROM instances")))
 
     def saved(self) -> Callable[[], None]:
-        """Save the databases; return what puts them back."""
+        """Save the databases; return a function that restores them."""
         if self.backend == "sqlite":
             paths = [Path(path) for path in self.places]
             return partial(put_back, {path: path.read_bytes() for path in paths})
@@ -198,7 +198,7 @@ class World:
 
 
 def in_memory(connection: Any, _: Any) -> None:
-    """Wait for no disk: a case ends before the machine does."""
+    """Let SQLite not wait for the disk: no case survives a crash of the machine."""
     connection.execute("PRAGMA synchronous = OFF")
 
 
