@@ -16,15 +16,15 @@ demo: $(VENV)/.base
 test: export TESTED := $(CURDIR)/$(VENV)/tested.txt
 test: servers hosts $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 	rm -f $(TESTED)
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder
 	$(MAKE) lint docs newer lowest
 	@cat $(TESTED)
 
 # Promises that may depend on the release of a server: outcomes, resuming, races, proof,
-# throttling, grants, errors.
+# throttling, grants, errors. The servers are tested at the same time.
 newer: servers $(VENV)/.test
-	for server in mysql9 mariadb11 postgresql18; do \
-		$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --backend $$server \
+	echo mysql9 mariadb11 postgresql18 | xargs -n 1 -P 3 \
+		$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile \
 			tests/promises/test_map_one_cell.py tests/promises/test_grants.py \
 			tests/promises/test_least_rights.py tests/promises/test_oracle.py \
 			tests/promises/test_primary_keys.py \
@@ -37,8 +37,7 @@ newer: servers $(VENV)/.test
 			tests/unit/databases/test_collations.py \
 			tests/unit/databases/test_refused_connections.py \
 			tests/unit/databases/test_session_state.py \
-		|| exit; \
-	done
+			--backend
 
 # The lowest versions that pyproject.toml allows, and every Python that the machine has.
 lowest: servers $(VENV)/.test

@@ -20,7 +20,7 @@ from cellmap_migrations.testing.servers import (
     Server,
     serving,
 )
-from tests.harness import certificates, second_look
+from tests.harness import certificates, compiled_once, second_look
 from tests.harness.cloud import Cloud
 from tests.harness.controller import Controller
 from tests.harness.newer import NEWER, backend_of, kind_named
@@ -66,6 +66,7 @@ def pytest_configure() -> None:
     """Spare the tests what takes time and shows nothing."""
     second_look.follow_after(0.0)
     certificates.load_once()
+    compiled_once.share()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

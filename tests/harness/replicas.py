@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from cellmap_migrations.testing.servers import PASSWORD
+from cellmap_migrations.testing.servers import PASSWORD, folder_of_data
 from cellmap_migrations.testing.servers.base import HOST
 from cellmap_migrations.testing.servers.daemon import run
 from cellmap_migrations.testing.servers.mariadb import MariaDB
@@ -150,7 +150,10 @@ class Standby(PostgreSQL):
 @contextmanager
 def folders_for(count: int) -> Iterator[list[Path]]:
     """Yield *count* folders that a server's account may enter; then remove them."""
-    made = [Path(tempfile.mkdtemp(prefix="nova-")) for _ in range(count)]
+    made = [
+        Path(tempfile.mkdtemp(prefix="nova-", dir=folder_of_data()))
+        for _ in range(count)
+    ]
     try:
         yield made
     finally:

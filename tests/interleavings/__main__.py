@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from cellmap_migrations.testing.servers import kind_of_server, serving
-from tests.harness import certificates, second_look
+from tests.harness import certificates, compiled_once, second_look
 from tests.interleavings.actions import PREFIXES
 from tests.interleavings.grid import Explorer
 from tests.interleavings.points import with_locks
@@ -24,6 +24,7 @@ def main(pair: str) -> int:
     _, backend, number, names = [*pair.split(":"), "", ""][:4]
     second_look.follow_after(0.0)
     certificates.load_once()
+    compiled_once.share()
     with (
         serving(kind_of_server(backend)) as server,
         tempfile.TemporaryDirectory() as folder,

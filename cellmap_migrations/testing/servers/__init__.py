@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import TemporaryDirectory
 
 from cellmap_migrations.testing import BACKENDS
@@ -20,6 +21,7 @@ __all__ = [
     "SECRETS",
     "NotInstalled",
     "Server",
+    "folder_of_data",
     "kind_of_server",
     "plain_engine",
     "serving",
@@ -39,15 +41,28 @@ def kind_of_server(backend: str) -> type[Server]:
     return found
 
 
+# A file system in memory, and the bytes that must be free there for the servers of
+# several processes.
+MEMORY, ROOM = Path("/dev/shm"), 8 << 30  # noqa: S108 - its folders have random names
+
+
+def folder_of_data() -> Path | None:
+    """Return a folder in memory for the data of servers, or None if it has no room.
+
+    Servers refuse root, and only root may enter pytest's own folder.
+    """
+    has_room = MEMORY.is_dir() and disk_usage(MEMORY).free >= ROOM
+    return MEMORY if has_room else None
+
+
 @contextmanager
 def serving(kind: type[Server]) -> Iterator[Server]:
     """Run a server until the block ends, then remove it with its data.
 
     Raises NotInstalled if the server's program is missing.
     """
-    # Not pytest's own folder: only root may enter that, and servers refuse root.
     with (
-        TemporaryDirectory(prefix="nova-") as folder,
+        TemporaryDirectory(prefix="nova-", dir=folder_of_data()) as folder,
         closing(kind(Path(folder))) as server,
     ):
         server.start()
