@@ -58,15 +58,34 @@ class Copy:
             self.forget()
             yield chosen
 
+    def undisturbed(self, work: Callable[[], None]) -> None:
+        """Do *work* in a healed cluster, and again if its connection is cut meanwhile.
+
+        On a busy machine a node that is only slow is taken for one that is dead.
+        """
+
+        def done() -> bool:
+            self.cluster.start()
+            try:
+                work()
+            except sa.exc.OperationalError:
+                return False
+            return True
+
+        wait_for(done, "a cluster that stays healed", seconds=SECONDS)
+
     def forget(self) -> None:
-        """Delete all copied rows, and spread connections over all nodes."""
-        self.cluster.start()
+        """Delete all copied rows from every node."""
+        self.undisturbed(self.delete_rows)
+        self.cluster.catch_up()
+
+    def delete_rows(self) -> None:
+        """Delete all copied rows; the next connections go to any node."""
         known = set(sa.inspect(self.cloud.engine).get_table_names())
         for name in known.intersection(TABLES):
             self.cloud.execute(sa.table(name).delete())
         self.by_way_of(self.cluster.proxy.spread)
         self.cell_by_way_of(self.cluster.proxy.spread)
-        self.cluster.catch_up()
 
     def by_way_of(self, port: int, **arguments: str) -> None:
         """Reach the API database at another port from now on."""
@@ -96,7 +115,7 @@ class Copy:
             codes,
             [run.err for run in runs],
         )
-        self.assert_complete()
+        self.undisturbed(self.assert_complete)
         return codes
 
     def complete(self, cause: "Cause", tallied: Tally) -> None:
@@ -107,7 +126,6 @@ class Copy:
 
     def assert_complete(self) -> None:
         """Assert that each row is mapped once, and that all nodes have equal tables."""
-        self.cluster.start()
         assert self.cloud.mapped_uuids(self.cell) == set(self.uuids), self.seed
         assert total(walked(self.cloud, self.cell), "rows_read") == len(self.uuids)
         assert self.cloud.versions() == {self.cell.uuid: HEAD}
