@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 from unittest import mock
 
+from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.common import background
 from cellmap_migrations.copying import pages, pipeline
 
@@ -51,12 +53,13 @@ def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
 
 @contextmanager
 def in_one_thread() -> Iterator[None]:
-    """Let no thread start while the block runs.
+    """Let no thread start, and no slow run keep its connection alive, in the block.
 
     Each page is read before the page in front of it is written. No other order shows
     more: an instance is in one page only.
     """
     with (
+        mock.patch.object(versions, "IDLE_SECONDS", inf),
         mock.patch.object(background, "start", at_once),
         mock.patch.object(pipeline, "start", start),
         mock.patch.object(pipeline, "wait_for", wait_for),
