@@ -5,6 +5,7 @@ from signal import SIGKILL
 from typing import Any
 
 from cellmap_migrations.testing.rows import CELL0
+from tests.interleavings.actions import MARKER
 from tests.interleavings.world import State, World, same_cells
 
 Row = dict[str, Any]
@@ -12,9 +13,6 @@ Row = dict[str, Any]
 BUILDING = "building"
 
 KILLED = -SIGKILL
-
-# The project of the mapping in which map_instances of nova stores its progress.
-MARKER = "INSTANCE_MIGRATION_MARKER"
 
 # Columns of a mapping that nova alone writes.
 OF_NOVA = ("project_id", "created_at", "updated_at")

@@ -5,39 +5,9 @@ import os
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.config import text
 from tests.harness.inside import upgrade
-from tests.interleavings.actions import (
-    DEAD,
-    HERE,
-    LIVE,
-    SOFT,
-    THERE,
-    Action,
-    Prefix,
-    instance,
-    mapping,
-)
-from tests.interleavings.judge import MARKER
+from tests.interleavings.actions import HERE, Prefix
+from tests.interleavings.kinds import DAMAGES, STILL, UNDECIDED, UNRESOLVED
 from tests.interleavings.world import State, World
-
-# Differences that an upgraded cell has later, and a repair corrects.
-DAMAGES = (
-    Action(name="orphan", before=(mapping(":here"),)),
-    Action(name="orphan-deleted", before=(mapping(":here", queued_for_delete="TRUE"),)),
-    Action(name="stray", before=(mapping("NULL"),)),
-    Action(name="marker", before=(mapping("NULL", project_id=f"'{MARKER}'"),)),
-    Action(name="unmapped", before=(LIVE,)),
-    Action(name="unmapped-deleted", before=(instance(HERE, **DEAD),)),
-    Action(name="unfilled", before=(LIVE, mapping("NULL"))),
-    Action(name="misplaced", before=(LIVE, mapping(":there"))),
-    Action(
-        name="misplaced-deleted",
-        before=(LIVE, instance(THERE, **DEAD), mapping(":there")),
-    ),
-    Action(name="unflagged", before=(instance(HERE, **DEAD), mapping(":here"))),
-    Action(name="unflagged-soft", before=(instance(HERE, **SOFT), mapping(":here"))),
-    Action(name="userless", before=(LIVE, mapping(":here", user_id="NULL"))),
-    Action(name="another-user", before=(LIVE, mapping(":here", user_id="'other'"))),
-)
 
 
 class UpgradedWorld(World):
@@ -81,7 +51,7 @@ class DuplicateWorld(UpgradedWorld):
         super().build()
         self.kept = self.here.id
         self.twin = twin = self.cloud.add_cell(
-            "twin", database=self.here, connection=self.another_address()
+            "twin", database=self.here, connection=another_address(self)
         )
         self.values["here"] = twin.id
         table = self.cloud.instance_mappings
@@ -92,12 +62,30 @@ class DuplicateWorld(UpgradedWorld):
                 "host_mappings", cell_id=twin.id, host=f"compute-{number}"
             )
 
-    def another_address(self) -> str:
-        """Return another address of the cell's database."""
-        url = self.here.url
-        if self.backend != "sqlite":
-            return text(url.update_query_dict({"application_name": "twin"}))
-        link = f"{url.database}.link"
-        os.link(str(url.database), link)
-        self.places[link] = HERE
-        return text(url.set(database=link))
+
+def another_address(world: World) -> str:
+    """Return another address of the cell's database."""
+    url = world.here.url
+    if world.backend != "sqlite":
+        return text(url.update_query_dict({"application_name": "another"}))
+    link = f"{url.database}.link"
+    os.link(str(url.database), link)
+    world.places[link] = HERE
+    return text(url.set(database=link))
+
+
+class SilentWorld(World):
+    """Make a world in which instances are mapped to a cell that does not answer."""
+
+    still = (*STILL, *(Prefix(action, 0) for action in UNRESOLVED))
+
+    def build(self) -> None:
+        """Add the silent cell, and insert the rows."""
+        self.values["gone"] = self.cloud.add_silent_cell()
+        super().build()
+
+
+class UndecidedWorld(SilentWorld):
+    """Make a world with instances about which an operator must decide."""
+
+    still = (*STILL, *(Prefix(action, 0) for action in UNDECIDED))

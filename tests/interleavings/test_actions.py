@@ -3,12 +3,15 @@
 import pytest
 
 from tests.interleavings.actions import PREFIXES
+from tests.interleavings.conftest import Explore
 from tests.interleavings.grid import Explorer
 from tests.interleavings.points import of_first_revision, some, with_locks
+from tests.interleavings.undecided import Undecided
 from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
 LATER, LOCKED = 6, 4
+UNDECIDED = {"sqlite": 90, "postgresql": 400}
 
 
 @pytest.mark.only_on("sqlite")
@@ -30,6 +33,18 @@ def test_nova_acts_before_a_statement_of_a_later_revision(
         some(later, LATER, thorough=thorough),
         together=True,
     )
+
+    assert explorer.coverage.failures == []
+
+
+@pytest.mark.only_on("sqlite", "postgresql")
+def test_nova_acts_while_rows_are_left_to_an_operator(
+    explore: Explore, backend: str, *, thorough: bool
+) -> None:
+    explorer = explore(Undecided)
+    points = some(explorer.points, UNDECIDED[backend], thorough=thorough)
+
+    walk(explorer, PREFIXES.values(), points, together=True)
 
     assert explorer.coverage.failures == []
 
