@@ -10,8 +10,7 @@ from pathlib import Path
 from cellmap_migrations.testing.servers import kind_of_server, serving
 from tests.harness import certificates, second_look
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.explorers import COMMANDS
-from tests.interleavings.grid import Explorer
+from tests.interleavings.explorers import EXPLORERS
 from tests.interleavings.points import with_locks
 from tests.interleavings.walks import fail, tried, walk
 
@@ -22,7 +21,7 @@ def say(text: str) -> None:
 
 def main(pair: str) -> int:
     command, backend, number, names = [*pair.split(":"), "", ""][:4]
-    kind = COMMANDS.get(command, Explorer)
+    kind = EXPLORERS[command]
     second_look.follow_after(0.0)
     certificates.load_once()
     with (

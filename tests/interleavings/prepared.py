@@ -63,6 +63,12 @@ class DuplicateWorld(UpgradedWorld):
             )
 
 
+class WorldOfTwoWriters(World):
+    """Make a world in which a run writes two batches at the same time."""
+
+    writers = 2
+
+
 def another_address(world: World) -> str:
     """Return another address of the cell's database."""
     url = world.here.url

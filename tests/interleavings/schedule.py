@@ -40,9 +40,15 @@ def at_once(work: Callable[[], Any]) -> Late:
 
 
 def start(work: Callable[[], Any]) -> Late:
-    """Read a page as early as a run may, and write one as late as it may."""
-    reads = isinstance(work, partial) and work.func is pages.read_page
-    return at_once(work) if reads else Late(work)
+    """Read a page as early as a run may, and write one as late as it may.
+
+    With two writers, write a page before the page in front of it is written. Its COMMIT
+    waits for that one.
+    """
+    assert isinstance(work, partial)
+    reads, turn = work.func is pages.read_page, work.keywords.get("turn")
+    overtakes = turn is not None and not turn.args[0].done()
+    return at_once(work) if reads or overtakes else Late(work)
 
 
 def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
@@ -55,8 +61,8 @@ def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
 def in_one_thread() -> Iterator[None]:
     """Let no thread start, and no slow run keep its connection alive, in the block.
 
-    Each page is read before the page in front of it is written. No other order shows
-    more: an instance is in one page only.
+    Each page is read before the page in front of it is written. No other order of one
+    writer shows more: an instance is in one page only.
     """
     with (
         mock.patch.object(versions, "IDLE_SECONDS", inf),

@@ -4,13 +4,14 @@ import pytest
 
 from tests.interleavings.actions import PREFIXES
 from tests.interleavings.conftest import Explore
+from tests.interleavings.explorers import TwoWriters
 from tests.interleavings.grid import Explorer
 from tests.interleavings.points import of_first_revision, some, with_locks
 from tests.interleavings.undecided import Undecided
 from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
-LATER, LOCKED = 6, 4
+LATER, LOCKED, TWO = 6, 4, 12
 UNDECIDED = {"sqlite": 90, "postgresql": 400}
 
 
@@ -56,6 +57,20 @@ def test_nova_acts_while_the_run_holds_locks(
 ) -> None:
     locked = with_locks(explorer.points)
     points = explorer.points if thorough else locked[::LOCKED]
+
+    walk(explorer, PREFIXES.values(), points, together=True)
+
+    assert explorer.coverage.failures == []
+
+
+# SQLite has one writer.
+@pytest.mark.only_on("postgresql")
+def test_nova_acts_while_two_batches_are_written(
+    explore: Explore, *, thorough: bool
+) -> None:
+    explorer = explore(TwoWriters)
+    locked = with_locks(of_first_revision(explorer.points))
+    points = some(locked, TWO, thorough=thorough)
 
     walk(explorer, PREFIXES.values(), points, together=True)
 

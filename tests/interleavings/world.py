@@ -64,6 +64,7 @@ class State:
 class World:
     """Make a cloud with two cells, and an instance for each prefix of each action."""
 
+    writers = 1
     # Instances to which nothing happens.
     still: Sequence[Prefix] = STILL
 
@@ -78,7 +79,7 @@ class World:
             cellmap={
                 "batch_rows_min": BATCH,
                 "batch_rows_max": BATCH,
-                "writers": 1,
+                "writers": self.writers,
                 "grace_seconds": GRACE,
                 "attempts": 3,
                 "connect_timeout": 5,
