@@ -210,7 +210,9 @@ class Judge:
             if entry["rows_read"] != counts + entry["mended"] + entry["removed"]:
                 yield "", f"batch {number} counts {counts}: {entry}"
             upto = entry["upto_id"]
-        kept = sum(entry["mapped"] - entry["removed"] for entry in state.journal)
+        # A repair also removes mappings of nova.
+        removed = 0 if self.repairs else sum(each["removed"] for each in state.journal)
+        kept = sum(entry["mapped"] for entry in state.journal) - removed
         ours = state.mappings.keys() - self.nova.mappings.keys()
         # nova sets the time of some, and removes others.
         stamped = {

@@ -12,7 +12,7 @@ from tests.interleavings.walks import disturb_at, walk
 ACTED, CRASHED = 60, 30
 
 
-@pytest.mark.only_on("sqlite", "postgresql")
+@pytest.mark.only_on("sqlite", thorough=["postgresql"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_ends_right_although_nova_acts_or_it_is_killed(
     explore: Explore, name: str, backend: str, *, thorough: bool
