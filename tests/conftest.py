@@ -143,7 +143,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen_by_test = any("backend" in mark.args[0] for mark in marks)
     if "backend" in metafunc.fixturenames and not chosen_by_test:
         only = metafunc.definition.get_closest_marker("only_on")
-        names = only.args if only else list(BACKENDS)
+        names = list(only.args) if only else list(BACKENDS)
+        if only and metafunc.config.getoption("--thorough"):
+            names += only.kwargs.get("thorough", ())
         served = chosen(metafunc.config)
         # A test of one product is taken out where the run has the other one.
         product = "mysql9" if served.get("mysql") == "mysql9" else "mariadb"

@@ -276,3 +276,15 @@ def delete_stamp(api: Database, cell_uuid: str) -> None:
         gone = sa.delete(versions).where(versions.c.cell_uuid == cell_uuid)
         with api.engine.begin() as connection:
             connection.execute(gone)
+
+
+# No row of cell_mappings has this id.
+NO_CELL = 0
+
+
+def doubt_stamp(api: Database, cell_uuid: str) -> None:
+    """Let the next upgrade walk the cell again; Alembic can still delete the stamp."""
+    if current_heads(api, cell_uuid):
+        mine = versions.c.cell_uuid == cell_uuid
+        with api.engine.begin() as connection:
+            connection.execute(sa.update(versions).where(mine).values(cell_id=NO_CELL))

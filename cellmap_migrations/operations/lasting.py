@@ -1,8 +1,8 @@
 """Find out whether an upgraded cell still has its mappings.
 
 It had them when its revision was recorded. Since then the cell's row of
-``cell_mappings`` may have been deleted and created again, or ``instance_mappings``
-may have been restored from a dump.
+``cell_mappings`` may have been deleted and created again, ``instance_mappings`` may
+have been restored from a dump, or a downgrade may have been stopped.
 """
 
 from __future__ import annotations
@@ -65,12 +65,20 @@ def highest_mapped(
     return journal.reached(api, uuids) if uuids else {}
 
 
+BEGUN = "before a downgrade began to remove mappings, which did not end"
+
+
 def renumbered(
     stamps: Mapping[str, Stamp], mappings: Sequence[CellMapping]
 ) -> dict[str, str]:
-    """Return the reason by uuid for cells that have a new row in ``cell_mappings``."""
+    """Return the reason by uuid for cells that have a new row in ``cell_mappings``.
+
+    A downgrade that has begun to remove mappings is another reason.
+    """
     return {
-        mapping.uuid: f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
+        mapping.uuid: BEGUN
+        if stamp.cell_id == versions.NO_CELL
+        else f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
         f"{mapping.id}"
         for mapping in mappings
         if (stamp := stamps.get(mapping.uuid))

@@ -75,12 +75,14 @@ def reconcile(
 def unmap_instances(cell: Cell, revision: str) -> None:
     """Remove the mappings that *revision* inserted, unless they were changed since.
 
-    Mappings that nova may have written are left and counted. Raises MappingsInUse
-    without ``remove_mappings=yes``.
+    Mappings that nova may have written are left and counted. If this is stopped, and an
+    upgrade follows, that walks the cell again. Raises MappingsInUse without
+    ``remove_mappings=yes``.
     """
     if not cell.settings.remove_mappings:
         raise MappingsInUse(cell=cell.mapping)
     prepare(cell)
+    versions.doubt_stamp(cell.api, cell.mapping.uuid)
     unmap(cell, Batches(cell, revision))
 
 

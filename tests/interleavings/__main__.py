@@ -10,10 +10,9 @@ from pathlib import Path
 from cellmap_migrations.testing.servers import kind_of_server, serving
 from tests.harness import certificates, compiled_once, second_look
 from tests.interleavings.actions import PREFIXES
-from tests.interleavings.grid import Explorer
+from tests.interleavings.explorers import EXPLORERS
 from tests.interleavings.points import with_locks
 from tests.interleavings.walks import fail, tried, walk
-from tests.interleavings.world import World
 
 
 def say(text: str) -> None:
@@ -21,7 +20,8 @@ def say(text: str) -> None:
 
 
 def main(pair: str) -> int:
-    _, backend, number, names = [*pair.split(":"), "", ""][:4]
+    command, backend, number, names = [*pair.split(":"), "", ""][:4]
+    kind = EXPLORERS[command]
     second_look.follow_after(0.0)
     certificates.load_once()
     compiled_once.share()
@@ -29,7 +29,7 @@ def main(pair: str) -> int:
         serving(kind_of_server(backend)) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
-        explorer = Explorer(World(Path(folder), lambda _: server, backend))
+        explorer = kind(kind.makes(Path(folder), lambda _: server, backend))
         together = names.startswith("together")
         named = () if together else filter(None, names.split(","))
         chosen = [PREFIXES[name] for name in named]
@@ -41,7 +41,7 @@ def main(pair: str) -> int:
             if case.complaints:
                 fail(explorer, case)
         else:
-            walk(explorer, chosen or PREFIXES.values(), points, together=together)
+            walk(explorer, chosen or explorer.prefixes, points, together=together)
         say(str(explorer.coverage))
     return bool(explorer.coverage.failures)
 

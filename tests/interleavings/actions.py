@@ -105,6 +105,9 @@ def remove(place: str) -> Step:
     return step(place, "DELETE FROM instances WHERE uuid = :uuid")
 
 
+# The project of the mapping in which map_instances stores its progress.
+MARKER = "INSTANCE_MIGRATION_MARKER"
+
 REQUEST = (
     "INSERT INTO build_requests (created_at, project_id, instance_uuid) "
     "VALUES (:young, :project, :uuid)"
@@ -146,8 +149,8 @@ def swap(source: str, target: str) -> tuple[Step, ...]:
     )
 
 
-def resize(source: str, target: str) -> tuple[Action, Action]:
-    """Return a cross-cell resize that is confirmed, and one that is reverted."""
+def resize(source: str, target: str) -> tuple[Action, ...]:
+    """Return cross-cell resizes: one is confirmed, one reverted, and one fails."""
     way = "out" if source == HERE else "in"
     mapped = (instance(source), mapping(f":{source}"))
     copied = instance(target, hidden="TRUE")
@@ -161,6 +164,7 @@ def resize(source: str, target: str) -> tuple[Action, Action]:
             steps=(copied, *swapped, remove(source)),
         ),
         Action(name=f"revert-{way}", before=resized, steps=(*back, remove(target))),
+        Action(name=f"rollback-{way}", before=mapped, steps=(copied, remove(target))),
     )
 
 
@@ -186,9 +190,26 @@ ACTIONS = (
     # Its id is committed behind the walk.
     Action(name="boot-late", steps=boot(id=":hole"), new=True),
     Action(name="late", steps=(instance(HERE, id=":hole"),), new=True),
+    Action(name="boot-cancelled", steps=(boot()[0], NO_REQUEST, UNMAP), new=True),
+    # No host was found: nova buries the instance in cell0, which is another cell.
+    Action(
+        name="boot-buried",
+        steps=(
+            boot()[0],
+            instance(THERE, born="young", vm_state="'error'", host="NULL"),
+            remap("cell_id = :there"),
+            NO_REQUEST,
+        ),
+        new=True,
+    ),
     Action(name="delete", before=(LIVE,), steps=DELETE, asks=True),
     Action(name="delete-mapped", before=(LIVE, mapping(":here")), steps=DELETE),
     Action(name="local-delete", before=(LIVE,), steps=LOCAL_DELETE, asks=True),
+    Action(
+        name="delete-failed",
+        before=(LIVE, mapping(":here")),
+        steps=(*DELETE[:2], change(HERE, "vm_state = 'error', task_state = NULL")),
+    ),
     Action(
         name="delete-unscheduled",
         before=(instance(HERE, host="NULL"), mapping(":here")),
@@ -240,6 +261,14 @@ ACTIONS = (
         name="map_instances", before=(LIVE,), steps=(mapping(":here", born="young"),)
     ),
     Action(
+        name="map_instances-marker",
+        steps=(
+            mapping("NULL", born="young", project_id=f"'{MARKER}'"),
+            UNMAP,
+        ),
+        new=True,
+    ),
+    Action(
         name="map_instances-deleted",
         before=(instance(HERE, **DEAD),),
         steps=(mapping(":here", born="young"),),
@@ -256,41 +285,6 @@ ACTIONS = (
     ),
 )
 
-# Instances to which nothing happens: the outcomes of 0001 that do not stop a stamp.
-KINDS = (
-    Action(name="mapped", before=(LIVE,)),
-    Action(name="mapped-deleted", before=(instance(HERE, **DEAD),)),
-    Action(name="mapped-soft", before=(instance(HERE, **SOFT),)),
-    Action(name="mapped-ageless", before=(instance(HERE, created_at="NULL"),)),
-    Action(name="mapped-userless", before=(instance(HERE, user_id="NULL", **DEAD),)),
-    Action(name="already", before=(LIVE, mapping(":here"))),
-    Action(name="already-deleted", before=(instance(HERE, **DEAD), mapping(":here"))),
-    Action(name="already-userless", before=(LIVE, mapping(":here", user_id="NULL"))),
-    Action(name="filled", before=(LIVE, mapping("NULL"))),
-    Action(name="in_flight", before=boot()[:2]),
-    Action(
-        name="hidden",
-        before=(
-            instance(HERE, hidden="TRUE"),
-            instance(THERE),
-            mapping(":there"),
-        ),
-    ),
-    Action(
-        name="placeholder",
-        before=(instance(HERE, uuid="'00000000-0000-0000-0000-000000000000'", **DEAD),),
-    ),
-    Action(
-        name="elsewhere",
-        before=(instance(HERE, **DEAD), instance(THERE), mapping(":there")),
-    ),
-    Action(name="moved", before=(LIVE, mapping(":there"))),
-    Action(
-        name="moved-back", before=(LIVE, instance(THERE, **DEAD), mapping(":there"))
-    ),
-    Action(name="theirs", before=(instance(THERE), mapping(":there"))),
-)
-
 
 def prefixes(action: Action) -> Iterator[Prefix]:
     """Yield each prefix of an action; it has one step at least."""
@@ -299,4 +293,3 @@ def prefixes(action: Action) -> Iterator[Prefix]:
 
 
 PREFIXES = {prefix.name: prefix for action in ACTIONS for prefix in prefixes(action)}
-STILL = [Prefix(action, 0) for action in KINDS]

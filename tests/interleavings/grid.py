@@ -1,4 +1,4 @@
-"""Do an action before one statement of an upgrade, and judge the end."""
+"""Do an action before one statement of a command, and judge the end."""
 
 import time
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cellmap_migrations.testing.process import Finished
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.interleavings.actions import PREFIXES, Prefix
 from tests.interleavings.judge import Judge, undone
@@ -44,6 +45,12 @@ class Case:
     codes: list[int] = field(default_factory=list)
     complaints: list[tuple[str, str]] = field(default_factory=list)
     stamped: list[tuple[int, str, str]] = field(default_factory=list)
+    # Whether the cell is downgraded in the end.
+    undo: bool = True
+    points: list[Point] = field(default_factory=list)
+    # The rows after the first run, before the rest of each action.
+    met: State | None = None
+    outputs: list[str] = field(default_factory=list)
     errors: str = ""
 
 
@@ -51,8 +58,10 @@ class Case:
 class Coverage:
     """Count the cases that were tried."""
 
+    name: str
     backend: str
     points: int
+    prefixes: int
     pairs: int = 0
     cases: int = 0
     same: int = 0
@@ -62,10 +71,10 @@ class Coverage:
 
     def __str__(self) -> str:
         seconds = time.monotonic() - self.began
-        lines = [f"upgrade on {self.backend}: {self.points} statements and COMMITs"]
+        lines = [f"{self.name} on {self.backend}: {self.points} statements and COMMITs"]
         if self.pairs:
             lines += [
-                f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
+                f"  {self.pairs + self.same:,} pairs with {self.prefixes} prefixes",
                 f"  {self.same:,} are the same as the pair with the next statement",
                 f"  {sum(self.impossible.values()):,} cannot happen:",
             ]
@@ -80,15 +89,24 @@ class Coverage:
 class Explorer:
     """Explore the statements of ``upgrade head`` in one world."""
 
+    name = "upgrade"
+    makes: type[World] = World
+
     def __init__(self, world: World) -> None:
         self.world = world
+        self.prefixes = list(PREFIXES.values())
         self.after = self.all_done()
         world.restore()
         self.before = world.state()
         self.points: list[Point] = []
         first = self.explore(0, ())
         assert not first.complaints, (first.complaints, first.errors)
-        self.coverage = Coverage(backend=world.backend, points=len(self.points))
+        self.coverage = Coverage(
+            name=self.name,
+            backend=world.backend,
+            points=len(self.points),
+            prefixes=len(self.prefixes),
+        )
 
     def explore(
         self, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
@@ -129,28 +147,36 @@ class Explorer:
             stamping=lambda _: self.look_at_stamp(case, watch),
         )
         with watch.watching(), in_one_thread():
-            case.codes.append(run(partial(self.upgrade, case)))
+            case.codes.append(run(partial(self.run, case)))
         if not self.points:
             self.points = watch.points
-        met = self.world.state()
+        case.met = met = self.world.state()
         case.complaints += Judge(self.world, met).meddled(met)
         if not met.versions:
             # The run has seen by itself that its record was wrong.
             case.stamped.clear()
         self.finish(case)
-        while len(case.codes) < MOST_RUNS and case.codes[-1] != 0:
-            if case.codes[-2:] == [65, 65]:
-                break
+        while len(case.codes) < MOST_RUNS and not self.ended(case.codes):
             with in_one_thread():
-                case.codes.append(self.upgrade(case))
-        self.judge(case, watch, undo=undo)
+                case.codes.append(self.run(case))
+        case.points, case.undo = watch.points, undo
+        self.judge(case)
         return case
 
-    def upgrade(self, case: Case) -> int:
-        """Upgrade the cell once; return the exit code."""
-        ended = upgrade(self.world.cloud)
+    def run(self, case: Case) -> int:
+        """Do the command once; return its exit code."""
+        ended = self.command()
+        case.outputs.append(ended.out)
         case.errors += ended.err
         return ended.code
+
+    def command(self) -> Finished:
+        """Upgrade the cell."""
+        return upgrade(self.world.cloud)
+
+    def ended(self, codes: Sequence[int]) -> bool:
+        """Return True if a further run would not change anything."""
+        return codes[-1] == 0 or [*codes[-2:]] == [65, 65]
 
     def act(self, case: Case) -> None:
         """Do the first steps of each prefix, as far as nova could."""
@@ -208,7 +234,7 @@ class Explorer:
         for uuid, why in judge.unproven(judge.nova):
             case.stamped.append((len(watch.points), uuid, why))
 
-    def judge(self, case: Case, watch: Watch, *, undo: bool) -> None:
+    def judge(self, case: Case) -> None:
         """Fill in the complaints."""
         cloud = self.world.cloud
         state = self.world.state()
@@ -223,19 +249,19 @@ class Explorer:
         found = [*judge.complaints(repaired, case.codes)]
         if checked != expected:
             found.append(("", f"check ended with {checked}, not {expected}"))
-        if undo:
+        if case.undo:
             x = {"remove_mappings": "yes"}
             down = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=x)
             found += undone(judge, repaired, self.world.state())
             if down.code != 0:
                 found.append(("", f"downgrade ended with {down.code}: {down.err}"))
-        case.complaints += [*found, *self.rash(case, watch)]
+        case.complaints += [*found, *self.rash(case)]
 
-    def rash(self, case: Case, watch: Watch) -> Iterator[tuple[str, str]]:
+    def rash(self, case: Case) -> Iterator[tuple[str, str]]:
         """Yield what a run recorded although it could have seen the contradiction."""
         mine = {each.uuid for each in case.done}
         for number, uuid, why in case.stamped:
             # The action came before the statement of this number.
-            since = watch.points[case.number - 1 : number]
+            since = case.points[case.number - 1 : number]
             if uuid not in mine or any(each.compares for each in since):
                 yield uuid, f"a revision was recorded while it {why}"

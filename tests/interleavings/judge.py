@@ -5,6 +5,7 @@ from signal import SIGKILL
 from typing import Any
 
 from cellmap_migrations.testing.rows import CELL0
+from tests.interleavings.actions import MARKER
 from tests.interleavings.world import State, World, same_cells
 
 Row = dict[str, Any]
@@ -48,10 +49,13 @@ def queued(row: Row) -> bool:
 
 
 class Judge:
-    """Compare the rows after a case with the rows that nova alone would have left."""
+    """Compare the rows after a case with the rows that nova alone would have left.
 
-    def __init__(self, world: World, nova: State) -> None:
-        self.nova = nova
+    *repairs*: a repair has also corrected rows of nova.
+    """
+
+    def __init__(self, world: World, nova: State, *, repairs: bool = False) -> None:
+        self.nova, self.repairs = nova, repairs
         self.here, self.there = world.here.id, world.there.id
         self.cell_uuid, self.young = world.here.uuid, world.values["young"]
 
@@ -125,6 +129,18 @@ class Judge:
         checks = (self.lost, self.unflagged, self.userless)
         return [each for check in checks for each in check(state)]
 
+    def unrepaired(self, state: State) -> Iterator[tuple[str, str]]:
+        """Yield the differences that only a check names and a repair corrects."""
+        for uuid, row in state.mappings.items():
+            if row["cell_id"] == self.here and uuid not in state.here:
+                yield uuid, "has no instance"
+            marker = row["project_id"] == MARKER
+            if row["cell_id"] is None and not marker and self.settled(state, uuid):
+                yield uuid, "has neither a cell nor an instance"
+        for uuid, instance, row in self.mapped_here(state):
+            if instance["project_id"] != row["project_id"]:
+                yield uuid, "has another project than its mapping"
+
     def complaints(self, state: State, codes: list[int]) -> Iterator[tuple[str, str]]:
         """Yield each fault at the end, with its uuid or an empty text."""
         if codes[-1] != 0 or {*codes} - {0, 65, 75, KILLED}:
@@ -143,14 +159,23 @@ class Judge:
         for uuid, before in self.nova.mappings.items():
             after, row = state.mappings.get(uuid), state.here.get(uuid)
             if after is None:
-                yield uuid, "nova's mapping is gone"
+                removable = before["cell_id"] in {self.here, None}
+                if not (self.repairs and removable and self.settled(state, uuid)):
+                    yield uuid, "nova's mapping is gone"
                 continue
             # An id depends on how many mappings were inserted before.
             for name in after.keys() - {"id"}:
                 if before[name] != after[name] and not may_change(
-                    name, before, after, row
+                    name, before, after, row, repairs=self.repairs
                 ):
                     yield uuid, f"{name} was {before[name]}, is {after[name]}"
+
+    def settled(self, state: State, uuid: str) -> bool:
+        """Return True if no cell has an instance, and nova is not at work on it."""
+        row = self.nova.mappings.get(uuid) or state.mappings[uuid]
+        times = [str(row[name] or "") for name in ("created_at", "updated_at")]
+        somewhere = (state.here, state.there, state.requests)
+        return max(times) < str(self.young) and not any(uuid in e for e in somewhere)
 
     def invented(self, state: State) -> Iterator[tuple[str, str]]:
         """Yield each mapping of the package with a wrong value."""
@@ -185,7 +210,9 @@ class Judge:
             if entry["rows_read"] != counts + entry["mended"] + entry["removed"]:
                 yield "", f"batch {number} counts {counts}: {entry}"
             upto = entry["upto_id"]
-        kept = sum(entry["mapped"] - entry["removed"] for entry in state.journal)
+        # A repair also removes mappings of nova.
+        removed = 0 if self.repairs else sum(each["removed"] for each in state.journal)
+        kept = sum(entry["mapped"] for entry in state.journal) - removed
         ours = state.mappings.keys() - self.nova.mappings.keys()
         # nova sets the time of some, and removes others.
         stamped = {
@@ -195,14 +222,19 @@ class Judge:
             yield "", f"the journal has {kept} mappings, there are {len(stamped)}"
 
 
-def may_change(name: str, before: Row, after: Row, row: Row | None) -> bool:
-    """Return True if the package may have changed a column of nova's mapping."""
+def may_change(
+    name: str, before: Row, after: Row, row: Row | None, *, repairs: bool
+) -> bool:
+    """Return True if the package may have changed a column of nova's mapping.
+
+    *repairs*: a repair also corrects a user that is not the instance's.
+    """
     if row is None or row["hidden"] or name in OF_NOVA:
         return False
     if name == "queued_for_delete":
         return bool(after[name]) and queued(row)
     if name == "user_id":
-        return before[name] is None and after[name] == row[name]
+        return (repairs or before[name] is None) and after[name] == row[name]
     # A young boot is nova's, and an old instance without a cell is one that died.
     return name == "cell_id" and after[name] is not None and row["vm_state"] != BUILDING
 

@@ -10,6 +10,8 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.interleavings.crashes import forked
 from tests.interleavings.grid import Case, Explorer
+from tests.interleavings.prepared import SilentWorld
+from tests.interleavings.world import World
 
 CELL = "cell1"
 
@@ -27,12 +29,36 @@ def reset(cloud: Cloud) -> Finished:
     return cellmap_inside(cloud, "reset", "--cell", CELL)
 
 
+def merge(cloud: Cloud) -> Finished:
+    """Merge a cell that does not answer into the cell."""
+    pair = ("--cell", CELL, "--from", "down", "--database-is-gone")
+    return cellmap_inside(cloud, "merge", *pair)
+
+
+class MergedMeanwhile(Explorer):
+    """Explore the statements of an upgrade during which a silent cell is merged."""
+
+    makes: type[World] = SilentWorld
+
+    def finish(self, case: Case) -> None:
+        """Do the rest of each action; without a merge, some rows stay unresolved."""
+        super().finish(case)
+        ended = merge(self.world.cloud)
+        if ended.code != 0:
+            case.complaints.append(("", f"merge ended with {ended.code}: {ended.err}"))
+
+
+# The explorers of upgrades that meet something else than the usual world.
+EXPLORERS: Mapping[str, type[Explorer]] = MappingProxyType({"merge": MergedMeanwhile})
+
+
 COMMANDS: Mapping[str, Callable[[Cloud], Finished]] = MappingProxyType(
     {
         "second-run": upgrade,
         "repair": repair,
         "reset": reset,
         "downgrade": downgrade,
+        "merge": merge,
     }
 )
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 from unittest import mock
 
+from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.common import background
 from cellmap_migrations.copying import pages, pipeline
 
@@ -38,9 +40,15 @@ def at_once(work: Callable[[], Any]) -> Late:
 
 
 def start(work: Callable[[], Any]) -> Late:
-    """Read a page as early as a run may, and write one as late as it may."""
-    reads = isinstance(work, partial) and work.func is pages.read_page
-    return at_once(work) if reads else Late(work)
+    """Read a page as early as a run may, and write one as late as it may.
+
+    With two writers, write a page before the page in front of it is written. Its COMMIT
+    waits for that one.
+    """
+    assert isinstance(work, partial)
+    reads, turn = work.func is pages.read_page, work.keywords.get("turn")
+    overtakes = turn is not None and not turn.args[0].done()
+    return at_once(work) if reads or overtakes else Late(work)
 
 
 def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
@@ -51,12 +59,13 @@ def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
 
 @contextmanager
 def in_one_thread() -> Iterator[None]:
-    """Let no thread start while the block runs.
+    """Let no thread start, and no slow run keep its connection alive, in the block.
 
-    Each page is read before the page in front of it is written. No other order shows
-    more: an instance is in one page only.
+    Each page is read before the page in front of it is written. No other order of one
+    writer shows more: an instance is in one page only.
     """
     with (
+        mock.patch.object(versions, "IDLE_SECONDS", inf),
         mock.patch.object(background, "start", at_once),
         mock.patch.object(pipeline, "start", start),
         mock.patch.object(pipeline, "wait_for", wait_for),

@@ -3,12 +3,17 @@
 import pytest
 
 from tests.interleavings.actions import PREFIXES
+from tests.interleavings.conftest import Explore
+from tests.interleavings.explorers import TwoWriters
 from tests.interleavings.grid import Explorer
 from tests.interleavings.points import of_first_revision, some, with_locks
+from tests.interleavings.undecided import Undecided
 from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
-LATER, LOCKED = 6, 4
+LATER, LOCKED, TWO, LEFT = 6, 4, 12, 180
+# Of the pairs that a quick run tries one by one.
+SINGLE, APART = 30, 150
 
 
 @pytest.mark.only_on("sqlite")
@@ -34,6 +39,31 @@ def test_nova_acts_before_a_statement_of_a_later_revision(
     assert explorer.coverage.failures == []
 
 
+@pytest.mark.only_on("sqlite")
+def test_nova_does_one_thing_before_a_statement(
+    explorer: Explorer, *, thorough: bool
+) -> None:
+    prefixes = explorer.prefixes if thorough else explorer.prefixes[::SINGLE]
+    points = some(explorer.points, APART, thorough=thorough)
+
+    # Of many actions, one that leaves rows to an operator hides a wrong record.
+    walk(explorer, prefixes, points, together=False)
+
+    assert explorer.coverage.failures == []
+
+
+@pytest.mark.only_on("sqlite", thorough=["postgresql"])
+def test_nova_acts_while_rows_are_left_to_an_operator(
+    explore: Explore, *, thorough: bool
+) -> None:
+    explorer = explore(Undecided)
+    points = some(explorer.points, LEFT, thorough=thorough)
+
+    walk(explorer, PREFIXES.values(), points, together=True)
+
+    assert explorer.coverage.failures == []
+
+
 # On SQLite nobody else can commit then.
 @pytest.mark.only_on("postgresql")
 def test_nova_acts_while_the_run_holds_locks(
@@ -41,6 +71,20 @@ def test_nova_acts_while_the_run_holds_locks(
 ) -> None:
     locked = with_locks(explorer.points)
     points = explorer.points if thorough else locked[::LOCKED]
+
+    walk(explorer, PREFIXES.values(), points, together=True)
+
+    assert explorer.coverage.failures == []
+
+
+# SQLite has one writer.
+@pytest.mark.only_on("postgresql")
+def test_nova_acts_while_two_batches_are_written(
+    explore: Explore, *, thorough: bool
+) -> None:
+    explorer = explore(TwoWriters)
+    locked = with_locks(of_first_revision(explorer.points))
+    points = some(locked, TWO, thorough=thorough)
 
     walk(explorer, PREFIXES.values(), points, together=True)
 

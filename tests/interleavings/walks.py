@@ -96,7 +96,7 @@ def fail(explorer: Explorer, case: Case, name: str = "") -> None:
     """Record a failure, with the line that repeats it."""
     names = name or ",".join(prefix.name for prefix in case.prefixes)
     point = explorer.points[case.number - 1]
-    pair = f"upgrade:{explorer.world.backend}:{case.number}:{names}"
+    pair = f"{explorer.name}:{explorer.world.backend}:{case.number}:{names}"
     explorer.coverage.failures += [
         f"python -m tests.interleavings {pair}",
         f"  before {point.place}: {point.text[:100]}",

@@ -1,7 +1,7 @@
 """Make a small cloud whose first state is restored within milliseconds."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,11 +18,11 @@ from tests.interleavings.actions import (
     API,
     HERE,
     PREFIXES,
-    STILL,
     THERE,
     Prefix,
     Step,
 )
+from tests.interleavings.kinds import STILL
 
 # Seconds. The instances of a world stay young as long as it is used.
 GRACE = 36_000
@@ -64,6 +64,10 @@ class State:
 class World:
     """Make a cloud with two cells, and an instance for each prefix of each action."""
 
+    writers = 1
+    # Instances to which nothing happens.
+    still: Sequence[Prefix] = STILL
+
     def __init__(
         self, folder: Path, server: Callable[[str], Server], backend: str
     ) -> None:
@@ -75,7 +79,7 @@ class World:
             cellmap={
                 "batch_rows_min": BATCH,
                 "batch_rows_max": BATCH,
-                "writers": 1,
+                "writers": self.writers,
                 "grace_seconds": GRACE,
                 "attempts": 3,
                 "connect_timeout": 5,
@@ -103,9 +107,11 @@ class World:
 
     def build(self) -> None:
         """Insert the rows from before the run, in an order that mixes the kinds."""
-        mixed = sorted([*PREFIXES.values(), *STILL[1:]], key=lambda each: each.uuid)
+        mixed = sorted(
+            [*PREFIXES.values(), *self.still[1:]], key=lambda each: each.uuid
+        )
         # SQLite gives the highest id again: that must stay.
-        for prefix in [*mixed, STILL[0]]:
+        for prefix in [*mixed, self.still[0]]:
             if ":hole" in "".join(each.sql for each in prefix.action.steps):
                 self.do(prefix, Step(HERE, self.here_row()))
                 self.holes[prefix.uuid] = self.highest_id()

@@ -9,7 +9,7 @@ from cellmap_migrations.testing.process import Finished
 from cellmap_migrations.testing.rows import now
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside, cellmap_inside
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 
 REMOVE = {"remove_mappings": "yes"}
 
@@ -207,3 +207,21 @@ def test_downgrade_of_a_cell_that_was_never_upgraded_asks_nothing(
 
     assert (finished.code, finished.out, finished.err) == (0, "", "")
     assert (cloud.mapped_uuids(cell), cloud.our_tables()) == (set(uuids), set())
+
+
+def test_upgrade_after_a_downgrade_that_was_stopped_maps_all_instances_again(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    uuids = cell.add_instances(30)
+    upgrade(cloud)
+    some = {"remove_mappings": "yes", "max_rows": "5"}
+    stopped = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=some)
+
+    finished = upgrade(cloud)
+
+    assert stopped.code == 75
+    assert finished.code == 0
+    assert cloud.mappings().keys() == {*uuids}
+    assert "before a downgrade began to remove mappings" in finished.err
