@@ -10,11 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.harness.newer import name_of
 from tests.interleavings.actions import PREFIXES, Prefix
 from tests.interleavings.judge import Judge, undone
-from tests.interleavings.points import Act, Point, Watch
+from tests.interleavings.points import Act, Point, Sent, Watch
 from tests.interleavings.schedule import in_one_thread
-from tests.interleavings.world import State, World
+from tests.interleavings.world import State, World, locked
 
 # Runs until the last one ends as the one before it.
 MOST_RUNS = 5
@@ -32,12 +33,18 @@ def call(work: Callable[[], int]) -> int:
     return work()
 
 
+def done() -> None:
+    """Do no more."""
+
+
 @dataclass(kw_only=True)
 class Case:
     """Hold the prefixes that happen before statement *number*, and the results."""
 
     number: int
     prefixes: Sequence[Prefix]
+    # The crash that happens there too.
+    kind: str = ""
     # How many steps of each prefix were done at that point.
     done: dict[Prefix, int] = field(default_factory=dict)
     impossible: dict[Prefix, str] = field(default_factory=dict)
@@ -45,6 +52,10 @@ class Case:
     complaints: list[tuple[str, str]] = field(default_factory=list)
     stamped: list[tuple[int, str, str]] = field(default_factory=list)
     errors: str = ""
+    # Why that which is to happen cannot happen.
+    why: str = ""
+    # The statements of the transaction up to this one.
+    sent: Sequence[Sent] = ()
 
 
 @dataclass(kw_only=True)
@@ -53,6 +64,7 @@ class Coverage:
 
     backend: str
     points: int
+    what: str = f"{len(PREFIXES)} prefixes"
     pairs: int = 0
     cases: int = 0
     same: int = 0
@@ -60,16 +72,18 @@ class Coverage:
     failures: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def walked(self) -> int:
+        """Return the number of pairs that are settled."""
+        return self.pairs + self.same
+
     def __str__(self) -> str:
         seconds = time.monotonic() - self.began
-        lines = [f"upgrade on {self.backend}: {self.points} statements and COMMITs"]
-        if self.pairs:
-            lines += [
-                f"  {self.pairs + self.same:,} pairs with {len(PREFIXES)} prefixes",
-                f"  {self.same:,} are the same as the pair with the next statement",
-                f"  {sum(self.impossible.values()):,} cannot happen:",
-            ]
-        lines += [
+        lines = [
+            f"upgrade on {self.backend}: {self.points} statements and COMMITs",
+            f"  {self.walked:,} pairs with {self.what}",
+            f"  {self.same:,} are the same as the pair with the next statement",
+            f"  {sum(self.impossible.values()):,} cannot happen:",
             *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
             f"  {self.cases:,} runs in {seconds:.0f} s, {len(self.failures)} failures",
             *self.failures,
@@ -88,7 +102,8 @@ class Explorer:
         self.points: list[Point] = []
         first = self.explore(0, ())
         assert not first.complaints, (first.complaints, first.errors)
-        self.coverage = Coverage(backend=world.backend, points=len(self.points))
+        backend = name_of(world.server, world.backend)
+        self.coverage = Coverage(backend=backend, points=len(self.points))
 
     def explore(
         self, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
@@ -106,17 +121,20 @@ class Explorer:
         act: Act,
         *,
         run: Callable[[Callable[[], int]], int] = call,
+        then: Callable[[], None] = done,
         after: bool = False,
         undo: bool = True,
     ) -> Case:
         """Do *act* before or *after* a statement; run again until nothing is left.
 
         *run* calls the first run, or lets a process do so, and returns its exit code.
+        *then* is called before the second one.
         """
 
         def at_the_point(driver: Any) -> None:
             found, foreseen = watch.points[-1], self.points[case.number - 1]
             assert found == foreseen, f"{found} is not repeated: {foreseen}"
+            case.sent = watch.sent.get(driver, ())
             act(driver)
 
         self.world.restore()
@@ -130,6 +148,7 @@ class Explorer:
         )
         with watch.watching(), in_one_thread():
             case.codes.append(run(partial(self.upgrade, case)))
+        then()
         if not self.points:
             self.points = watch.points
         met = self.world.state()
@@ -170,7 +189,9 @@ class Explorer:
             self.world.do(prefix, prefix.action.steps[number])
         except sa.exc.IntegrityError:
             return THERE_ALREADY
-        except sa.exc.OperationalError:
+        except sa.exc.OperationalError as error:
+            if not locked(error):
+                raise
             return LOCKED
         return ""
 

@@ -35,7 +35,7 @@ def test_nova_acts_before_a_statement_of_a_later_revision(
 
 
 # On SQLite nobody else can commit then.
-@pytest.mark.only_on("postgresql")
+@pytest.mark.only_on("mysql", "postgresql")
 def test_nova_acts_while_the_run_holds_locks(
     explorer: Explorer, *, thorough: bool
 ) -> None:
