@@ -38,7 +38,7 @@ def main(pair: str) -> int:
                 say(f"exit codes {case.codes}; cannot happen: {case.impossible}")
                 say(f"{case.why}{case.errors}")
                 if case.complaints:
-                    fail(explorer, case, names)
+                    fail(explorer, case)
             else:
                 repeat_walk(explorer, names)
         finally:

@@ -1,7 +1,7 @@
-"""Make a world for each test, and record the coverage of the test."""
+"""Make a world for each database, and record the coverage of each test."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
@@ -11,16 +11,35 @@ from tests.interleavings.grid import Explorer
 from tests.interleavings.world import World
 
 
+@pytest.fixture(scope="module")
+def explorers(
+    tmp_path_factory: pytest.TempPathFactory,
+    cellmap_server: Callable[[str], Server],
+) -> Iterator[Callable[[str], Explorer]]:
+    """Yield a function that returns the explorer of a backend, made at the first call.
+
+    The first run of an explorer takes as long as two cases.
+    """
+    worlds: list[World] = []
+
+    @cache
+    def explorer(backend: str) -> Explorer:
+        worlds.append(World(tmp_path_factory.mktemp(backend), cellmap_server, backend))
+        return Explorer(worlds[-1])
+
+    yield explorer
+    for world in worlds:
+        world.close()
+
+
 @pytest.fixture
 def explorer(
-    tmp_path: Path,
-    server: Callable[[str], Server],
+    explorers: Callable[[str], Explorer],
     backend: str,
     record_property: Callable[[str, object], None],
 ) -> Iterator[Explorer]:
-    """Yield the explorer of a new world; record its coverage in the end."""
-    world = World(tmp_path, server, backend)
-    explored = Explorer(world)
+    """Yield the explorer of a world; record the coverage of the test in the end."""
+    explored = explorers(backend)
+    explored.cover()
     yield explored
-    world.close()
     record_property(COVERAGE, str(explored.coverage))

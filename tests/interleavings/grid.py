@@ -102,7 +102,11 @@ class Explorer:
         self.points: list[Point] = []
         first = self.explore(0, ())
         assert not first.complaints, (first.complaints, first.errors)
-        backend = name_of(world.server, world.backend)
+        self.cover()
+
+    def cover(self) -> None:
+        """Begin to count cases."""
+        backend = name_of(self.world.server, self.world.backend)
         self.coverage = Coverage(backend=backend, points=len(self.points))
 
     def explore(

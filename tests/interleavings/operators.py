@@ -39,7 +39,7 @@ COMMANDS: Mapping[str, Callable[[Cloud], Finished]] = MappingProxyType(
 
 def interfere(explorer: Explorer, name: str, number: int) -> Case:
     """Run a command in its own process before statement *number*; judge the end."""
-    case = Case(number=number, prefixes=())
+    case = Case(number=number, prefixes=(), kind=name)
     command = partial(COMMANDS[name], explorer.world.cloud)
 
     def act(_: Any) -> None:

@@ -8,7 +8,7 @@ from tests.interleavings.points import of_first_revision, some, with_locks
 from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
-LATER, LOCKED = 6, 4
+LATER, LOCKED = 6, 8
 
 
 @pytest.mark.only_on("sqlite")

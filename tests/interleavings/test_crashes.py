@@ -15,12 +15,12 @@ from tests.interleavings.grid import Explorer
 
 # A quick run takes every so many of the points. Newer servers are for --thorough.
 SOME = {
-    KILL: {"sqlite": 1, "mysql": 18, "postgresql": 18},
-    LOSE: {"mysql": 150, "postgresql": 90},
-    UNANSWERED: {"mysql": 6, "postgresql": 3},
-    LOCK: {"sqlite": 60, "mysql": 8, "postgresql": 8},
-    DEADLOCK: {"mysql": 7, "postgresql": 7},
-    SILENCE: {"mysql": 150, "postgresql": 150},
+    KILL: {"sqlite": 1, "mysql": 25, "postgresql": 25},
+    LOSE: {"mysql": 350, "postgresql": 350},
+    UNANSWERED: {"mysql": 10, "postgresql": 10},
+    LOCK: {"sqlite": 90, "mysql": 15, "postgresql": 15},
+    DEADLOCK: {"mysql": 15, "postgresql": 15},
+    SILENCE: {"mysql": 350, "postgresql": 350},
 }
 
 PAIRS = [(kind, backend) for kind, of in SOME.items() for backend in of]

@@ -1,9 +1,11 @@
 """Make a small cloud whose first state is restored within milliseconds."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,9 @@ class World:
             THERE: self.there.engine,
         }
         if backend == "sqlite":
-            sa.event.listen(sa.Engine, "connect", in_memory)
+            # Of its own: another world may use one at the same time.
+            self.in_memory = partial(in_memory)
+            sa.event.listen(sa.Engine, "connect", self.in_memory)
         self.places = {str(each.url.database): n for n, each in self.engines.items()}
         self.values = {
             "here": self.here.id,
@@ -133,7 +137,7 @@ class World:
     def close(self) -> None:
         """Drop the databases."""
         if self.backend == "sqlite":
-            sa.event.remove(sa.Engine, "connect", in_memory)
+            sa.event.remove(sa.Engine, "connect", self.in_memory)
         else:
             for name in self.places:
                 copies.forget(self.server, name, self.cloud.url)
@@ -207,7 +211,8 @@ def locked(error: sa.exc.OperationalError) -> bool:
 
 def in_memory(connection: Any, _: Any) -> None:
     """Let SQLite not wait for the disk: no case survives a crash of the machine."""
-    connection.execute("PRAGMA synchronous = OFF")
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 def rows(connection: sa.Connection, table: str) -> list[dict[str, Any]]:
