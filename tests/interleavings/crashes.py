@@ -32,6 +32,16 @@ KILL, LOSE, UNANSWERED = "kill", "lose-connection", "lose-answer"
 
 LOCK, DEADLOCK, SILENCE = "lock-timeout", "deadlock", "silence"
 
+# What docs/reliability.rst says of each.
+WORDS = {
+    KILL: "the run is killed",
+    LOSE: "the connection is lost",
+    UNANSWERED: "the answer to a COMMIT is lost",
+    LOCK: "another session holds the lock until the server gives up",
+    DEADLOCK: "another session locks in the opposite order: deadlock",
+    SILENCE: "the server is silent until the run gives up",
+}
+
 # What a driver says of an error that was to be caused.
 TROUBLES: Mapping[str, tuple[Cause, re.Pattern[str]]] = MappingProxyType(
     {
@@ -180,10 +190,11 @@ def crash_at(
     if (kind, explorer.world.backend) == (LOCK, "sqlite"):
         where = anywhere
     chosen = [*filter(where, explorer.points)]
-    coverage, others = explorer.coverage, len(explorer.points) - len(chosen)
+    others = len(explorer.points) - len(chosen)
     chosen = chosen[min(every, len(chosen)) // 2 :: every]
-    coverage.what = kind
     number = len(PREFIXES) if together else 1
+    explorer.cover(WORDS[kind] + (", then nova acts" if together else ""), number)
+    coverage = explorer.coverage
     if why:
         coverage.pairs += others * number
         coverage.impossible[why] += others * number
@@ -192,7 +203,6 @@ def crash_at(
     if not together:
         disturb_at(chosen, explorer, kind, crash)
         return
-    coverage.what = f"{kind} and {number} prefixes"
     for point in chosen:
         coverage.pairs += number
         cause = partial(crash, explorer, kind)

@@ -64,7 +64,9 @@ class Coverage:
 
     backend: str
     points: int
-    what: str = f"{len(PREFIXES)} prefixes"
+    what: str
+    # How many things happen at each point.
+    width: int
     pairs: int = 0
     cases: int = 0
     same: int = 0
@@ -81,7 +83,7 @@ class Coverage:
         seconds = time.monotonic() - self.began
         lines = [
             f"upgrade on {self.backend}: {self.points} statements and COMMITs",
-            f"  {self.walked:,} pairs with {self.what}",
+            f"  {self.walked:,} of {self.points * self.width:,} pairs: {self.what}",
             f"  {self.same:,} are the same as the pair with the next statement",
             f"  {sum(self.impossible.values()):,} cannot happen:",
             *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
@@ -104,10 +106,14 @@ class Explorer:
         assert not first.complaints, (first.complaints, first.errors)
         self.cover()
 
-    def cover(self) -> None:
-        """Begin to count cases."""
-        backend = name_of(self.world.server, self.world.backend)
-        self.coverage = Coverage(backend=backend, points=len(self.points))
+    def cover(self, what: str = "nova acts", width: int = len(PREFIXES)) -> None:
+        """Begin to count the pairs of *what*, of which each point has *width*."""
+        self.coverage = Coverage(
+            backend=name_of(self.world.server, self.world.backend),
+            points=len(self.points),
+            what=what,
+            width=width,
+        )
 
     def explore(
         self, number: int, prefixes: Sequence[Prefix], *, undo: bool = True

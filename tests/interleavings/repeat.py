@@ -33,6 +33,7 @@ def repeat_walk(explorer: Explorer, names: str) -> None:
     if kind in WHERE:
         crash_at(explorer, kind, together=rest == TOGETHER)
     elif kind in COMMANDS:
+        explorer.cover(f"an operator runs {kind}", 1)
         disturb_at(explorer.points, explorer, kind, interfere)
     elif names in (TOGETHER, LOCKED):
         points = with_locks(explorer.points) if names == LOCKED else ()

@@ -19,6 +19,7 @@ def test_operator_does_something_else(
     meeting = [point for point in explorer.points if point.tables]
     points = some(meeting, OPERATED, thorough=thorough)
 
+    explorer.cover(f"an operator runs {name}", 1)
     disturb_at(points, explorer, name, interfere)
 
     assert explorer.coverage.failures == []
