@@ -1,12 +1,12 @@
 """Count the causes of a fault and the ends of the runs, for docs/reliability.rst."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
+from tests.harness import list_table
 from tests.harness.cloud import ROOT
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ DATABASES = {"mysql": "MariaDB", "postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 PAGE = ROOT / "docs" / "reliability.rst"
 
-TABLE = re.compile(r"(\.\. measured\n\n)(.*?)(\n\n\.\. end of measured\n)", re.DOTALL)
+# The mark of the table.
+TABLE = "measured"
 
 HEADS = ("what happened", "database", "times", "exit codes of the runs")
 
@@ -80,28 +81,12 @@ def spelled(group: tuple[int, int]) -> str:
     return word if count == 1 else f"{word} ({count} times)"
 
 
-def table(rows: list[list[str]]) -> str:
-    """Return the table as reStructuredText."""
-    lines = [
-        f"   {'*' if first else ' '} - {value}"
-        for row in [list(HEADS), *sorted(rows)]
-        for first, value in zip((True, *[False] * len(row)), row, strict=False)
-    ]
-    return "\n".join([".. list-table::", "   :header-rows: 1", "", *lines])
-
-
 def shown() -> list[list[str]]:
     """Return the rows of the page's table, without their heads."""
-    found = TABLE.search(PAGE.read_text())
-    assert found, f"{PAGE} has no table"
-    values = re.findall(r"^   [* ] - (.*)$", found[2], re.MULTILINE)
-    width = len(HEADS)
-    rows = [values[start : start + width] for start in range(0, len(values), width)]
-    return rows[1:]
+    return list_table.shown(PAGE, TABLE, len(HEADS))
 
 
 def show(tallies: dict[tuple[str, str], Tally]) -> None:
     """Let the page's table be what was counted."""
-    new = table([tally.row(where) for (_, where), tally in tallies.items()])
-    page = PAGE.read_text()
-    PAGE.write_text(TABLE.sub(lambda old: old[1] + new + old[3], page))
+    rows = [tally.row(where) for (_, where), tally in tallies.items()]
+    list_table.show(PAGE, TABLE, HEADS, rows)

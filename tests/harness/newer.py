@@ -118,3 +118,9 @@ def backend_of(name: str) -> str:
 def kind_named(name: str) -> type[Server]:
     """Return the server that a --backend names; raise NotInstalled."""
     return NEWER[name][1] if name in NEWER else kind_of_server(name)
+
+
+def name_of(server: Server, backend: str) -> str:
+    """Return the --backend that names *server*, which is of *backend*."""
+    kinds = {kind: name for name, (_, kind) in NEWER.items()}
+    return kinds.get(type(server), backend)

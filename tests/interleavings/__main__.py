@@ -1,18 +1,20 @@
 """Try pairs alone: ``python -m tests.interleavings upgrade:sqlite:17:archive/1``.
 
-Without a number, or without a prefix: all of them, one by one.
+``kill`` in place of ``archive/1`` is a crash, ``kill+archive/1`` a crash and then an
+action, and ``reset`` a command. Without a number they happen before each statement.
+``together`` stands for all actions that meet a statement.
 """
 
 import sys
 import tempfile
 from pathlib import Path
 
-from cellmap_migrations.testing.servers import kind_of_server, serving
+from cellmap_migrations.testing.servers import serving
 from tests.harness import certificates, compiled_once, second_look
-from tests.interleavings.actions import PREFIXES
+from tests.harness.newer import backend_of, kind_named
 from tests.interleavings.explorers import EXPLORERS
-from tests.interleavings.points import with_locks
-from tests.interleavings.walks import fail, tried, walk
+from tests.interleavings.repeat import repeat, repeat_walk
+from tests.interleavings.walks import fail
 
 
 def say(text: str) -> None:
@@ -20,29 +22,29 @@ def say(text: str) -> None:
 
 
 def main(pair: str) -> int:
-    command, backend, number, names = [*pair.split(":"), "", ""][:4]
-    kind = EXPLORERS[command]
+    name, server_name, number, names = [*pair.split(":"), "", ""][:4]
+    kind = EXPLORERS[name]
     second_look.follow_after(0.0)
     certificates.load_once()
     compiled_once.share()
     with (
-        serving(kind_of_server(backend)) as server,
+        serving(kind_named(server_name)) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
-        explorer = kind(kind.makes(Path(folder), lambda _: server, backend))
-        together = names.startswith("together")
-        named = () if together else filter(None, names.split(","))
-        chosen = [PREFIXES[name] for name in named]
-        points = with_locks(explorer.points) if names == "together-locked" else ()
-        if number:
-            case = tried(explorer, int(number), chosen)
-            say(f"exit codes {case.codes}, {len(case.impossible)} cannot happen")
-            say(case.errors)
-            if case.complaints:
-                fail(explorer, case)
-        else:
-            walk(explorer, chosen or explorer.prefixes, points, together=together)
-        say(str(explorer.coverage))
+        world = kind.makes(Path(folder), lambda _: server, backend_of(server_name))
+        explorer = kind(world)
+        try:
+            if number:
+                case = repeat(explorer, int(number), names)
+                say(f"exit codes {case.codes}; cannot happen: {case.impossible}")
+                say(f"{case.why}{case.errors}")
+                if case.complaints:
+                    fail(explorer, case)
+            else:
+                repeat_walk(explorer, names)
+        finally:
+            world.close()
+    say(str(explorer.coverage))
     return bool(explorer.coverage.failures)
 
 

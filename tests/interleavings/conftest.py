@@ -1,40 +1,89 @@
-"""Make a world for each test, and record the coverage of the test."""
+"""Make a world for each database, and record the coverage of each test."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
 from cellmap_migrations.testing.servers import Server
 from tests.conftest import COVERAGE
+from tests.harness.newer import kind_named
+from tests.interleavings import page
 from tests.interleavings.grid import Explorer
 
 Explore: TypeAlias = Callable[[type[Explorer]], Explorer]
 
 
-@pytest.fixture
-def explore(
-    tmp_path: Path,
-    server: Callable[[str], Server],
-    backend: str,
-    record_property: Callable[[str, object], None],
-) -> Iterator[Explore]:
-    """Make the explorer of a new world; record its coverage in the end."""
+@pytest.fixture(scope="module")
+def explorers(
+    tmp_path_factory: pytest.TempPathFactory,
+    cellmap_server: Callable[[str], Server],
+) -> Iterator[Callable[[type[Explorer], str], Explorer]]:
+    """Yield a function that returns the explorer of a kind, made at the first call.
+
+    The first run of an explorer takes as long as two cases.
+    """
+    made: dict[tuple[str, str], Explorer] = {}
     with ExitStack() as stack:
 
-        def make(kind: type[Explorer]) -> Explorer:
-            world = kind.makes(tmp_path, server, backend)
-            stack.callback(world.close)
-            explorer = kind(world)
-            stack.callback(lambda: record_property(COVERAGE, str(explorer.coverage)))
-            return explorer
+        def explorer(kind: type[Explorer], backend: str) -> Explorer:
+            if (kind.name, backend) not in made:
+                folder = tmp_path_factory.mktemp(backend)
+                world = kind.makes(folder, cellmap_server, backend)
+                stack.callback(world.close)
+                made[kind.name, backend] = kind(world)
+            return made[kind.name, backend]
 
-        yield make
+        yield explorer
+
+
+@pytest.fixture
+def explore(
+    explorers: Callable[[type[Explorer], str], Explorer],
+    backend: str,
+    record_property: Callable[[str, object], None],
+    *,
+    thorough: bool,
+) -> Iterator[Explore]:
+    """Yield a function that returns the explorer of a kind.
+
+    The coverage of the test is recorded in the end.
+    """
+    explored: list[Explorer] = []
+
+    def explore(kind: type[Explorer]) -> Explorer:
+        explored.append(explorers(kind, backend))
+        # Of another test.
+        explored[-1].coverages.clear()
+        explored[-1].cover()
+        return explored[-1]
+
+    yield explore
+    for coverage in (one for each in explored for one in each.coverages):
+        if not coverage.cases:
+            continue
+        record_property(COVERAGE, str(coverage))
+        if thorough:
+            version = kind_named(coverage.backend).version()
+            record_property(page.TABLE, [*page.walked(coverage, version)])
 
 
 @pytest.fixture
 def explorer(explore: Explore) -> Explorer:
-    """Return the explorer of an upgrade in a new world."""
+    """Return the explorer of an upgrade."""
     return explore(Explorer)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the page's table after walks without a failure."""
+    told = [
+        value
+        for report in terminalreporter.getreports("")
+        for name, value in report.user_properties
+        if report.when == "teardown" and name == page.TABLE
+    ]
+    failed = [*map(terminalreporter.getreports, ("failed", "error"))]
+    if told and "WRITE_TABLES" in os.environ and not any(failed):
+        page.show(told)

@@ -67,6 +67,8 @@ REFUSED = 78
 class Edited(Explorer):
     """Explore the statements of an upgrade before which the cell's row is edited."""
 
+    name = "edited"
+
     def __init__(self, world: World) -> None:
         world.values |= {
             "cell": world.here.uuid,
@@ -117,17 +119,17 @@ class Edited(Explorer):
 def edit_row(explorer: Explorer, name: str, number: int) -> Case:
     """Edit the cell's row before statement *number*; judge the end."""
     assert isinstance(explorer, Edited)
-    case, edit = Case(number=number, prefixes=()), EDITS[name]
+    case, edit = Case(number=number, prefixes=(), kind=name), EDITS[name]
 
     def act(_: Any) -> None:
         try:
             explorer.edit(edit.sql)
         except (sa.exc.OperationalError, sa.exc.IntegrityError):
-            case.impossible[OPERATOR] = LOCKED
+            case.why = LOCKED
 
     def run(work: Callable[[], int]) -> int:
         code = work()
-        if case.impossible:
+        if case.why:
             return code
         again = work()
         if again not in {0, 65, 75, REFUSED}:

@@ -7,8 +7,10 @@ from tests.interleavings.commands import (
     Repairing,
     RepairingFresh,
 )
+from tests.interleavings.edits import Edited
 from tests.interleavings.grid import Explorer
 from tests.interleavings.merging import Merging
+from tests.interleavings.operators import MergedMeanwhile
 from tests.interleavings.prepared import WorldOfTwoWriters
 from tests.interleavings.undecided import Undecided
 
@@ -25,4 +27,6 @@ COMMANDS: dict[str, type[Explorer]] = {
     for each in (Checking, Repairing, RepairingFresh, Downgrading, Abandoning, Merging)
 }
 
-EXPLORERS = COMMANDS | {each.name: each for each in (Explorer, Undecided, TwoWriters)}
+UPGRADES = (Explorer, Undecided, TwoWriters, Edited, MergedMeanwhile)
+
+EXPLORERS = COMMANDS | {each.name: each for each in UPGRADES}

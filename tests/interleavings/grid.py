@@ -11,11 +11,12 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.process import Finished
 from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.harness.newer import name_of
 from tests.interleavings.actions import PREFIXES, Prefix
 from tests.interleavings.judge import Judge, undone
-from tests.interleavings.points import Act, Point, Watch
+from tests.interleavings.points import Act, Point, Sent, Watch
 from tests.interleavings.schedule import in_one_thread
-from tests.interleavings.world import State, World
+from tests.interleavings.world import State, World, locked
 
 # Runs until the last one ends as the one before it.
 MOST_RUNS = 5
@@ -33,12 +34,18 @@ def call(work: Callable[[], int]) -> int:
     return work()
 
 
+def done() -> None:
+    """Do no more."""
+
+
 @dataclass(kw_only=True)
 class Case:
     """Hold the prefixes that happen before statement *number*, and the results."""
 
     number: int
     prefixes: Sequence[Prefix]
+    # The crash that happens there too.
+    kind: str = ""
     # How many steps of each prefix were done at that point.
     done: dict[Prefix, int] = field(default_factory=dict)
     impossible: dict[Prefix, str] = field(default_factory=dict)
@@ -52,6 +59,10 @@ class Case:
     met: State | None = None
     outputs: list[str] = field(default_factory=list)
     errors: str = ""
+    # Why that which is to happen cannot happen.
+    why: str = ""
+    # The statements of the transaction up to this one.
+    sent: Sequence[Sent] = ()
 
 
 @dataclass(kw_only=True)
@@ -61,7 +72,9 @@ class Coverage:
     name: str
     backend: str
     points: int
-    prefixes: int
+    what: str
+    # How many things happen at each point.
+    width: int
     pairs: int = 0
     cases: int = 0
     same: int = 0
@@ -69,16 +82,18 @@ class Coverage:
     failures: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
+    @property
+    def walked(self) -> int:
+        """Return the number of pairs that are settled."""
+        return self.pairs + self.same
+
     def __str__(self) -> str:
         seconds = time.monotonic() - self.began
-        lines = [f"{self.name} on {self.backend}: {self.points} statements and COMMITs"]
-        if self.pairs:
-            lines += [
-                f"  {self.pairs + self.same:,} pairs with {self.prefixes} prefixes",
-                f"  {self.same:,} are the same as the pair with the next statement",
-                f"  {sum(self.impossible.values()):,} cannot happen:",
-            ]
-        lines += [
+        lines = [
+            f"{self.name} on {self.backend}: {self.points} statements and COMMITs",
+            f"  {self.walked:,} of {self.points * self.width:,} pairs: {self.what}",
+            f"  {self.same:,} are the same as the pair with the next statement",
+            f"  {sum(self.impossible.values()):,} cannot happen:",
             *(f"    {n:5} {why}" for why, n in sorted(self.impossible.items())),
             f"  {self.cases:,} runs in {seconds:.0f} s, {len(self.failures)} failures",
             *self.failures,
@@ -99,13 +114,31 @@ class Explorer:
         world.restore()
         self.before = world.state()
         self.points: list[Point] = []
+        self.coverages: list[Coverage] = []
         first = self.explore(0, ())
         assert not first.complaints, (first.complaints, first.errors)
-        self.coverage = Coverage(
-            name=self.name,
-            backend=world.backend,
-            points=len(self.points),
-            prefixes=len(self.prefixes),
+        self.cover()
+
+    @property
+    def coverage(self) -> Coverage:
+        """Return the coverage of the walk that goes on."""
+        return self.coverages[-1]
+
+    @property
+    def failures(self) -> list[str]:
+        """Return the failures of all walks."""
+        return [failure for each in self.coverages for failure in each.failures]
+
+    def cover(self, what: str = "nova acts", width: int | None = None) -> None:
+        """Begin to count the pairs of *what*, of which each point has *width*."""
+        self.coverages.append(
+            Coverage(
+                name=self.name,
+                backend=name_of(self.world.server, self.world.backend),
+                points=len(self.points),
+                what=what,
+                width=len(self.prefixes) if width is None else width,
+            )
         )
 
     def explore(
@@ -124,17 +157,20 @@ class Explorer:
         act: Act,
         *,
         run: Callable[[Callable[[], int]], int] = call,
+        then: Callable[[], None] = done,
         after: bool = False,
         undo: bool = True,
     ) -> Case:
         """Do *act* before or *after* a statement; run again until nothing is left.
 
         *run* calls the first run, or lets a process do so, and returns its exit code.
+        *then* is called before the second one.
         """
 
         def at_the_point(driver: Any) -> None:
             found, foreseen = watch.points[-1], self.points[case.number - 1]
             assert found == foreseen, f"{found} is not repeated: {foreseen}"
+            case.sent = watch.sent.get(driver, ())
             act(driver)
 
         self.world.restore()
@@ -148,6 +184,7 @@ class Explorer:
         )
         with watch.watching(), in_one_thread():
             case.codes.append(run(partial(self.run, case)))
+        then()
         if not self.points:
             self.points = watch.points
         case.met = met = self.world.state()
@@ -196,7 +233,9 @@ class Explorer:
             self.world.do(prefix, prefix.action.steps[number])
         except sa.exc.IntegrityError:
             return THERE_ALREADY
-        except sa.exc.OperationalError:
+        except sa.exc.OperationalError as error:
+            if not locked(error):
+                raise
             return LOCKED
         return ""
 

@@ -38,6 +38,7 @@ def merge(cloud: Cloud) -> Finished:
 class MergedMeanwhile(Explorer):
     """Explore the statements of an upgrade during which a silent cell is merged."""
 
+    name = "merged"
     makes: type[World] = SilentWorld
 
     def finish(self, case: Case) -> None:
@@ -65,7 +66,7 @@ COMMANDS: Mapping[str, Callable[[Cloud], Finished]] = MappingProxyType(
 
 def interfere(explorer: Explorer, name: str, number: int) -> Case:
     """Run a command in its own process before statement *number*; judge the end."""
-    case = Case(number=number, prefixes=())
+    case = Case(number=number, prefixes=(), kind=name)
     command = partial(COMMANDS[name], explorer.world.cloud)
 
     def act(_: Any) -> None:

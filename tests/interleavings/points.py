@@ -11,6 +11,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
+from cellmap_migrations.databases.base import autocommits
 from tests.interleavings.actions import API, HERE, Prefix
 
 COMMIT = "COMMIT"
@@ -34,9 +35,17 @@ SUM = "count(*) AS count_1, coalesce("
 
 WRITE = re.compile("INSERT|UPDATE|DELETE")
 
+LOCKS = re.compile(r"\s*(INSERT|UPDATE|DELETE)\b|.*\bFOR UPDATE\b", re.DOTALL)
+
+# MariaDB and MySQL get some rows as literals, with the time of the run.
+LITERAL = re.compile("'[^']*'")
+
 SPACE = re.compile(r"\s+")
 
 Tables = frozenset[tuple[str, str]]
+
+# The text and the parameters of a statement.
+Sent = tuple[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +72,13 @@ class Point:
 
     @property
     def writes(self) -> bool:
-        """Return True if the statement locks rows."""
+        """Return True if the statement writes rows, and records no revision."""
         return bool(WRITE.match(self.text)) and not STAMP.match(self.text)
+
+    @property
+    def locks(self) -> bool:
+        """Return True if the statement locks rows."""
+        return bool(LOCKS.match(self.text))
 
 
 def with_locks(points: Collection[Point]) -> list[Point]:
@@ -109,6 +123,7 @@ def meeting(points: Collection[Point], prefix: Prefix) -> Iterator[Point]:
 # The method that every COMMIT calls. On PostgreSQL the package also calls the driver.
 COMMITS = {
     "sqlite": (DefaultDialect, "do_commit"),
+    "mysql": (DefaultDialect, "do_commit"),
     "postgresql": (psycopg.Connection, "commit"),
 }
 
@@ -135,6 +150,8 @@ class Watch:
     act: Act = nothing
     stamping: Act = nothing
     points: list[Point] = field(default_factory=list)
+    # The statements of the open transaction of each connection.
+    sent: dict[Any, list[Sent]] = field(default_factory=dict)
     busy: bool = False
     due: bool = False
     recorded: bool = False
@@ -147,11 +164,16 @@ class Watch:
         finally:
             self.busy = False
 
-    def before(self, connection: sa.Connection, text: str) -> None:
+    def before(
+        self, connection: sa.Connection, text: str, parameters: Any = ()
+    ) -> None:
         """Record a statement that is about to run."""
         if self.busy:
             return
         driver = connection.connection.dbapi_connection
+        if autocommits(connection):
+            self.sent.pop(driver, None)
+        self.sent.setdefault(driver, []).append((text, parameters))
         if self.recorded:
             # It is committed when its result was read.
             self.recorded = False
@@ -159,19 +181,25 @@ class Watch:
         # SQLite's URLs have the path behind "file:".
         name = str(connection.engine.url.database).removeprefix("file:")
         number = len(self.points) + 1
-        short = SPACE.sub(" ", text).strip()
+        short = LITERAL.sub("''", SPACE.sub(" ", text)).strip()
         self.points.append(Point(number=number, place=self.places[name], text=short))
         if number == self.at and self.after:
             self.due = True
         elif number == self.at:
             self.alone(self.act, driver)
 
-    def behind(self, driver: Any, text: str) -> None:
-        """Call *act* or *stamping* if they are due behind a statement that has run."""
+    def behind(self, driver: Any, text: str = "") -> None:
+        """Call *act* or *stamping* if they are due behind a statement that has run.
+
+        Without a *text* it is the last one. Its own may have limits in front of it.
+        """
         if self.busy:
             return
-        self.recorded = self.recorded or bool(STAMP.match(text))
-        if self.due and text == COMMIT:
+        text = text or self.points[-1].text
+        stamp = bool(STAMP.match(text))
+        self.recorded = self.recorded or stamp
+        # MariaDB and MySQL commit it themselves.
+        if self.due and (text == COMMIT or (stamp and self.backend == "mysql")):
             self.due = False
             self.alone(self.act, driver)
 
@@ -185,16 +213,20 @@ class Watch:
             do_commit(*arguments)
             self.behind(arguments[-1], COMMIT)
 
-        def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
-            self.before(connection, statement)
+        def begin(connection: Any) -> None:
+            self.sent.pop(connection.connection.dbapi_connection, None)
 
-        def after(connection: Any, _: Any, statement: str, *__: Any) -> None:
-            self.behind(connection.connection.dbapi_connection, statement)
+        def before(connection: Any, _: Any, statement: str, *rest: Any) -> None:
+            self.before(connection, statement, rest[0])
+
+        def after(connection: Any, *_: Any) -> None:
+            self.behind(connection.connection.dbapi_connection)
 
         def commit(connection: Any) -> None:
             self.before(connection, COMMIT)
 
         listeners = (
+            ("begin", begin),
             ("before_cursor_execute", before),
             ("after_cursor_execute", after),
             ("commit", commit),

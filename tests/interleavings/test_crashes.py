@@ -1,46 +1,48 @@
-"""The next upgrade completes one that was killed or lost its connection."""
+"""The next upgrade completes one that was killed, or got an error of its database."""
 
 import pytest
 
 from tests.interleavings.crashes import (
+    DEADLOCK,
     KILL,
+    LOCK,
     LOSE,
     SILENCE,
-    changes,
-    commits,
-    crash,
+    UNANSWERED,
+    crash_at,
 )
 from tests.interleavings.grid import Explorer
-from tests.interleavings.points import some
-from tests.interleavings.walks import disturb_at
 
-# A quick run takes every so many of the points.
-KILLED, LOST, UNANSWERED = {"sqlite": 1, "postgresql": 18}, 90, 3
+# A quick run takes every so many of the points. Newer servers are for --thorough.
+SOME = {
+    KILL: {"sqlite": 1, "mysql": 25, "postgresql": 25},
+    LOSE: {"mysql": 350, "postgresql": 350},
+    UNANSWERED: {"mysql": 10, "postgresql": 10},
+    LOCK: {"sqlite": 90, "mysql": 15, "postgresql": 15},
+    DEADLOCK: {"mysql": 15, "postgresql": 15},
+    SILENCE: {"mysql": 350, "postgresql": 350},
+}
 
+PAIRS = [(kind, backend) for kind, of in SOME.items() for backend in of]
 
-@pytest.mark.only_on("sqlite", "postgresql")
-def test_run_is_killed(explorer: Explorer, backend: str, *, thorough: bool) -> None:
-    points = some(changes(explorer), KILLED[backend], thorough=thorough)
-
-    disturb_at(points, explorer, KILL, crash)
-
-    assert explorer.coverage.failures == []
-
-
-@pytest.mark.only_on("postgresql")
-def test_connection_is_lost(explorer: Explorer, *, thorough: bool) -> None:
-    points = some(explorer.points, LOST, thorough=thorough)
-
-    disturb_at(points, explorer, LOSE, crash)
-
-    assert explorer.coverage.failures == []
+FOLLOWED = [pair for pair in PAIRS if pair[0] in (KILL, LOSE)]
 
 
-@pytest.mark.only_on("postgresql")
-def test_answer_to_a_commit_is_lost(explorer: Explorer, *, thorough: bool) -> None:
-    committing = [*filter(commits, explorer.points)]
-    points = some(committing, UNANSWERED, thorough=thorough)
+@pytest.mark.parametrize(("kind", "backend"), PAIRS, indirect=["backend"])
+def test_crash_at_a_statement(
+    explorer: Explorer, backend: str, kind: str, *, thorough: bool
+) -> None:
+    crash_at(explorer, kind, every=1 if thorough else SOME[kind][backend])
 
-    disturb_at(points, explorer, SILENCE, crash)
+    assert explorer.failures == []
 
-    assert explorer.coverage.failures == []
+
+@pytest.mark.parametrize(("kind", "backend"), FOLLOWED, indirect=["backend"])
+def test_nova_acts_after_a_crash(
+    explorer: Explorer, kind: str, *, thorough: bool
+) -> None:
+    every = 1 if thorough else len(explorer.points)
+
+    crash_at(explorer, kind, every=every, together=True)
+
+    assert explorer.failures == []

@@ -1,10 +1,14 @@
 """Try many cases, one after the other, and record those that fail."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TypeAlias
 
 from tests.interleavings.actions import Prefix
 from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.points import Point, meeting
+
+# Do what happens before a statement of this number, with prefixes; undo= as in grid.py.
+Explore: TypeAlias = Callable[..., Case]
 
 # Each case of several prefixes is undone whose number is a multiple of this one.
 UNDONE = 4
@@ -50,29 +54,47 @@ def walk(
             try_case(explorer, number, [prefix])
 
 
-def walk_together(explorer: Explorer, number: int, group: Sequence[Prefix]) -> None:
-    """Try several prefixes before one statement; record which of them fail."""
-    case = tried(explorer, number, group, undo=number % UNDONE == 0)
+def walk_together(
+    explorer: Explorer,
+    number: int,
+    group: Sequence[Prefix],
+    explore: Explore | None = None,
+) -> None:
+    """Try several prefixes before one statement; record which of them fail.
+
+    *explore* is what happens there, by default only the prefixes.
+    """
+    case = tried(explorer, number, group, explore, undo=number % UNDONE == 0)
     if not case.complaints:
         return
-    failed = [try_case(explorer, number, [each]) for each in suspects(case)]
+    failed = [try_case(explorer, number, [each], explore) for each in suspects(case)]
     if not any(failed):
         fail(explorer, case)
 
 
 def tried(
-    explorer: Explorer, number: int, prefixes: Sequence[Prefix], *, undo: bool = True
+    explorer: Explorer,
+    number: int,
+    prefixes: Sequence[Prefix],
+    explore: Explore | None = None,
+    *,
+    undo: bool = True,
 ) -> Case:
-    case = explorer.explore(number, prefixes, undo=undo)
+    case = (explore or explorer.explore)(number, prefixes, undo=undo)
     explorer.coverage.cases += 1
     for prefix, why in case.impossible.items():
         explorer.coverage.impossible[f"{prefix.action.name}: {why}"] += 1
     return case
 
 
-def try_case(explorer: Explorer, number: int, prefixes: Sequence[Prefix]) -> bool:
+def try_case(
+    explorer: Explorer,
+    number: int,
+    prefixes: Sequence[Prefix],
+    explore: Explore | None = None,
+) -> bool:
     """Return True if a case fails."""
-    case = tried(explorer, number, prefixes)
+    case = tried(explorer, number, prefixes, explore)
     if case.complaints:
         fail(explorer, case)
     return bool(case.complaints)
@@ -87,16 +109,20 @@ def disturb_at(
     """Let *disturb* do what *name* says at each of *points*; record the failures."""
     for point in points:
         case = disturb(explorer, name, point.number)
+        explorer.coverage.pairs += 1
         explorer.coverage.cases += 1
+        if case.why:
+            explorer.coverage.impossible[case.why] += 1
         if case.complaints:
             fail(explorer, case, name)
 
 
 def fail(explorer: Explorer, case: Case, name: str = "") -> None:
     """Record a failure, with the line that repeats it."""
-    names = name or ",".join(prefix.name for prefix in case.prefixes)
+    prefixes = ",".join(prefix.name for prefix in case.prefixes)
+    names = "+".join(filter(None, (name or case.kind, prefixes)))
     point = explorer.points[case.number - 1]
-    pair = f"{explorer.name}:{explorer.world.backend}:{case.number}:{names}"
+    pair = f"{explorer.name}:{explorer.coverage.backend}:{case.number}:{names}"
     explorer.coverage.failures += [
         f"python -m tests.interleavings {pair}",
         f"  before {point.place}: {point.text[:100]}",

@@ -1,6 +1,7 @@
 """Make a small cloud whose first state is restored within milliseconds."""
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +13,8 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, now
 from cellmap_migrations.testing.servers import Server
-from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.harness.cloud import Cloud
+from tests.interleavings import copies
 from tests.interleavings.actions import (
     API,
     HERE,
@@ -29,6 +30,12 @@ GRACE = 36_000
 
 # The instances are committed in about six batches.
 BATCH = 14
+
+# MySQL waits for a lock for a second at least, except with NOWAIT.
+LOOK = "SELECT 1 FROM instance_mappings WHERE instance_uuid = :uuid FOR UPDATE NOWAIT"
+
+# SQLSTATE of PostgreSQL, numbers of MariaDB and MySQL, words of SQLite.
+LOCKED = ("55P03", "(1205,", "(3572,", "database is locked")
 
 PARAMETERS = re.compile(r":(\w+)")
 
@@ -91,7 +98,9 @@ class World:
             THERE: self.there.engine,
         }
         if backend == "sqlite":
-            sa.event.listen(sa.Engine, "connect", in_memory)
+            # Of its own: another world may use one at the same time.
+            self.in_memory = partial(in_memory)
+            sa.event.listen(sa.Engine, "connect", self.in_memory)
         self.places = {str(each.url.database): n for n, each in self.engines.items()}
         self.values = {
             "here": self.here.id,
@@ -103,7 +112,7 @@ class World:
         }
         self.holes: dict[str, int] = {}
         self.build()
-        self.restore = self.saved()
+        self.restore = copies.save(self.server, [*self.places], backend)
 
     def build(self) -> None:
         """Insert the rows from before the run, in an order that mixes the kinds."""
@@ -131,24 +140,13 @@ class World:
         with self.engines[HERE].connect() as connection:
             return int(connection.scalar(sa.text("SELECT max(id) FROM instances")))
 
-    def saved(self) -> Callable[[], None]:
-        """Save the databases; return a function that restores them."""
-        if self.backend == "sqlite":
-            paths = [Path(path) for path in self.places]
-            return partial(put_back, {path: path.read_bytes() for path in paths})
-        server = self.server
-        assert isinstance(server, PostgreSQL)
-        for name in self.places:
-            server.copy_database(name, saved(name))
-        return partial(copy_back, server, self.places)
-
     def close(self) -> None:
         """Drop the databases."""
         if self.backend == "sqlite":
-            sa.event.remove(sa.Engine, "connect", in_memory)
+            sa.event.remove(sa.Engine, "connect", self.in_memory)
         else:
             for name in self.places:
-                self.server.drop_database(self.cloud.url.set(database=saved(name)))
+                copies.forget(self.server, name, self.cloud.url)
         self.cloud.close()
 
     def do(self, prefix: Prefix, step: Step, *, patience: int = 0) -> None:
@@ -160,12 +158,10 @@ class World:
             return sa.bindparam(name, values[name])
 
         with self.engines[step.place].begin() as connection:
-            connection.exec_driver_sql(
-                f"PRAGMA busy_timeout = {patience}"
-                if self.backend == "sqlite"
-                else f"SET LOCAL lock_timeout = '{patience or 50}ms'"
-            )
+            connection.exec_driver_sql(patient(self.backend, patience))
             for sql in step.sql.split("; "):
+                if self.backend == "mysql" and "instance_mappings" in sql:
+                    connection.execute(sa.text(LOOK), {"uuid": prefix.uuid})
                 names = PARAMETERS.findall(sql)
                 # With its type: SQLite stores times as SQLAlchemy spells them.
                 text = sa.text(sql).bindparams(*(known(name) for name in names))
@@ -203,9 +199,26 @@ class World:
         )
 
 
+def patient(backend: str, patience: int) -> str:
+    """Return the SQL that limits waits for locks to *patience* milliseconds."""
+    if backend == "sqlite":
+        return f"PRAGMA busy_timeout = {patience}"
+    if backend == "mysql":
+        # Seconds. MySQL makes 1 of 0.
+        return f"SET SESSION innodb_lock_wait_timeout = {patience // 1000}"
+    return f"SET LOCAL lock_timeout = '{patience or 50}ms'"
+
+
+def locked(error: sa.exc.OperationalError) -> bool:
+    """Return True if another session holds a lock that a statement needs."""
+    found = f"{getattr(error.orig, 'sqlstate', '')} {error.orig}"
+    return any(each in found for each in LOCKED)
+
+
 def in_memory(connection: Any, _: Any) -> None:
     """Let SQLite not wait for the disk: no case survives a crash of the machine."""
-    connection.execute("PRAGMA synchronous = OFF")
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 def rows(connection: sa.Connection, table: str) -> list[dict[str, Any]]:
@@ -215,24 +228,6 @@ def rows(connection: sa.Connection, table: str) -> list[dict[str, Any]]:
 
 def keyed(connection: sa.Connection, table: str, key: str) -> Rows:
     return {row[key]: row for row in rows(connection, table)}
-
-
-def put_back(files: Mapping[Path, bytes]) -> None:
-    for path, content in files.items():
-        path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
-        path.write_bytes(content)
-
-
-def saved(name: str) -> str:
-    """Return the name of the copy of a database."""
-    return f"{name}_saved"
-
-
-def copy_back(server: PostgreSQL, names: Iterable[str]) -> None:
-    """Replace each database by its copy."""
-    for name in names:
-        server.drop_database(server.url(name, "nova"))
-        server.copy_database(saved(name), name)
 
 
 def same_cells(one: State, other: State) -> Iterable[str]:
