@@ -38,6 +38,7 @@ class MakeCloud(Protocol):
 
 # The modules that take longest, and of those the longest first.
 LONG = (
+    "interleavings/test_crashes.py",
     "interleavings/test_actions.py",
     "upgrade_job/test_nova_34.py",
     "upgrade_job/test_nova_19.py",

@@ -232,6 +232,8 @@ class Explorer:
         try:
             self.world.do(prefix, prefix.action.steps[number])
         except sa.exc.IntegrityError:
+            if not self.world.finds(prefix):
+                raise
             return THERE_ALREADY
         except sa.exc.OperationalError as error:
             if not locked(error):

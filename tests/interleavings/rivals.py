@@ -34,9 +34,7 @@ SILENCE = 0.2
 # transactions which has changed fewer rows.
 CHANGES = 8
 
-# The run must be the one that finds the deadlock, before its lock_timeout of 1 s.
-SOON = "ALTER ROLE nova SET deadlock_timeout = '20ms'"
-USUAL = "ALTER ROLE nova RESET deadlock_timeout"
+# The run must be the one that finds the deadlock: see World.
 LATE = "SET deadlock_timeout = '1h'"
 
 DEADLOCK = ("40P01", "1213")

@@ -10,7 +10,7 @@ from tests.interleavings.points import some
 from tests.interleavings.walks import disturb_at
 
 # A quick run takes every so many of the points.
-OPERATED, EDITED = 48, 340
+OPERATED, EDITED = 120, 340
 
 
 @pytest.mark.only_on("sqlite")
