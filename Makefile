@@ -55,6 +55,8 @@ side-by-side: servers $(VENV)/.test $(NOVA)/.done $(STEIN)/.done
 reliability: servers $(VENV)/.test
 	WRITE_TABLES=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --thorough \
 		tests/faults tests/interleavings
+	WRITE_TABLES=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --thorough \
+		--backend mysql9 tests/interleavings
 
 # The figure of the rooms, and the pages of docs/ as a web site in docs/_build.
 docs: $(VENV)/.test
