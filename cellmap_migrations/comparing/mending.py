@@ -137,7 +137,7 @@ class Mending:
     def remove(self, orphans: Sequence[Difference]) -> list[Difference]:
         """Remove the orphans that need not stay, and return the others."""
         if self.include_foreign:
-            kept = kept_by_repair(self.cell, orphans)
+            kept = kept_by_repair(self.cell, self.plan, orphans)
         else:
             kept = kept_by_upgrade(self.cell, self.plan, orphans)
         keep = {difference.uuid for difference in kept}

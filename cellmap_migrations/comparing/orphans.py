@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.bookkeeping.journal import inserted_by
+from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.differences import Kind
 from cellmap_migrations.copying import decide, read
@@ -85,7 +85,7 @@ def lock_mappings(
             instance_mappings.c.instance_uuid,
             instance_mappings.c.created_at,
             instance_mappings.c.updated_at,
-            inserted_by(cell.mapping).label("ours"),
+            journal.inserted_by(cell.mapping).label("ours"),
             queued(plan).label("queued"),
         )
         .where(
@@ -104,26 +104,41 @@ def kept_by_upgrade(
     It removes only mappings that this package inserted and that are queued for
     deletion.
     """
-    rows = cell.api.read(
-        sa.select(instance_mappings.c.instance_uuid).where(
-            instance_mappings.c.instance_uuid.in_([each.uuid for each in orphans]),
-            inserted_by(cell.mapping),
-            queued(plan),
-        )
-    )
-    ours = {row[0] for row in rows}
+    ours = ours_of_archived(cell, plan, orphans)
     foreign = [each for each in orphans if each.uuid not in ours]
     return foreign + kept_for_others(
         cell, [each for each in orphans if each.uuid in ours]
     )
 
 
-def kept_by_repair(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:
-    """Return the orphans that a repair must leave, each with the reason."""
+def kept_by_repair(
+    cell: Cell, plan: Plan, orphans: Sequence[Difference]
+) -> list[Difference]:
+    """Return the orphans that a repair must leave, each with the reason.
+
+    It removes at once what an upgrade removes: nova is not at work on such a mapping.
+    """
     kept = kept_for_others(cell, orphans)
-    known = {each.uuid for each in kept}
+    known = {each.uuid for each in kept} | ours_of_archived(cell, plan, orphans)
     rest = [each for each in orphans if each.uuid not in known]
     return kept + kept_for_nova(cell, rest)
+
+
+def ours_of_archived(cell: Cell, plan: Plan, orphans: Sequence[Difference]) -> set[str]:
+    """Return the orphans that this package inserted and that are queued for deletion.
+
+    nova archived their instances.
+    """
+    if not orphans or not journal.exists(cell.api):
+        return set()
+    rows = cell.api.read(
+        sa.select(instance_mappings.c.instance_uuid).where(
+            instance_mappings.c.instance_uuid.in_([each.uuid for each in orphans]),
+            journal.inserted_by(cell.mapping),
+            queued(plan),
+        )
+    )
+    return {row[0] for row in rows}
 
 
 def kept_for_others(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:

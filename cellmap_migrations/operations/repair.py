@@ -94,7 +94,7 @@ def count_repairs(
     for page in differences(cell, plan, compared):
         orphans = [each for each in page if each.kind is Kind.ORPHAN]
         losses.count([each.uuid for each in orphans])
-        kept = kept_by_repair(cell, orphans)
+        kept = kept_by_repair(cell, plan, orphans)
         keep = {each.uuid for each in kept}
         rest = [each for each in page if each.uuid not in keep]
         done.add(each for each in rest if each.kind in kinds)

@@ -221,3 +221,20 @@ def test_repairs_are_in_the_journal(make_cloud: MakeCloud) -> None:
     sums = {name: sum(row[name] for row in entries) for name in ("mapped", "mended")}
     assert sums == {"mapped": 5, "mended": 1}
     assert sum(row["removed"] for row in entries) == 1
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_mapping_of_an_instance_that_was_archived_behind_a_repair_is_removed_at_once(
+    make_cloud: MakeCloud, options: tuple[str, ...]
+) -> None:
+    cloud = make_cloud()
+    cell = cloud.add_cell("cell1")
+    archived = cell.add_instance(deleted=True)
+    repair(cloud)
+    cell.move_to_shadow(archived)
+
+    finished = repair(cloud, *options)
+
+    assert (finished.code, named(finished, "left")) == (0, {})
+    assert named(finished, "mended") == {"orphan": {archived}}
+    assert (archived in cloud.mappings()) == bool(options)
