@@ -223,10 +223,15 @@ def behind(revision: str, recorded: str | None) -> bool:
         return True
 
 
+# No row of cell_mappings has this id.
+NO_CELL = 0
+
+
 class Stamp(NamedTuple):
     """Hold a recorded revision and the ``cell_mappings.id`` of its cell at that time.
 
-    The id is None if an older version of this package recorded the revision.
+    The id is None if an older version of this package recorded the revision, and
+    ``NO_CELL`` while a downgrade removes mappings.
     """
 
     revision: str
@@ -278,12 +283,8 @@ def delete_stamp(api: Database, cell_uuid: str) -> None:
             connection.execute(gone)
 
 
-# No row of cell_mappings has this id.
-NO_CELL = 0
-
-
 def doubt_stamp(api: Database, cell_uuid: str) -> None:
-    """Let the next upgrade walk the cell again; Alembic can still delete the stamp."""
+    """Let the next upgrade walk the cell again if the stamp is still there then."""
     if current_heads(api, cell_uuid):
         mine = versions.c.cell_uuid == cell_uuid
         with api.engine.begin() as connection:

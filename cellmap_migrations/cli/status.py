@@ -91,7 +91,7 @@ def collect(settings: Settings, api: Database, stopping: Stopping) -> dict[str, 
     lost = lasting.emptied(
         api, mappings, settings, stopping, bounds=bounds, answers=newest
     )
-    lost |= lasting.renumbered(stamps, mappings)
+    lost |= lasting.disowned(stamps, mappings)
     return {
         "cells": [
             {

@@ -49,7 +49,7 @@ def outlived(
     question = partial(newest_mapped, bounds=bounds)
     answers = ask_each(asked, question, settings, stopping)
     reasons = emptied(api, asked, settings, stopping, bounds=bounds, answers=answers)
-    return reasons | renumbered(stamps, mappings)
+    return reasons | disowned(stamps, mappings)
 
 
 def highest_mapped(
@@ -58,25 +58,22 @@ def highest_mapped(
     """Return the highest mapped ``instances.id`` by the uuid of each upgraded cell.
 
     Cells that are not in *stamps* are left out, and so are the cells that
-    ``renumbered`` returns.
+    ``disowned`` returns.
     """
-    upgraded = stamps.keys() - renumbered(stamps, mappings).keys()
+    upgraded = stamps.keys() - disowned(stamps, mappings).keys()
     uuids = [mapping.uuid for mapping in mappings if mapping.uuid in upgraded]
     return journal.reached(api, uuids) if uuids else {}
 
 
-BEGUN = "before a downgrade began to remove mappings, which did not end"
-
-
-def renumbered(
+def disowned(
     stamps: Mapping[str, Stamp], mappings: Sequence[CellMapping]
 ) -> dict[str, str]:
-    """Return the reason by uuid for cells that have a new row in ``cell_mappings``.
+    """Return the reason by uuid for cells whose stamp names another cell's id, or none.
 
-    A downgrade that has begun to remove mappings is another reason.
+    The cell has a new row in ``cell_mappings``, or a downgrade of it was stopped.
     """
     return {
-        mapping.uuid: BEGUN
+        mapping.uuid: "before a downgrade began to remove mappings, which did not end"
         if stamp.cell_id == versions.NO_CELL
         else f"for cell_mappings.id {stamp.cell_id}, and this cell now has id "
         f"{mapping.id}"
