@@ -14,7 +14,7 @@ from tests.interleavings.points import Watch
 from tests.interleavings.prepared import another_address
 from tests.interleavings.world import State, World
 
-# Nobody, for statements that are about no instance.
+# An operator acts on no instance.
 OPERATOR = Prefix(Action(name="operator"), 0)
 
 
