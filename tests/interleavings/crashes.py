@@ -18,7 +18,14 @@ from tests.interleavings.actions import Prefix
 from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.judge import KILLED
 from tests.interleavings.points import COMMIT, STAMP, Point
-from tests.interleavings.rivals import Cause, Trouble, deadlock, hold_lock, silence
+from tests.interleavings.rivals import (
+    Cause,
+    Trouble,
+    deadlock,
+    deadlocks_found_at_once,
+    hold_lock,
+    silence,
+)
 from tests.interleavings.walks import disturb_at, walk_together
 from tests.interleavings.world import World
 
@@ -95,7 +102,8 @@ def trouble(explorer: Explorer, kind: str, case: Case) -> Case:
     """Cause an error of *kind*, and judge the end."""
     cause, words = TROUBLES[kind]
     found = Trouble(explorer.world, case, explorer.points[case.number - 1])
-    explorer.disturb(case, partial(found.begin, cause), run=found.awaited)
+    with deadlocks_found_at_once(explorer.world):
+        explorer.disturb(case, partial(found.begin, cause), run=found.awaited)
     if not case.why and not words.search(found.error):
         case.complaints.append(("", f"no {kind}, but {found.error or 'no error'}"))
     return case

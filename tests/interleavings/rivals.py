@@ -3,8 +3,8 @@
 import os
 import socket
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from threading import Thread
 from typing import Any, TypeAlias
 from unittest import mock
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from cellmap_migrations.databases import postgresql_limits
 from cellmap_migrations.testing.servers import plain_engine
 from cellmap_migrations.testing.servers.network import NetworkServer
+from cellmap_migrations.testing.servers.postgresql import PostgreSQL
 from tests.harness.waiting import wait_for
 from tests.interleavings.actions import API
 from tests.interleavings.copies import saved
@@ -34,10 +35,10 @@ SILENCE = 0.2
 # transactions which has changed fewer rows.
 CHANGES = 8
 
-# The run must be the one that finds the deadlock: see World.
+# The first session that finds a deadlock is ended: that must be the run.
+SOON = "ALTER ROLE nova SET deadlock_timeout = '20ms'"
+USUAL = "ALTER ROLE nova RESET deadlock_timeout"
 LATE = "SET deadlock_timeout = '1h'"
-
-DEADLOCK = ("40P01", "1213")
 
 
 class Impossible(Exception):
@@ -90,6 +91,19 @@ class Trouble:
         connection = self.stack.enter_context(self.engine.connect())
         self.stack.callback(connection.rollback)
         return connection
+
+
+@contextmanager
+def deadlocks_found_at_once(world: World) -> Iterator[None]:
+    """Let PostgreSQL tell new sessions of a deadlock before their lock_timeout."""
+    if not isinstance(world.server, PostgreSQL):
+        yield
+        return
+    world.server.execute(SOON)
+    try:
+        yield
+    finally:
+        world.server.execute(USUAL)
 
 
 Cause: TypeAlias = Callable[[Trouble, Any], None]

@@ -11,6 +11,15 @@ from unittest import mock
 from cellmap_migrations.bookkeeping import versions
 from cellmap_migrations.common import background
 from cellmap_migrations.copying import pages, pipeline
+from cellmap_migrations.databases import mysql_limits, postgresql_limits
+from tests.harness.cloud import HOUR
+
+IDLE = "idle_in_transaction_session_timeout = '{}s'"
+
+BEGIN, BEGIN_READ_ONLY = (
+    begin.replace(IDLE.format(5), IDLE.format(HOUR))
+    for begin in (postgresql_limits.BEGIN, postgresql_limits.BEGIN_READ_ONLY)
+)
 
 
 class Late(Future[Any]):
@@ -59,13 +68,19 @@ def wait_for(future: Late, _: Callable[[], object] = lambda: None) -> Any:
 
 @contextmanager
 def in_one_thread() -> Iterator[None]:
-    """Let no thread start, and no slow run keep its connection alive, in the block.
+    """Let no thread start, and no server end an idle session, while the block runs.
 
     Each page is read before the page in front of it is written. No other order of one
-    writer shows more: an instance is in one page only.
+    writer shows more: an instance is in one page only. On a busy machine a session that
+    ends, or that is kept alive, would add statements.
     """
+    limits = mysql_limits.OF_SESSION[mysql_limits.MARIADB]
     with (
         mock.patch.object(versions, "IDLE_SECONDS", inf),
+        mock.patch.dict(limits, {mysql_limits.IDLE[mysql_limits.MARIADB]: HOUR}),
+        mock.patch.object(mysql_limits, "IDLE_SECONDS", HOUR),
+        mock.patch.object(postgresql_limits, "BEGIN", BEGIN),
+        mock.patch.object(postgresql_limits, "BEGIN_READ_ONLY", BEGIN_READ_ONLY),
         mock.patch.object(background, "start", at_once),
         mock.patch.object(pipeline, "start", start),
         mock.patch.object(pipeline, "wait_for", wait_for),

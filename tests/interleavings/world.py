@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from cellmap_migrations.testing.rows import LONG_AGO, PROJECT, USER, now
 from cellmap_migrations.testing.servers import Server
-from cellmap_migrations.testing.servers.network import NetworkServer
 from tests.harness.cloud import Cloud
 from tests.interleavings import copies
 from tests.interleavings.actions import (
@@ -112,9 +111,6 @@ class World:
             "young": now() - timedelta(seconds=60),
         }
         self.holes: dict[str, int] = {}
-        if backend == "postgresql":
-            # A run must find a deadlock before its lock_timeout of 1 s.
-            self.execute("ALTER ROLE nova SET deadlock_timeout = '20ms'")
         self.build()
         self.restore = copies.save(self.server, [*self.places], backend)
 
@@ -149,16 +145,9 @@ class World:
         if self.backend == "sqlite":
             sa.event.remove(sa.Engine, "connect", self.in_memory)
         else:
-            if self.backend == "postgresql":
-                self.execute("ALTER ROLE nova RESET deadlock_timeout")
             for name in self.places:
                 copies.forget(self.server, name, self.cloud.url)
         self.cloud.close()
-
-    def execute(self, sql: str) -> None:
-        """Execute SQL as the server's administrator."""
-        assert isinstance(self.server, NetworkServer)
-        self.server.execute(sql)
 
     def do(self, prefix: Prefix, step: Step, *, patience: int = 0) -> None:
         """Commit a step of nova's, or raise if it waits for a lock."""
