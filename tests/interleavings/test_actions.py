@@ -11,7 +11,7 @@ from tests.interleavings.undecided import Undecided
 from tests.interleavings.walks import walk
 
 # A quick run takes every so many of the points.
-LATER, LOCKED, TWO, LEFT = 6, 8, 12, 180
+LATER, LOCKED, TWO, LEFT = 12, 16, 24, 180
 # Of the pairs that a quick run tries one by one.
 SINGLE, APART = 30, 150
 
