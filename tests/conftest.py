@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+import hypothesis
 import pytest
 
 from cellmap_migrations.testing import BACKENDS, plugin
@@ -66,6 +67,9 @@ def pytest_configure() -> None:
     """Spare the tests what takes time and shows nothing."""
     second_look.follow_after(0.0)
     certificates.load_once()
+    # A busy machine may take long for one example.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
