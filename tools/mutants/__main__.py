@@ -14,6 +14,7 @@ starts one command for all changes, and so the whole suite for each change.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -44,8 +45,7 @@ def results() -> dict[str, str]:
 
 def argued() -> set[str]:
     """Return the names of the changes that the page explains."""
-    lines = PAGE.read_text().splitlines() if PAGE.exists() else []
-    return {line.strip("`") for line in lines if line.startswith("``")}
+    return set(re.findall("^``(.+)``$", PAGE.read_text(), re.MULTILINE))
 
 
 def report(rooms: list[str]) -> int:

@@ -3,9 +3,11 @@
 import ast
 import json
 import os
+import resource
 import select
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,10 +21,13 @@ ROOT = FOLDER.parent
 PACKAGE = ROOT / "cellmap_migrations"
 RESULTS = FOLDER / "results"
 
-# Seconds for one test of a changed module, at least, and a multiple of its usual time.
-LEAST, TIMES = 60, 10
+# Seconds of CPU time for one test, or for one command, of a changed module.
+CPU_SECONDS = 60
 
-NOTICED, SURVIVED = "noticed", "survived"
+# Seconds without a new test, after which a change has no result.
+PATIENCE = 1_800
+
+NOTICED, SURVIVED, STUCK = "noticed", "survived", "stuck"
 
 
 class Mutants:
@@ -91,23 +96,18 @@ class Mutants:
             self.run(change, items, tell)
         os.close(tell)
         test = ""
-        while True:
-            usual = self.tests.seconds.get(test, 0.0)
-            ready, _, _ = select.select([told], [], [], max(LEAST, TIMES * usual))
-            text = os.read(told, 100_000) if ready else b""
-            if not text:
-                break
-            test = text.decode().splitlines()[-1]
+        while not test.startswith((NOTICED, SURVIVED, STUCK)):
+            ready, _, _ = select.select([told], [], [], PATIENCE)
+            text = os.read(told, 100_000).decode() if ready else STUCK
+            test = text.splitlines()[-1] if text else f"{NOTICED} by a crash in {test}"
         kill_all(pid)
         os.waitpid(pid, 0)
         os.close(told)
-        if test.startswith((NOTICED, SURVIVED)):
-            return test
-        return f"{NOTICED} by the end of the process, or by none, in {test}"
+        return test
 
     def run(self, change: Change, items: list[pytest.Item], tell: int) -> None:
-        """Run the tests with a change, tell how they ended, and end this process."""
-        from tools.mutants import servers  # noqa: PLC0415 - as above
+        """Run the tests with a change, and tell how they ended."""
+        from tools.mutants import forks, servers  # noqa: PLC0415 - as above
 
         null = os.open(os.devnull, os.O_RDWR)
         for file in (0, 1, 2):
@@ -115,9 +115,13 @@ class Mutants:
         servers.count_from(os.getpid() * 1000)
         end = f"{NOTICED} by the import"
         try:
+            limit_cpu()
             apply(change)
+            # Now, so that it inherits no socket of a test.
+            forks.server()
             end = SURVIVED
             for item, following in zip(items, [*items[1:], items[0]], strict=True):
+                limit_cpu()
                 os.write(tell, f"{item.nodeid}\n".encode())
                 item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
                 if self.failed:
@@ -125,7 +129,18 @@ class Mutants:
                     break
         finally:
             os.write(tell, f"{end}\n".encode())
-            os._exit(0)
+            # The caller kills this process together with all that it has started.
+            signal.pause()
+
+
+def limit_cpu() -> None:
+    """End this process, and each that it forks, after some more CPU time.
+
+    A limit of time would end tests on a busy machine too.
+    """
+    used = int(time.process_time())
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (used + CPU_SECONDS, hard))
 
 
 def apply(change: Change) -> None:
