@@ -16,9 +16,6 @@ LINES, TESTS = FOLDER / "lines", FOLDER / "tests"
 
 ROOMS = ("copying", "comparing", "bookkeeping", "databases")
 
-# Seconds of a test that starts no process.
-SHORT = 0.3
-
 
 class Statements:
     """Record what the tests of a run do in some rooms."""
@@ -84,15 +81,15 @@ class Recorded:
         if not found:
             some = [tests for line, tests in lines.items() if line in change.definition]
             found = set().union(*some)
-        room = f"unit/{change.path.parent.name}/"
+        own = f"unit/{change.path.parent.name}/test_{change.path.name}"
         ranks: dict[str, int] = defaultdict(int)
         turns = {}
         for test in sorted(found, key=self.seconds.__getitem__):
             module = test.partition("::")[0]
             ranks[module] += 1
-            # Tests of one module are alike, but the short ones of the room are cheap.
-            cheap = room in test and self.seconds[test] < SHORT
-            turns[test] = 0 if cheap else ranks[module]
+            turns[test] = 0 if module.endswith(own) else ranks[module]
+        # Tests of one module are alike: after those of the changed module itself, one
+        # of each module, then a second one of each.
         return sorted(found, key=lambda test: (turns[test], self.seconds[test]))
 
     def within(self, tests: list[str], limit: float) -> Iterator[str]:
