@@ -1,8 +1,10 @@
 """Record which statements each test runs, and how long it takes."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,14 +83,13 @@ class Recorded:
         if not found:
             some = [tests for line, tests in lines.items() if line in change.definition]
             found = set().union(*some)
-        own = f"unit/{change.path.parent.name}/test_{change.path.name}"
         ranks: dict[str, int] = defaultdict(int)
         turns = {}
         for test in sorted(found, key=self.seconds.__getitem__):
             module = test.partition("::")[0]
             ranks[module] += 1
-            turns[test] = 0 if module.endswith(own) else ranks[module]
-        # Tests of one module are alike: after those of the changed module itself, one
+            turns[test] = 0 if imports(module, change.path) else ranks[module]
+        # Tests of one module are alike: after those that import the changed module, one
         # of each module, then a second one of each.
         return sorted(found, key=lambda test: (turns[test], self.seconds[test]))
 
@@ -99,3 +100,10 @@ class Recorded:
             yield test
             if limit < 0:
                 break
+
+
+@cache
+def imports(test: str, path: Path) -> bool:
+    """Return True if a module of tests imports the module at *path*."""
+    name = rf"\.{path.parent.name}(\.| import .*\b){path.stem}\b"
+    return re.search(name, (FOLDER.parent / test).read_text()) is not None

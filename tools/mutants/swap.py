@@ -14,7 +14,7 @@ def adopt(old: ModuleType, new: dict[str, Any]) -> None:
     for name, value in list(vars(old).items()):
         if name.startswith("__") or name not in new:
             continue
-        if getattr(value, "__module__", old.__name__) != old.__name__:
+        if isinstance(value, FunctionType | type) and value.__module__ != old.__name__:
             continue
         exchange(value, new[name])
         if isinstance(value, (*SIMPLE, partial)) or not_ours(value):
