@@ -63,8 +63,9 @@ mutants: servers $(VENV)/.test
 	$(BIN)/python -m tools.mutants run --jobs 2
 	for server in mysql postgresql; do \
 		$(BIN)/python -m tools.mutants map --backend $$server \
-			tests/unit/databases tests/unit/copying tests/unit/cell && \
-		$(BIN)/python -m tools.mutants run --backend $$server --again --jobs 2 databases \
+			tests/unit/bookkeeping tests/unit/comparing tests/unit/copying \
+			tests/unit/databases && \
+		$(BIN)/python -m tools.mutants run --backend $$server --again --jobs 2 \
 		|| exit; \
 	done
 	$(BIN)/python -m tools.mutants report

@@ -94,7 +94,7 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="try survivors again")
     parser.add_argument("--only", default="", help="a part of the names of the changes")
     parser.add_argument("--every", type=int, default=1, help="take a sample")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     args.backend = args.backend or ["sqlite"]
     FOLDER.mkdir(exist_ok=True)
     backends = [f"--backend={name}" for name in args.backend]
