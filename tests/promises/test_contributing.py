@@ -12,6 +12,8 @@ from tests.harness import readme
 from tests.harness.cloud import ROOT
 from tests.harness.rooms import ROOMS
 from tools import architecture
+from tools.mutants.__main__ import all_changes, argued
+from tools.mutants.recording import ROOMS as WITH_MUTANTS
 
 PACKAGE = ROOT / "cellmap_migrations"
 
@@ -99,3 +101,7 @@ def test_page_says_in_which_file_each_thing_is_decided() -> None:
     assert all((PACKAGE / name).is_file() for name in decided.values())
     assert {"nova/rules.py", "copying/batches.py"} <= set(decided.values())
     assert {"common/secrets.py", "common/errors.py"} <= set(decided.values())
+
+
+def test_page_explains_no_mutant_that_is_gone() -> None:
+    assert argued() <= {change.name for change in all_changes([*WITH_MUTANTS])}

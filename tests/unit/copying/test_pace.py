@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellmap_migrations.copying.batches import GROWTH, START, BatchSize
+from cellmap_migrations.copying.batches import BatchSize
 
 rates = st.floats(1.0, 1e6)
 
@@ -43,7 +43,7 @@ def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
     for spent in seconds:
         before = pace.size
         pace.learn(before, spent)
-        assert pace.size <= before * GROWTH
+        assert pace.size <= before * 1.5
 
 
 @given(rate=rates)
@@ -59,7 +59,33 @@ def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
 
 
 def test_first_batch_is_small() -> None:
-    assert BatchSize(0.5, least=1, most=20_000).size == START
+    assert BatchSize(0.5, least=1, most=20_000).size == 1_000
+
+
+def test_first_rate_is_that_of_the_first_batch() -> None:
+    pace = BatchSize(0.5, least=1, most=20_000)
+
+    pace.learn(10, 0.05)
+
+    assert pace.size == 100
+
+
+def test_batch_of_just_the_wanted_time_does_not_end_the_memory() -> None:
+    pace = BatchSize(0.5, least=1, most=20_000)
+    pace.learn(1_000, 0.25)
+
+    pace.learn(1_000, 0.5)
+
+    # 1,750 rows in 0.6875 s.
+    assert pace.size == 1_272
+
+
+def test_batch_without_a_measurable_time_lets_the_size_grow() -> None:
+    pace = BatchSize(0.5, least=1, most=20_000)
+
+    pace.learn(1_000, 0.0)
+
+    assert pace.size == 1_500
 
 
 class SlowHour:

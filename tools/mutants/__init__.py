@@ -1,0 +1,1 @@
+"""Change decisions of the package, and see which tests notice it."""
