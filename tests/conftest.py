@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import hypothesis
 import pytest
 
 from cellmap_migrations.testing import BACKENDS, plugin
@@ -69,9 +68,6 @@ def pytest_configure() -> None:
     second_look.follow_after(0.0)
     certificates.load_once()
     compiled_once.share()
-    # A busy machine may take long for one example.
-    hypothesis.settings.register_profile("patient", deadline=None)
-    hypothesis.settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -39,6 +39,7 @@ def hunt(
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=cases,
+        deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )

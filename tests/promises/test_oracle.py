@@ -100,6 +100,7 @@ def test_random_clouds_end_as_the_rules_say(
 
     @settings(
         max_examples=times * EXAMPLES[backend],
+        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),

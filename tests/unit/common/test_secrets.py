@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cellmap_migrations.common import secrets
@@ -26,6 +26,7 @@ def spellings(password: str) -> list[str]:
     return [password, quote(password, safe=""), quote_plus(password), repr(password)]
 
 
+@settings(deadline=None)
 @given(password=passwords)
 @example(password="000%00")
 def test_remembered_password_is_masked_in_every_spelling(password: str) -> None:
@@ -54,11 +55,13 @@ def test_password_of_an_unknown_url_is_masked(text: str) -> None:
     assert "***" in secrets.mask(text)
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_mask_is_one_line(text: str) -> None:
     assert len(secrets.mask(text).splitlines()) <= 1
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="@?", codec="utf-8")))
 def test_text_without_a_secret_keeps_its_words(text: str) -> None:
     secrets.KNOWN.clear()

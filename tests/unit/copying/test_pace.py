@@ -1,6 +1,6 @@
 """The rows per batch follow the rate of the database."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmap_migrations.copying.batches import BatchSize
@@ -10,6 +10,7 @@ rates = st.floats(1.0, 1e6)
 batches = st.lists(st.floats(0.0, 1e4), max_size=30)
 
 
+@settings(deadline=None)
 @given(least=st.integers(1, 10**5), more=st.integers(0, 10**6), seconds=batches)
 def test_size_stays_between_its_bounds(
     least: int, more: int, seconds: list[float]
@@ -24,6 +25,7 @@ def test_size_stays_between_its_bounds(
     assert all(least <= size <= least + more for size in sizes)
 
 
+@settings(deadline=None)
 @given(rate=rates, wanted=st.floats(0.01, 2.0))
 def test_steady_rate_leads_to_batches_of_the_wanted_time(
     rate: float, wanted: float
@@ -36,6 +38,7 @@ def test_steady_rate_leads_to_batches_of_the_wanted_time(
     assert max(1, int(rate * wanted * 0.9)) <= pace.size <= rate * wanted + 1
 
 
+@settings(deadline=None)
 @given(seconds=batches)
 def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
     pace = BatchSize(0.5, least=1, most=10**9)
@@ -46,6 +49,7 @@ def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
         assert pace.size <= before * 1.5
 
 
+@settings(deadline=None)
 @given(rate=rates)
 def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
     pace = BatchSize(0.5, least=1, most=10**9)

@@ -4,7 +4,7 @@ import string
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellmap_migrations.common import secrets
@@ -93,16 +93,19 @@ BASES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(base=BASES)
 def test_template_of_all_parts_is_the_base_again(base: str) -> None:
     assert base == expand(TEMPLATE, base)
 
 
+@settings(deadline=None)
 @given(stored=st.text(st.characters(exclude_characters="{}")))
 def test_text_without_braces_is_left_as_it_is(stored: str) -> None:
     assert stored == expand(stored, BASE)
 
 
+@settings(deadline=None)
 @given(stored=st.text("{}!:.abport[]0", max_size=12))
 def test_any_text_expands_or_is_refused(stored: str) -> None:
     result = ""
