@@ -24,6 +24,7 @@ from tests.harness import certificates, compiled_once, second_look
 from tests.harness.cloud import Cloud
 from tests.harness.controller import Controller
 from tests.harness.newer import NEWER, backend_of, kind_named
+from tests.harness.recorded import recorded
 from tests.harness.wheel import Installed
 
 
@@ -116,11 +117,8 @@ def pytest_terminal_summary(
 
     The versions are appended to the file that TESTED names, if it names one.
     """
-    # The reports of the teardown of tests that passed.
-    for report in terminalreporter.getreports(""):
-        for name, value in report.user_properties:
-            if name == COVERAGE and report.when == "teardown":
-                terminalreporter.write_line(f"{report.nodeid}: {value}")
+    for report, coverage in recorded(terminalreporter, COVERAGE):
+        terminalreporter.write_line(f"{report.nodeid}: {coverage}")
     path = os.environ.get("TESTED")
     # A worker of xdist ends with a summary of its own.
     if path and not hasattr(config, "workerinput"):

@@ -277,15 +277,16 @@ def head() -> str:
 
 def delete_stamp(api: Database, cell_uuid: str) -> None:
     """Delete the cell's recorded revision."""
-    if current_heads(api, cell_uuid):
-        gone = sa.delete(versions).where(versions.c.cell_uuid == cell_uuid)
-        with api.engine.begin() as connection:
-            connection.execute(gone)
+    change_stamp(api, cell_uuid, sa.delete(versions))
 
 
 def doubt_stamp(api: Database, cell_uuid: str) -> None:
     """Let the next upgrade walk the cell again if the stamp is still there then."""
+    change_stamp(api, cell_uuid, sa.update(versions).values(cell_id=NO_CELL))
+
+
+def change_stamp(api: Database, cell_uuid: str, change: sa.Delete | sa.Update) -> None:
+    """Execute *change* for the cell's row, unless there is none or no table."""
     if current_heads(api, cell_uuid):
-        mine = versions.c.cell_uuid == cell_uuid
         with api.engine.begin() as connection:
-            connection.execute(sa.update(versions).where(mine).values(cell_id=NO_CELL))
+            connection.execute(change.where(versions.c.cell_uuid == cell_uuid))

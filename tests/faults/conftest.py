@@ -1,6 +1,5 @@
 """Cause a few faults of each kind in every run, and all with --thorough."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +13,7 @@ from tests.faults import tally
 from tests.faults.copying import Copy, spread
 from tests.faults.tally import Tally
 from tests.harness.clusters import Cluster
+from tests.harness.recorded import recorded, writes_tables
 from tests.harness.replicas import folders_for
 
 
@@ -67,17 +67,9 @@ def small(tmp_path: Path, cluster: Cluster[Any]) -> Iterator[Copy]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write the page's table after a run of all faults without a failure."""
-    # Fixtures tell what they counted when they end; those reports have no category.
-    told = [
-        value
-        for report in terminalreporter.getreports("")
-        for name, value in report.user_properties
-        if report.when == "teardown" and name == tally.KEY
-    ]
     tallies: dict[tuple[str, str], Tally] = {}
-    for where, fault, times, ends, rows in told:
+    for _, (where, fault, times, ends, rows) in recorded(terminalreporter, tally.KEY):
         one, key = Tally(fault, times, Counter(ends), set(rows)), (fault, where)
         tallies[key] = tallies[key].plus(one) if key in tallies else one
-    failed = [*map(terminalreporter.getreports, ("failed", "error"))]
-    if "WRITE_TABLES" in os.environ and not any(failed):
+    if writes_tables(terminalreporter):
         tally.show(tallies)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.util import LRUCache
 
-# Attributes of a dialect on which the SQL of a statement depends.
+# Besides the class of the dialect.
 OF_SERVER = ("server_version_info", "is_mariadb", "_sql_mode")
 
 # Its keys begin with the dialect.
@@ -18,7 +18,7 @@ COMPILED: LRUCache[Any, Any] = LRUCache(10_000)
 
 
 def server_of(dialect: Dialect) -> tuple[Any, ...]:
-    """Return the same for two dialects that compile a statement to the same SQL."""
+    """Return the attributes of a dialect on which the SQL of a statement depends."""
     return (type(dialect), *(getattr(dialect, name, None) for name in OF_SERVER))
 
 

@@ -42,6 +42,12 @@ def upgrade(
     return alembic_inside(cloud, "upgrade", revision, cell=cell, x=x)
 
 
+def downgrade(cloud: Cloud) -> Finished:
+    """Downgrade cell1 to ``base``, in the process of the tests; remove its mappings."""
+    x = {"remove_mappings": "yes"}
+    return alembic_inside(cloud, "downgrade", "base", cell="cell1", x=x)
+
+
 def inside(main: Callable[[list[str]], int | None], arguments: list[str]) -> Finished:
     """Call *main* with *arguments*; return its exit code and its output."""
     # What was learned in another run would mask what leaks in this one.

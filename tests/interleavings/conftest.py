@@ -1,6 +1,5 @@
 """Make a world for each database, and record the coverage of each test."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TypeAlias
@@ -10,10 +9,11 @@ import pytest
 from cellmap_migrations.testing.servers import Server
 from tests.conftest import COVERAGE
 from tests.harness.newer import kind_named
+from tests.harness.recorded import recorded, writes_tables
 from tests.interleavings import page
 from tests.interleavings.grid import Explorer
 
-Explore: TypeAlias = Callable[[type[Explorer]], Explorer]
+MakeExplorer: TypeAlias = Callable[[type[Explorer]], Explorer]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def explore(
     record_property: Callable[[str, object], None],
     *,
     thorough: bool,
-) -> Iterator[Explore]:
+) -> Iterator[MakeExplorer]:
     """Yield a function that returns the explorer of a kind.
 
     The coverage of the test is recorded in the end.
@@ -71,19 +71,13 @@ def explore(
 
 
 @pytest.fixture
-def explorer(explore: Explore) -> Explorer:
+def explorer(explore: MakeExplorer) -> Explorer:
     """Return the explorer of an upgrade."""
     return explore(Explorer)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Write the page's table after walks without a failure."""
-    told = [
-        value
-        for report in terminalreporter.getreports("")
-        for name, value in report.user_properties
-        if report.when == "teardown" and name == page.TABLE
-    ]
-    failed = [*map(terminalreporter.getreports, ("failed", "error"))]
-    if told and "WRITE_TABLES" in os.environ and not any(failed):
-        page.show(told)
+    walked = [value for _, value in recorded(terminalreporter, page.TABLE)]
+    if walked and writes_tables(terminalreporter):
+        page.show(walked)

@@ -1,6 +1,6 @@
 """Edit the row of a cell in ``cell_mappings`` at one statement of an upgrade."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from cellmap_migrations.testing.config import text
 from tests.interleavings.actions import API, Action, Prefix, step
 from tests.interleavings.grid import LOCKED, Case, Explorer
-from tests.interleavings.points import Watch
+from tests.interleavings.points import Point, Watch
 from tests.interleavings.prepared import another_address
+from tests.interleavings.walks import disturb_at
 from tests.interleavings.world import State, World
 
 # An operator acts on no instance.
@@ -139,3 +140,9 @@ def edit_row(explorer: Explorer, name: str, number: int) -> Case:
         return code
 
     return explorer.disturb(case, act, run=run)
+
+
+def edit_at(points: Collection[Point], explorer: Explorer, name: str) -> None:
+    """Edit the cell's row before each of *points*; record the failures."""
+    explorer.cover(f"the cell's row is {name}", 1)
+    disturb_at(points, explorer, name, edit_row)

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cellmap_migrations.testing.process import Finished
-from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.harness.inside import alembic_inside, cellmap_inside, downgrade, upgrade
 from tests.harness.newer import name_of
 from tests.interleavings.actions import PREFIXES, Prefix
 from tests.interleavings.judge import Judge, undone
@@ -35,7 +35,7 @@ def call(work: Callable[[], int]) -> int:
 
 
 def done() -> None:
-    """Do no more."""
+    """Do nothing between the first run and the second one."""
 
 
 @dataclass(kw_only=True)
@@ -59,7 +59,7 @@ class Case:
     met: State | None = None
     outputs: list[str] = field(default_factory=list)
     errors: str = ""
-    # Why that which is to happen cannot happen.
+    # Why the crash, command or edit cannot happen at that statement.
     why: str = ""
     # The statements of the transaction up to this one.
     sent: Sequence[Sent] = ()
@@ -291,8 +291,7 @@ class Explorer:
         if checked != expected:
             found.append(("", f"check ended with {checked}, not {expected}"))
         if case.undo:
-            x = {"remove_mappings": "yes"}
-            down = alembic_inside(cloud, "downgrade", "base", cell="cell1", x=x)
+            down = downgrade(cloud)
             found += undone(judge, repaired, self.world.state())
             if down.code != 0:
                 found.append(("", f"downgrade ended with {down.code}: {down.err}"))

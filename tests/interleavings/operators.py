@@ -1,24 +1,21 @@
 """Run a command of an operator at one statement of an upgrade."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from cellmap_migrations.testing.process import Finished
 from tests.harness.cloud import Cloud
-from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.harness.inside import cellmap_inside, downgrade, upgrade
 from tests.interleavings.crashes import forked
 from tests.interleavings.grid import Case, Explorer
+from tests.interleavings.points import Point
 from tests.interleavings.prepared import SilentWorld
+from tests.interleavings.walks import disturb_at
 from tests.interleavings.world import World
 
 CELL = "cell1"
-
-
-def downgrade(cloud: Cloud) -> Finished:
-    x = {"remove_mappings": "yes"}
-    return alembic_inside(cloud, "downgrade", "base", cell=CELL, x=x)
 
 
 def repair(cloud: Cloud) -> Finished:
@@ -75,3 +72,9 @@ def interfere(explorer: Explorer, name: str, number: int) -> Case:
             case.complaints.append(("", f"{name} ended with {code}"))
 
     return explorer.disturb(case, act)
+
+
+def interfere_at(points: Collection[Point], explorer: Explorer, name: str) -> None:
+    """Run a command before each of *points*; record the failures."""
+    explorer.cover(f"an operator runs {name}", 1)
+    disturb_at(points, explorer, name, interfere)

@@ -82,7 +82,7 @@ class Point:
 
 
 def with_locks(points: Collection[Point]) -> list[Point]:
-    """Return the points at which the run holds locks of rows.
+    """Return the points at which the run holds locks of rows that it has written.
 
     On SQLite nova can commit nothing there.
     """

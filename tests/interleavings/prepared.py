@@ -69,11 +69,18 @@ class WorldOfTwoWriters(World):
     writers = 2
 
 
+# An argument of an address that changes nothing for nova.
+HARMLESS = {
+    "mysql": {"charset": "utf8mb4"},
+    "postgresql": {"application_name": "another"},
+}
+
+
 def another_address(world: World) -> str:
     """Return another address of the cell's database."""
     url = world.here.url
     if world.backend != "sqlite":
-        return text(url.update_query_dict({"application_name": "another"}))
+        return text(url.update_query_dict(HARMLESS[world.backend]))
     link = f"{url.database}.link"
     os.link(str(url.database), link)
     world.places[link] = HERE

@@ -2,11 +2,11 @@
 
 from tests.interleavings.actions import PREFIXES
 from tests.interleavings.crashes import WHERE, crash, crash_at
-from tests.interleavings.edits import EDITS, edit_row
+from tests.interleavings.edits import EDITS, edit_at, edit_row
 from tests.interleavings.grid import Case, Explorer
-from tests.interleavings.operators import COMMANDS, interfere
+from tests.interleavings.operators import COMMANDS, interfere, interfere_at
 from tests.interleavings.points import with_locks
-from tests.interleavings.walks import disturb_at, walk
+from tests.interleavings.walks import walk
 
 # Not one prefix after the other, but all that meet a statement in one run.
 TOGETHER, LOCKED = "together", "together-locked"
@@ -37,11 +37,9 @@ def repeat_walk(explorer: Explorer, names: str) -> None:
     if kind in WHERE:
         crash_at(explorer, kind, together=rest == TOGETHER)
     elif kind in COMMANDS:
-        explorer.cover(f"an operator runs {kind}", 1)
-        disturb_at(explorer.points, explorer, kind, interfere)
+        interfere_at(explorer.points, explorer, kind)
     elif kind in EDITS:
-        explorer.cover(f"the cell's row is {kind}", 1)
-        disturb_at(explorer.points, explorer, kind, edit_row)
+        edit_at(explorer.points, explorer, kind)
     elif names in (TOGETHER, LOCKED):
         points = with_locks(explorer.points) if names == LOCKED else ()
         walk(explorer, explorer.prefixes, points, together=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.interleavings.conftest import Explore
+from tests.interleavings.conftest import MakeExplorer
 from tests.interleavings.crashes import KILL, LOSE, UNANSWERED, crash_at
 from tests.interleavings.explorers import COMMANDS
 from tests.interleavings.points import some
@@ -15,7 +15,7 @@ ACTED, CRASHED = 60, 30
 @pytest.mark.only_on("sqlite", thorough=["mysql", "postgresql"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_command_ends_right_although_nova_acts_or_it_is_killed(
-    explore: Explore, name: str, backend: str, *, thorough: bool
+    explore: MakeExplorer, name: str, backend: str, *, thorough: bool
 ) -> None:
     explorer = explore(COMMANDS[name])
     points = some(explorer.points, ACTED, thorough=thorough)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from tests.harness.inside import alembic_inside
+from tests.harness.inside import downgrade
 from tests.interleavings.actions import Prefix
 from tests.interleavings.grid import Case, Explorer
 from tests.interleavings.judge import Judge, undone
@@ -65,8 +65,7 @@ class Undecided(Explorer):
         for listed in case.outputs[-TWICE:]:
             if listed != wanted:
                 case.complaints.append(("", f"listed {listed}, not {wanted}"))
-        x = {"remove_mappings": "yes"}
-        down = alembic_inside(self.world.cloud, "downgrade", "base", cell="cell1", x=x)
+        down = downgrade(self.world.cloud)
         if down.code != 0:
             case.complaints.append(
                 ("", f"downgrade ended with {down.code}: {down.err}")

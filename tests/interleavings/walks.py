@@ -114,13 +114,13 @@ def disturb_at(
         if case.why:
             explorer.coverage.impossible[case.why] += 1
         if case.complaints:
-            fail(explorer, case, name)
+            fail(explorer, case)
 
 
-def fail(explorer: Explorer, case: Case, name: str = "") -> None:
+def fail(explorer: Explorer, case: Case) -> None:
     """Record a failure, with the line that repeats it."""
     prefixes = ",".join(prefix.name for prefix in case.prefixes)
-    names = "+".join(filter(None, (name or case.kind, prefixes)))
+    names = "+".join(filter(None, (case.kind, prefixes)))
     point = explorer.points[case.number - 1]
     pair = f"{explorer.name}:{explorer.coverage.backend}:{case.number}:{names}"
     explorer.coverage.failures += [
