@@ -95,9 +95,10 @@ def create_tables(api: Database) -> None:
         existing = api.columns(table)
         if not existing:
             api.retry(partial(create_table, api, table))
-            continue
-        for column in lacking_columns(table, existing):
-            api.retry(partial(add_column, api, column))
+        elif lacking := lacking_columns(table, existing):
+            for column in lacking:
+                api.retry(partial(add_column, api, column))
+            api.columns_now(table)
 
 
 def lacking_columns(table: sa.Table, existing: Collection[str]) -> list[sa.Column[Any]]:
@@ -135,5 +136,5 @@ def add_column(api: Database, column: sa.Column[Any]) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
     # Each database has its own error for a column that exists already.
     except Exception:
-        if column.name not in api.columns(column.table):
+        if column.name not in api.columns_now(column.table):
             raise

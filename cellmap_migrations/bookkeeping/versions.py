@@ -179,6 +179,8 @@ def refuse_malformed(revision: str) -> None:
         raise AlembicRefused("Range revision not allowed")
 
 
+# Alembic executes every script when it is asked for the first time.
+@cache
 def scripts() -> ScriptDirectory:
     """Return the folder that contains env.py and ``versions``."""
     return ScriptDirectory(str(Path(__file__).parents[1]))

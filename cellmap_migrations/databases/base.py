@@ -83,6 +83,16 @@ class Backend(ABC):
         self.limit(engine, read_only=read_only)
         return engine
 
+    def connect(
+        self,
+        dialect: sa.Dialect,
+        _: Any,
+        arguments: Sequence[Any],
+        parameters: Mapping[str, Any],
+    ) -> Any:
+        """Return a new connection of the driver, as SQLAlchemy's event do_connect."""
+        return dialect.connect(*arguments, **parameters)
+
     @abstractmethod
     def bounded(self, url: sa.URL) -> sa.URL:
         """Return *url* with network timeouts. Those that it already has stay."""

@@ -75,15 +75,24 @@ def connecting_within(database: Database, seconds: float) -> Iterator[None]:
         shortened.extend(name for name in hurry if hurry[name] != int(parameters[name]))
         url = database.engine.url
         with url_errors(database.what, database.backend, url, but=database.errors):
-            return dialect.connect(*arguments, **{**parameters, **hurry})
+            return patiently(dialect, _, arguments, {**parameters, **hurry})
 
-    sa.event.listen(database.engine, "do_connect", connect)
+    patiently = database.backend.connect
+    replace_listener(database.engine, patiently, connect)
     try:
         yield
     finally:
-        sa.event.remove(database.engine, "do_connect", connect)
+        replace_listener(database.engine, connect, patiently)
         if shortened:
             database.engine.dispose()
+
+
+def replace_listener(
+    engine: sa.Engine, old: Callable[..., Any], new: Callable[..., Any]
+) -> None:
+    """Let *new* make the connections of *engine*. SQLAlchemy calls one listener."""
+    sa.event.remove(engine, "do_connect", old)
+    sa.event.listen(engine, "do_connect", new)
 
 
 T = TypeVar("T")
@@ -129,6 +138,7 @@ def make_database(
     with url_errors(what, backend, url):
         engine = backend.engine(url, parameters=parameters, read_only=read_only)
     refuse_old(engine, backend, what)
+    sa.event.listen(engine, "do_connect", backend.connect)
     return Database(
         what=what,
         engine=engine,

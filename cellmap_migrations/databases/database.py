@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -99,6 +99,8 @@ class Database:
     backend: base.Backend
     attempts: int
     stopping: Stopping
+    # The columns of the tables that exist, by the names of the tables.
+    known_columns: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def read(self, statement: sa.Executable) -> list[Any]:
         """Return the rows of one statement in its own transaction; retry it."""
@@ -154,17 +156,27 @@ class Database:
             return bool(sa.inspect(connection).has_table(name))
 
     def columns(self, table: sa.Table) -> frozenset[str]:
-        """Return the columns of *table* in this database; none if it does not exist."""
+        """Return the columns of *table* in this database; none if it does not exist.
+
+        A table that exists is looked up once, until ``columns_now`` does so again.
+        """
         return self.retry(lambda: self.columns_once(table))
+
+    def columns_now(self, table: sa.Table) -> frozenset[str]:
+        """Look up the columns of *table*; none if it does not exist."""
+        self.known_columns.pop(table.name, None)
+        return self.columns(table)
 
     def columns_once(self, table: sa.Table) -> frozenset[str]:
         """Return the columns of *table* in this database; do not retry."""
-        with self.reading() as connection:
-            inspector = sa.inspect(connection)
-            if not inspector.has_table(table.name):
-                return frozenset()
-            found = inspector.get_columns(table.name)
-        return frozenset(column["name"] for column in found)
+        if table.name not in self.known_columns:
+            with self.reading() as connection:
+                inspector = sa.inspect(connection)
+                if not inspector.has_table(table.name):
+                    return frozenset()
+                found = inspector.get_columns(table.name)
+            self.known_columns[table.name] = frozenset(each["name"] for each in found)
+        return self.known_columns[table.name]
 
     def identity(self) -> Identity:
         """Return the identity of this database; do not retry."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,19 @@ class MySQL(Backend):
             4025,  # MariaDB's CHECK constraint
         }
     )
+
+    def connect(
+        self,
+        dialect: sa.Dialect,
+        _: Any,
+        arguments: Sequence[Any],
+        parameters: Mapping[str, Any],
+    ) -> Any:
+        """Return a new connection, which shares its TLS context if it may."""
+        if dialect.driver != "pymysql":
+            return super().connect(dialect, _, arguments, parameters)
+        module = "cellmap_migrations.databases.pymysql_connection"
+        return importlib.import_module(module).SharedTls(*arguments, **parameters)
 
     def bounded(self, url: sa.URL) -> sa.URL:
         """Let a connection attempt take 5 s and an answer 30 s."""

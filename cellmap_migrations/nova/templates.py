@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from contextlib import suppress
 from string import Formatter
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
-
-from oslo_utils import netutils
 
 # The name of a variable after "{". "{{" is a literal brace.
 VARIABLE = re.compile(
@@ -98,6 +98,8 @@ def template_values(base: str) -> dict[str, object]:
         "path": url.path.lstrip("/"),
     }
     if "," in url.netloc:
+        # It imports netaddr and psutil, and few URLs have several hosts.
+        netutils: Any = importlib.import_module("oslo_utils.netutils")
         for number, netloc in enumerate(url.netloc.split(","), start=1):
             user, _at, host = (
                 netloc.partition("@") if "@" in netloc else ("", "", netloc)

@@ -1,7 +1,9 @@
 """A URL leads to its database, and no output has its password."""
 
 import gc
+import ssl
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -9,10 +11,12 @@ import sqlalchemy as sa
 from cellmap_migrations import run
 from cellmap_migrations.common.stopping import Stopping
 from cellmap_migrations.config import settings
+from cellmap_migrations.databases.pymysql_connection import SharedTls
 from cellmap_migrations.testing.config import text
 from cellmap_migrations.testing.servers import PASSWORD
 from tests.conftest import MakeCloud
-from tests.harness.inside import alembic_inside, opened
+from tests.harness import certificates
+from tests.harness.inside import alembic_inside, opened, upgrade
 from tests.harness.waiting import wait_for
 
 # SQLite has neither users nor passwords.
@@ -152,3 +156,22 @@ def test_connection_is_kept_unless_its_timeouts_were_short_for_connecting(
 
     with run.opened_api(config, Stopping()) as api:
         assert api.engine.pool.checkedin() == kept  # type: ignore[attr-defined]
+
+
+@pytest.mark.only_on("mysql")
+def test_certificates_of_the_system_are_read_for_the_first_connection_only(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cloud.add_cell("cell1")
+    create = ssl.create_default_context
+    shared: list[ssl.SSLContext] = []
+
+    with (
+        certificates.loaded_each_time(),
+        mock.patch.object(SharedTls, "shared", shared),
+        mock.patch.object(ssl, "create_default_context", wraps=create) as loaded,
+    ):
+        upgrade(cloud)
+
+    assert loaded.call_count == len(shared) == 1
