@@ -27,6 +27,9 @@ extensions = [
 # Both programs have --help.
 sphinx_argparse_cli_prefix_document = True
 
+# Else Sphinx colours the usage of a command as Python.
+highlight_language = "none"
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]

@@ -14,7 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
-from rich.console import CONSOLE_SVG_FORMAT, Console
+from rich.console import (
+    CONSOLE_SVG_FORMAT,  # type: ignore[attr-defined] # its documentation has it here
+    Console,
+)
 from rich.text import Text
 
 from tools.demo.kinds import USUAL, add, fill, new_uuids
@@ -97,6 +100,7 @@ def draw(command: str, home: Path, console: Console) -> None:
     bars = [bar for bar in drawn if re.search("mapping .* rows/s", bar.plain)]
     if bars:
         console.print(half_way(bars))
+    end.rstrip()
     console.print(end)
 
 

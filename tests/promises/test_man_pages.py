@@ -24,14 +24,14 @@ PROGRAMS: dict[str, Callable[[Any], None]] = {
 
 def plain(page: str) -> str:
     """Return the text of a man page, without macros, fonts and quotes of any kind."""
-    text = re.sub(r"\\f[A-Z]|\\&", "", page)
+    text = re.sub(r"\\f[A-Z]|\\&|\\%|\\:", "", page)
     text = text.replace(r"\-", "-").replace(r"\(aq", "'").replace(r"\e", "\\")
     return flat(re.sub(r"^\.\w*", "", text, flags=re.MULTILINE))
 
 
 def flat(text: str) -> str:
     """Return *text* on one line, without quotes."""
-    return " ".join(re.sub("[`'\"“”‘’{}]", "", text).split())
+    return " ".join(re.sub("[<>`'\"\u2018-\u201d{}]", "", text).split())
 
 
 def commands(program: str) -> dict[str, argparse.ArgumentParser]:
@@ -52,9 +52,10 @@ def parts(program: str) -> dict[str, str]:
     page = (MAN / f"{program}.1").read_text().replace(r"\-", "-")
     found: dict[str, str] = {}
     # The headings: `.SS cellmap upgrade`, `.SS cellmap upgrade options`.
-    for part in re.split(r"^\.S[HS] ", page, flags=re.MULTILINE):
-        program_of_part, command, *_ = f"{part} - -".split()
-        if program_of_part == program:
+    _, *rest = re.split(r"^\.S[HS] (.+)\n", page, flags=re.MULTILINE)
+    for heading, part in zip(rest[::2], rest[1::2], strict=True):
+        if heading.startswith(f"{program} "):
+            command = heading.split()[1]
             text = plain(part).partition("Example: ")[0]
             found[command] = f"{found.get(command, '')} {text}"
     return found
@@ -91,7 +92,9 @@ def test_page_has_what_each_option_means(program: str) -> None:
 def test_page_has_the_options_of_nova_conf() -> None:
     page = plain((MAN / "cellmap.1").read_text())
 
-    assert [each.dest for each in OPTIONS if flat(each.help) not in page] == [], OLD
+    assert [each.dest for each in OPTIONS if flat(each.help or "") not in page] == [], (
+        OLD
+    )
 
 
 def test_wheel_installs_the_pages(installed: Installed) -> None:
