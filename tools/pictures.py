@@ -14,8 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree as ET
 
-from rich.console import (
-    CONSOLE_SVG_FORMAT,  # type: ignore[attr-defined] # its documentation has it here
+# Its documentation has the format there.
+from rich.console import (  # type: ignore[attr-defined]
+    CONSOLE_SVG_FORMAT,
     Console,
 )
 from rich.text import Text
