@@ -6,7 +6,7 @@ NOVA := .venv-nova
 STEIN := .venv-nova-19
 NEWER := .servers
 
-.PHONY: demo test newer lowest upgrade-job side-by-side reliability mutants docs lint servers hosts bench bench-quick peers clean
+.PHONY: demo test newer lowest upgrade-job side-by-side reliability mutants docs links pictures lint servers hosts bench bench-quick peers clean
 # Two installations at once would fight for the same locks.
 .NOTPARALLEL:
 
@@ -71,10 +71,23 @@ mutants: servers $(VENV)/.test
 	done
 	$(BIN)/python -m tools.mutants report
 
-# The figure of the rooms, and the pages of docs/ as a web site in docs/_build.
+SPHINX := $(BIN)/python -m sphinx --fail-on-warning --nitpicky --quiet \
+	--doctree-dir docs/_build/.doctrees
+
+# The figure of the rooms, the pages of docs/ as a web site in docs/_build, and the man pages
+# that the wheel has.
 docs: $(VENV)/.test
 	$(BIN)/python -m tools.architecture docs/architecture.svg
-	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --quiet docs docs/_build
+	$(SPHINX) docs docs/_build
+	$(SPHINX) --builder man docs docs/man
+
+# Asks the hosts of all links to other sites.
+links: $(VENV)/.test
+	$(SPHINX) --builder linkcheck docs docs/_build/links
+
+# The terminal that README.rst shows.
+pictures: $(VENV)/.test
+	$(BIN)/python -m tools.pictures docs/terminal.svg
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

@@ -16,6 +16,9 @@ NAMES = re.findall(r"^   ([a-z0-9-]+)$", (DOCS / "index.rst").read_text(), re.MU
 
 PAGES = [README, *(DOCS / f"{name}.rst" for name in NAMES)]
 
+# Its commands run one after the other: tests/promises/test_tutorial.py.
+TUTORIAL = DOCS / "tutorial.rst"
+
 RULER = re.compile(r"=+( +=+)+")
 
 
@@ -31,10 +34,11 @@ def section(page: Path, title: str) -> str:
 def blocks(language: str, text: str | None = None) -> list[str]:
     """Return the code blocks in a language, of all pages or of a *text*.
 
-    Without their indentation.
+    Without their indentation. All pages are those but the tutorial.
     """
     pattern = rf"^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)"
-    texts = [page.read_text() for page in PAGES] if text is None else [text]
+    pages = [page for page in PAGES if page != TUTORIAL]
+    texts = [page.read_text() for page in pages] if text is None else [text]
     found = [
         block for each in texts for block in re.findall(pattern, each, re.MULTILINE)
     ]

@@ -10,6 +10,9 @@ from tests.harness import contrib, readme
 
 PAGES = sorted({*readme.DOCS.glob("*.rst")} - {readme.DOCS / "index.rst"})
 
+# The others show README.rst, CONTRIBUTING.rst and CHANGES.rst on the site.
+OWN = [page for page in PAGES if ".. include:: ../" not in page.read_text()]
+
 # What calls a command has a page that says what it does with an exit code.
 CALLERS = sorted(readme.DOCS / f"{part.name}.rst" for part in contrib.FOLDER.iterdir())
 
@@ -27,6 +30,6 @@ def test_page_knows_every_exit_code(page: Path) -> None:
     assert len(codes) == len(set(codes))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", OWN, ids=lambda page: page.stem)
 def test_readme_leads_to_the_page(page: Path) -> None:
     assert f"<docs/{page.name}>`_" in readme.README.read_text()
