@@ -113,9 +113,10 @@ peers: servers $(VENV)/.bench $(NOVA)/.done
 servers: $(NEWER)/.done
 	tools/install-packages mariadb-server galera-4 haproxy postgresql pgbouncer
 
-# What a host has that packages and deployment tools work on, for the tests of contrib/.
+# What a host has that packages and deployment tools work on, for the tests of contrib/, and
+# a browser for the page of `cellmap report`.
 hosts:
-	tools/install-packages dash debconf systemd util-linux
+	tools/install-packages dash debconf systemd util-linux chromium chromium-driver
 
 $(NEWER)/.done: tools/install-servers
 	tools/install-servers $(NEWER)

@@ -49,6 +49,7 @@ class Answer:
     highest_id: int
     identity: Identity
     newest: str | None
+    server: str
 
 
 SUMMARY = "Show how far each cell is, and how fast it moves."
@@ -79,7 +80,16 @@ def run(conf: cfg.ConfigOpts) -> int:
 
 def collect(settings: Settings, api: Database, stopping: Stopping) -> dict[str, Any]:
     """Return the progress of each cell, and whether its database answers."""
-    mappings = find(read(api), settings)
+    return {"cells": of_cells(find(read(api), settings), settings, api, stopping)}
+
+
+def of_cells(
+    mappings: Sequence[CellMapping],
+    settings: Settings,
+    api: Database,
+    stopping: Stopping,
+) -> list[dict[str, Any]]:
+    """Return the progress of each of *mappings*, and whether its database answers."""
     stamps, histories = versions.all_stamps(api), history.of_cells(api)
     bounds = lasting.highest_mapped(api, mappings, stamps)
     answers = ask_each(mappings, partial(ask, bounds=bounds), settings, stopping)
@@ -92,22 +102,20 @@ def collect(settings: Settings, api: Database, stopping: Stopping) -> dict[str, 
         api, mappings, settings, stopping, bounds=bounds, answers=newest
     )
     lost |= lasting.disowned(stamps, mappings)
-    return {
-        "cells": [
-            {
-                "cell": mapping.uuid,
-                "name": mapping.name,
-                **progress(
-                    histories.get(mapping.uuid, History()),
-                    stamps[mapping.uuid].revision if mapping.uuid in stamps else None,
-                    answers[mapping.id],
-                    lost.get(mapping.uuid, ""),
-                ),
-                **database(mapping, mappings, answers),
-            }
-            for mapping in mappings
-        ]
-    }
+    return [
+        {
+            "cell": mapping.uuid,
+            "name": mapping.name,
+            **progress(
+                histories.get(mapping.uuid, History()),
+                stamps[mapping.uuid].revision if mapping.uuid in stamps else None,
+                answers[mapping.id],
+                lost.get(mapping.uuid, ""),
+            ),
+            **database(mapping, mappings, answers),
+        }
+        for mapping in mappings
+    ]
 
 
 def progress(
@@ -146,6 +154,7 @@ def ask(database: Database, mapping: CellMapping, bounds: Mapping[str, int]) -> 
         newest=lasting.newest_mapped(database, mapping, bounds),
         highest_id=highest_id_once(database),
         identity=identify(database),
+        server=database.server(),
     )
 
 
@@ -157,9 +166,10 @@ def database(
     """Return the name of a cell's database, and the other cells that share it."""
     answer = answers[mapping.id]
     if isinstance(answer, CellmapError):
-        return {"database": None, "shared_with": []}
+        return {"database": None, "server": None, "shared_with": []}
     return {
         "database": answer.identity.name,
+        "server": answer.server,
         "shared_with": [
             other.name or other.uuid
             for other in mappings

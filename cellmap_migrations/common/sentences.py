@@ -239,6 +239,11 @@ NoDask = partial(
     "--executor dask needs the Python package {missing}; install "
     "cellmap-migrations[dask] here and on the workers",
 )
+NoReport = partial(
+    ConfigurationError,
+    "cellmap report needs the Python package {missing}; install "
+    "cellmap-migrations[report]",
+)
 WorkerUnfit = partial(
     ConfigurationError,
     "cell {cell}: a Dask worker could not begin: {message}; install the same version "

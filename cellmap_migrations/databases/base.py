@@ -106,7 +106,7 @@ class Backend(ABC):
 
     def server(
         self,
-        entry: sa.pool.ConnectionPoolEntry,  # noqa: ARG002
+        entry: sa.pool.ManagesConnection,  # noqa: ARG002
     ) -> tuple[str, Version]:
         """Return the name and the version of the server that a connection leads to.
 

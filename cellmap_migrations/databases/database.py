@@ -183,6 +183,12 @@ class Database:
         with self.reading(status=True) as connection:
             return self.backend.status.identity(connection)
 
+    def server(self) -> str:
+        """Return the product and the version of the server; do not retry."""
+        with self.reading(status=True) as connection:
+            name, version = self.backend.server(connection.connection)
+        return f"{name} {'.'.join(map(str, version))}".strip()
+
     @contextmanager
     def reading(self, *, status: bool = False) -> Iterator[sa.Connection]:
         """Yield a connection in whose transaction the server refuses writes.

@@ -44,6 +44,12 @@ def default_port(name: str) -> int | None:
     return BACKENDS[name].port
 
 
+def drivers() -> list[str]:
+    """Return the names of all drivers, which are also those of their distributions."""
+    names = (each.drivernames[0].partition("+")[2] for each in BACKENDS.values())
+    return list(dict.fromkeys(filter(None, names)))
+
+
 def with_driver(url: sa.URL) -> tuple[sa.URL, str | None]:
     """Return *url* with an installed driver, and a warning or None.
 

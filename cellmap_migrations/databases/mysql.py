@@ -76,7 +76,7 @@ class MySQL(Backend):
         engine.dialect.use_insertmanyvalues_wo_returning = True
         mysql_limits.limit(engine, read_only=read_only)
 
-    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
+    def server(self, entry: sa.pool.ManagesConnection) -> tuple[str, Version]:
         """Return the version of the server and not that of a pooler."""
         _, version = mysql_limits.query_session(entry)
         return mysql_limits.server(version)

@@ -75,7 +75,7 @@ def server(version: str) -> tuple[str, Version]:
 SESSION = "cellmap_session"
 
 
-def query_session(entry: sa.pool.ConnectionPoolEntry) -> tuple[int, str]:
+def query_session(entry: sa.pool.ManagesConnection) -> tuple[int, str]:
     """Return the number of the session and the version of the server.
 
     Queries the server once for each connection. Not CONNECTION_ID(), which ProxySQL

@@ -67,7 +67,7 @@ class PostgreSQL(Backend):
         """Limit waits for locks, statements, and transactions of a frozen client."""
         postgresql_limits.limit(engine, read_only=read_only)
 
-    def server(self, entry: sa.pool.ConnectionPoolEntry) -> tuple[str, Version]:
+    def server(self, entry: sa.pool.ManagesConnection) -> tuple[str, Version]:
         """Return the version that the server said when the client logged in."""
         driver: Any = entry.driver_connection
         major, rest = divmod(int(driver.info.server_version), 10_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -15,6 +16,8 @@ from cellmap_migrations.databases.status import Identity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from cellmap_migrations.databases.base import Version
 
 
 class SQLiteStatus(Status):
@@ -96,6 +99,13 @@ class SQLite(Backend):
         engine = sa.create_engine(self.bounded(url), poolclass=sa.NullPool)
         self.limit(engine, read_only=read_only)
         return engine
+
+    def server(
+        self,
+        entry: sa.pool.ManagesConnection,  # noqa: ARG002
+    ) -> tuple[str, Version]:
+        """Return the version of the library, which is the server here."""
+        return "SQLite", sqlite3.sqlite_version_info
 
     def bounded(self, url: sa.URL) -> sa.URL:
         """Add a mode in which SQLite does not create a missing file."""

@@ -23,25 +23,25 @@ from cellmap_migrations.copying.plan import make_plan
 
 if TYPE_CHECKING:
     from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.evidence import Displaced
 
 
 # The kinds whose examples are listed with both values.
 LISTED = (Kind.PROJECT_ID, Kind.USER_ID, Kind.CREATED_AT)
 
 
-def check(cell: Cell) -> None:
-    """Report all differences between the cell and its mappings.
+def compare(cell: Cell, tally: Tally) -> list[Displaced]:
+    """Add all differences between the cell and its mappings to *tally*.
 
     The data is compared, whether the cell was ever upgraded or not. SELECT is the only
-    right that this needs. Raises DifferencesFound, or Unasked if all differences are
-    instances that are mapped to a cell that is down. Raises TopLevelCell for a
-    database that must not be a cell, and TopLevelDoubt.
+    right that this needs. Returns the evidence that the address of the cell is wrong.
+    Raises TopLevelCell for a database that must not be a cell, and TopLevelDoubt.
     """
     columns = {**COMPARED, CREATED_AT: CREATED_AT}
     plan = make_plan(cell, columns)
     preflight.refuse_top_level(cell)
     doubts = gather(cell, plan)
-    tally, losses = Tally(), Losses(cell, plan)
+    losses = Losses(cell, plan)
     for page in differences(cell, plan, list(plan.columns)):
         orphans = [each for each in page if each.kind is Kind.ORPHAN]
         losses.count([each.uuid for each in orphans])
@@ -52,6 +52,17 @@ def check(cell: Cell) -> None:
         tally.add(strays.differences(rows))
     if not doubts and (evidence := losses.evidence()):
         doubts = [evidence]
+    return doubts
+
+
+def check(cell: Cell) -> None:
+    """Report all differences between the cell and its mappings.
+
+    Raises DifferencesFound, or Unasked if all differences are instances that are mapped
+    to a cell that is down. Also raises the errors of ``compare``.
+    """
+    tally = Tally()
+    doubts = compare(cell, tally)
     none = [f"cell {cell.mapping}: no differences"]
     cell.report.results.extend(f"doubtful          {doubt}" for doubt in doubts)
     cell.report.results.extend(tally.lines() or none)

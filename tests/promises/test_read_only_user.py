@@ -44,6 +44,7 @@ def sessions() -> Any:
         "status",
         "journal --cell cell1",
         "cells",
+        "report",
     ],
 )
 def test_command_cannot_write(cloud: Cloud, sessions: list[bool], command: str) -> None:
