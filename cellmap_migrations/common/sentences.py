@@ -239,6 +239,11 @@ NoDask = partial(
     "--executor dask needs the Python package {missing}; install "
     "cellmap-migrations[dask] here and on the workers",
 )
+NoPrometheus = partial(
+    ConfigurationError,
+    "--output prometheus needs the Python package {missing}; install "
+    "cellmap-migrations[prometheus]",
+)
 WorkerUnfit = partial(
     ConfigurationError,
     "cell {cell}: a Dask worker could not begin: {message}; install the same version "
