@@ -102,7 +102,7 @@ servers: $(NEWER)/.done
 
 # What a host has that packages and deployment tools work on, for the tests of contrib/.
 hosts:
-	tools/install-packages dash debconf systemd util-linux
+	tools/install-packages dash debconf prometheus prometheus-node-exporter systemd util-linux
 
 $(NEWER)/.done: tools/install-servers
 	tools/install-servers $(NEWER)
