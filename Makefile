@@ -116,7 +116,8 @@ servers: $(NEWER)/.done
 # What a host has that packages and deployment tools work on, for the tests of contrib/, and
 # a browser for the page of `cellmap report`.
 hosts:
-	tools/install-packages dash debconf systemd util-linux chromium chromium-driver
+	tools/install-packages dash debconf systemd util-linux chromium chromium-driver \
+		prometheus prometheus-node-exporter
 
 $(NEWER)/.done: tools/install-servers
 	tools/install-servers $(NEWER)

@@ -13,6 +13,8 @@ from cellmap_migrations.bookkeeping.journal import exists
 from cellmap_migrations.bookkeeping.tables import COUNTS, journal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cellmap_migrations.databases.database import Database
 
 
@@ -62,12 +64,21 @@ class Run:
 # compares or pauses.
 LATELY = timedelta(seconds=60)
 
+# The option of a pause that an older version of this package recorded without one.
+UNKNOWN = "unknown"
+
 
 @dataclass(kw_only=True)
 class History:
-    """Hold the runs of a cell, in the order of their last batches."""
+    """Hold the runs of a cell, in the order of their last batches.
+
+    *paused* has the seconds of pause by the option that caused them, or UNKNOWN. All
+    seconds before a batch belong to the last option that made the run wait for that
+    batch.
+    """
 
     runs: list[Run] = field(default_factory=list)
+    paused: dict[str, float] = field(default_factory=dict)
 
     @property
     def last(self) -> Run | None:
@@ -88,6 +99,11 @@ class History:
     def counts(self) -> Counter[str]:
         """Return the counts of all runs, by outcome."""
         return sum((run.counts for run in self.runs), Counter())
+
+    @property
+    def busy(self) -> float:
+        """Return the sum of the seconds of all batches."""
+        return sum(run.busy for run in self.runs)
 
     def active(self, now: datetime) -> bool:
         """Guess whether a run is at work: True if it committed a batch lately.
@@ -127,7 +143,24 @@ def of_cells(api: Database) -> dict[str, History]:
     )
     for row in rows:
         histories.setdefault(row.cell_uuid, History()).runs.append(as_run(row))
+    for cell_uuid, option, seconds in paused(api):
+        history = histories.setdefault(cell_uuid, History())
+        history.paused[option or UNKNOWN] = float(seconds)
     return histories
+
+
+def paused(api: Database) -> Sequence[Any]:
+    """Return rows of a cell's uuid, an option, and the seconds of pause it caused.
+
+    The option is empty for batches of an older version of this package.
+    """
+    group = (journal.c.cell_uuid, journal.c.pause_option)
+    return api.read(
+        sa.select(*group, sa.func.sum(journal.c.paused))
+        .where(journal.c.paused > 0)
+        .group_by(*group)
+        .order_by(*group)
+    )
 
 
 def as_run(row: Any) -> Run:

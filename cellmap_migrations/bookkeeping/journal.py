@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """Hold the seconds of pause before a batch, and the last reason for the pause."""
+    """Hold the seconds of pause before a batch, and the last reason for the pause.
+
+    *option* is the setting that caused the pause for this reason. Reasons contain
+    numbers and names; options are few.
+    """
 
     seconds: float = 0.0
     reason: str = ""
+    option: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +127,7 @@ def append(
             above_id=above_id,
             paused=pause.seconds,
             pause_reason=pause.reason[:WIDTH],
+            pause_option=pause.option,
             runner=runner(),
             cell_database=cell_database[:WIDTH],
             undo=undo,

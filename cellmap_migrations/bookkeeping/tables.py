@@ -57,9 +57,11 @@ journal = sa.Table(
     sa.Column("stamp", sa.DateTime, nullable=False),
     # instance_mappings.id: the mappings that the batch inserted have higher ids.
     sa.Column("above_id", sa.BigInteger, nullable=False),
-    # The seconds of pause before the batch, and the reason for the pause.
+    # The seconds of pause before the batch, the reason for the pause, and the option
+    # that caused it (Signal.option).
     sa.Column("paused", sa.Float, nullable=False),
     sa.Column("pause_reason", sa.String(255), nullable=False),
+    sa.Column("pause_option", sa.String(64), nullable=False),
     sa.Column("runner", sa.String(255), nullable=False),
     # The name that the cell's server gives the database; empty if it was not opened.
     sa.Column("cell_database", sa.String(255), nullable=False),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cellmap_migrations.bookkeeping.journal import Pause
 from cellmap_migrations.cell.signals import (
@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 
 # Seconds between two queries of the signals, so that they are no load themselves.
 EVERY = 1.0
+
+
+class Reason(NamedTuple):
+    """Hold a reason to pause in words, and the option that causes the pause."""
+
+    words: str
+    option: str
+
+
+# It needs no signal: the run knows how long its last batch took.
+SLEEP = Reason("sleep_ratio", "sleep_ratio")
 
 
 @dataclass(kw_only=True)
@@ -98,30 +109,33 @@ class Throttle:
         PausedTooLong after ``max_pause`` seconds, and Stopped at a signal of the
         operating system or at the time limit.
         """
-        started, reasons = self.clock(), []
+        started = self.clock()
+        reasons: list[Reason] = []
         busy = 0.0 if self.resumed is None else started - self.resumed
         if asleep := busy * self.settings.sleep_ratio:
-            reasons.append("sleep_ratio")
-            self.rest(asleep, "sleep_ratio")
+            reasons.append(SLEEP)
+            self.rest(asleep, SLEEP.words)
         if self.clock() >= self.next_look:
             while why := self.first_reason():
                 if why not in reasons:
                     drain()
                 reasons.append(why)
                 if self.clock() - started >= self.settings.max_pause:
-                    raise PausedTooLong(seconds=self.settings.max_pause, reason=why)
-                self.rest(EVERY, why)
+                    most = self.settings.max_pause
+                    raise PausedTooLong(seconds=most, reason=why.words)
+                self.rest(EVERY, why.words)
             self.next_look = self.clock() + EVERY
         self.resumed = self.clock()
         if reasons:
             self.show("")
             seconds = self.owed.seconds + self.resumed - started
-            self.owed = Pause(seconds=seconds, reason=reasons[-1])
+            words, option = reasons[-1]
+            self.owed = Pause(seconds=seconds, reason=words, option=option)
         if self.lost:
             lost, self.lost = self.lost, None
             raise lost
 
-    def first_reason(self) -> str | None:
+    def first_reason(self) -> Reason | None:
         """Return the first signal's reason to pause, or None."""
         return next(filter(None, map(reason_of, self.signals)), None)
 
@@ -149,10 +163,8 @@ class Throttle:
     def give_back(self, pauses: Sequence[Pause]) -> None:
         """Add the *pauses* of batches that were not committed to the next batch's."""
         pauses = [*pauses, self.owed]
-        self.owed = Pause(
-            seconds=sum(pause.seconds for pause in pauses),
-            reason=next((p.reason for p in reversed(pauses) if p.reason), ""),
-        )
+        last = next((pause for pause in reversed(pauses) if pause.reason), Pause())
+        self.owed = replace(last, seconds=sum(pause.seconds for pause in pauses))
 
     def close(self) -> None:
         """Close the connections of all signals."""
@@ -160,15 +172,16 @@ class Throttle:
             signal.close()
 
 
-def reason_of(signal: Signal) -> str | None:
+def reason_of(signal: Signal) -> Reason | None:
     """Return the signal's reason to pause, or None.
 
     A signal that cannot be measured now is a reason as well.
     """
     try:
-        return signal.pause_reason()
+        words = signal.pause_reason()
     except Unmeasured as error:
-        return f"{signal.option} cannot be measured: {error}"
+        words = f"{signal.option} cannot be measured: {error}"
+    return Reason(words, signal.option) if words else None
 
 
 def choose_signals(settings: Settings, api: Database) -> list[Signal]:

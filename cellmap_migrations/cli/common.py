@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cellmap_migrations.common.errors import BadOption
 from cellmap_migrations.config import options, settings
 from cellmap_migrations.output.report import tell
 from cellmap_migrations.run import guard, opened_api, run_cells
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LIMITS = ("time_limit", "max_rows")
 
+PROMETHEUS = "prometheus"
+
 
 def add_cell(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """Add ``--cell``, which is *default* if it is not given."""
@@ -46,6 +49,18 @@ def add_output(parser: argparse.ArgumentParser, *more: str) -> None:
         choices=("text", "json", *more),
         default="text",
         help="json: one object on one line, also on failure",
+    )
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output`` with metrics for Prometheus, and ``-o``."""
+    add_output(parser, PROMETHEUS)
+    parser.add_argument(
+        "-o",
+        dest="metrics_file",
+        metavar="FILE",
+        help="with --output prometheus: write to this file, which the textfile "
+        "collector of node_exporter reads (default: stdout)",
     )
 
 
@@ -91,6 +106,7 @@ def load(
     A dry run is always read-only. Raises BadOption, NoApiDatabase or
     ConfigurationError.
     """
+    refuse_lone_file(conf.command)
     given = {name: getattr(conf.command, name, None) for name in LIMITS}
     chosen = {name: value for name, value in given.items() if value is not None}
     options.override(conf, chosen, also=())
@@ -102,6 +118,13 @@ def load(
         accept_orphans=getattr(conf.command, "accept_orphans", None),
         read_only=read_only or getattr(conf.command, "dry_run", False),
     )
+
+
+def refuse_lone_file(command: argparse.Namespace) -> None:
+    """Raise BadOption for a file of metrics without metrics."""
+    file = getattr(command, "metrics_file", None)
+    if file is not None and command.output != PROMETHEUS:
+        raise BadOption("-o", file, f"add --output {PROMETHEUS}")
 
 
 def run(

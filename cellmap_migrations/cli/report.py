@@ -75,13 +75,13 @@ def run(conf: cfg.ConfigOpts) -> int:
     """Write the page, and return the exit code: 0 whatever the page says."""
     lines: list[str] = []
 
-    def keep(text: str) -> None:
-        lines.extend(text.splitlines())
+    def keep(content: bytes) -> None:
+        lines.extend(content.decode().splitlines())
 
     def work(stopping: Stopping) -> None:
         render, name = renderer(), conf.command.output_file
         with files.replacing(name) if name else nullcontext(keep) as write:
-            write(render(collect(conf, stopping)))
+            write(render(collect(conf, stopping)).encode())
 
     return tell(lines, guard(work))
 

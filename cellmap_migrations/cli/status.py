@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellmap_migrations.bookkeeping import history, versions
 from cellmap_migrations.bookkeeping.history import History
 from cellmap_migrations.bookkeeping.tables import COUNTS
-from cellmap_migrations.cli import common
+from cellmap_migrations.cli import common, metrics
 from cellmap_migrations.common.errors import (
     CellmapError,
     ConfigurationError,
@@ -70,11 +70,13 @@ WORDS = (
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options; without ``--cell`` the command shows all cells."""
     common.add_cell(parser, default=ALL)
-    common.add_output(parser)
+    common.add_metrics(parser)
 
 
 def run(conf: cfg.ConfigOpts) -> int:
     """Print the status. The journal has most of it, also while a cell is down."""
+    if conf.command.output == common.PROMETHEUS:
+        return metrics.show(conf, collect)
     return common.show(conf, collect, lines)
 
 
@@ -140,6 +142,8 @@ def progress(
         "reason": str(error) if error else "",
         "batches": past.batches,
         "rows": past.rows,
+        "seconds": past.busy,
+        "paused": past.paused,
         **{name: past.counts[name] for name in COUNTS},
         "rows_per_second": last.rows_per_second if last else 0,
         "seconds_left": left and round(left),

@@ -244,6 +244,11 @@ NoReport = partial(
     "cellmap report needs the Python package {missing}; install "
     "cellmap-migrations[report]",
 )
+NoPrometheus = partial(
+    ConfigurationError,
+    "--output prometheus needs the Python package {missing}; install "
+    "cellmap-migrations[prometheus]",
+)
 WorkerUnfit = partial(
     ConfigurationError,
     "cell {cell}: a Dask worker could not begin: {message}; install the same version "

@@ -59,6 +59,11 @@ class Report:
         return self.error.code if self.error else 0
 
     @property
+    def age(self) -> float:
+        """Return the seconds since the clock was stopped."""
+        return time.monotonic() - self.started - self.seconds
+
+    @property
     def label(self) -> str:
         """Return the name and uuid of the cell."""
         return f"{self.name} ({self.cell})" if self.name else str(self.cell)

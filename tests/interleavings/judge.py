@@ -30,6 +30,7 @@ NO_COUNTS = {
     "above_id",
     "paused",
     "pause_reason",
+    "pause_option",
     "runner",
     "cell_database",
     "undo",

@@ -127,6 +127,7 @@ def add(api: Database, number: int, **changes: Any) -> None:
         "above_id": 0,
         "paused": 0.0,
         "pause_reason": "",
+        "pause_option": "",
         "runner": "host:1",
         "cell_database": "db",
     }
@@ -162,6 +163,23 @@ def test_runs_of_each_cell_are_in_the_order_of_their_last_batches(
         "a": [("0001", "host:2"), ("0001", "host:1")],
         "b": [("0001", "host:3"), ("0002", "host:3")],
     }
+
+
+def test_pauses_are_added_up_by_the_option_that_caused_them(api: Database) -> None:
+    lag = "replica db2 is {} s behind"
+    for number in (2, 3):
+        words = lag.format(number)
+        add(api, number, paused=1.5, pause_reason=words, pause_option="replicas")
+    add(api, 4, paused=0.5, pause_reason="sleep_ratio", pause_option="sleep_ratio")
+    add(api, 5)
+    add(api, 1, cell_uuid="b", paused=4.0, pause_reason="sleep_ratio")
+
+    found = of_cells(api)
+
+    assert found["a"].paused == {"replicas": 3.0, "sleep_ratio": 0.5}
+    # An older version of this package recorded no option.
+    assert found["b"].paused == {"unknown": 4.0}
+    assert (found["a"].busy, found["b"].busy) == (2.0, 0.5)
 
 
 @pytest.mark.parametrize(

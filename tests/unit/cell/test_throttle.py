@@ -49,6 +49,7 @@ def test_file_pauses_a_run_until_it_is_removed(cloud: Cloud, pause_file: Path) -
     pausing.assert_done(cloud, finished)
     assert pausing.reasons(cloud) == {2: f"{pause_file} exists"}
     assert cloud.journal(cell)[1]["paused"] >= EVERY
+    assert cloud.journal(cell)[1]["pause_option"] == "pause_file"
 
 
 @pytest.mark.only_on("mysql")
@@ -168,9 +169,11 @@ def test_sleep_ratio_sleeps_so_many_times_as_long_as_a_batch_took(cloud: Cloud) 
     )
 
     first, *others = cloud.journal(cell)
-    assert (first["paused"], first["pause_reason"]) == (0, "")
+    names = ("paused", "pause_reason", "pause_option")
+    assert [first[name] for name in names] == [0, "", ""]
     for before, batch in zip((first, *others), others, strict=False):
         assert batch["pause_reason"] == "sleep_ratio"
+        assert batch["pause_option"] == "sleep_ratio"
         assert batch["paused"] >= 3 * before["seconds"]
 
 
@@ -192,11 +195,13 @@ def test_pause_before_a_batch_that_is_refused_is_recorded(cloud: Cloud) -> None:
 
 def test_pauses_of_all_batches_that_are_undone_are_owed_again(cloud: Cloud) -> None:
     with opened(cloud, cloud.add_cell("cell1")) as inside:
-        inside.throttle.owed = Pause(seconds=4, reason="last")
+        last = Pause(seconds=4, reason="last", option="replicas")
+        inside.throttle.owed = last
+        first = Pause(seconds=1, reason="first", option="cluster")
 
-        inside.throttle.give_back([Pause(seconds=1, reason="first"), Pause()])
+        inside.throttle.give_back([first, Pause()])
 
-        assert inside.throttle.take() == Pause(seconds=5, reason="last")
+        assert inside.throttle.take() == replace(last, seconds=5)
 
 
 class Asked(Signal):

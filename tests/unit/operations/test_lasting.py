@@ -23,7 +23,7 @@ ROWS = 5
 AGAIN = "it is walked again from the start"
 
 # What a journal of an older version of this package did not have.
-YOUNG = ("above_id", "paused", "pause_reason", "cell_database", "undo")
+YOUNG = ("above_id", "paused", "pause_reason", "pause_option", "cell_database", "undo")
 
 Act = Callable[[Cloud, Cell], object]
 
