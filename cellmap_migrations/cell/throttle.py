@@ -20,6 +20,7 @@ from cellmap_migrations.databases.status import RightMissing, Unmeasurable, Unme
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cellmap_migrations.cell.control import Control
     from cellmap_migrations.cell.signals import Signal
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
@@ -37,7 +38,7 @@ class Throttle:
     *show* displays the reason of the pause, and with an empty text its end.
     """
 
-    settings: Settings
+    control: Control
     api: Database
     keep_alive: Callable[[], None]
     show: Callable[[str], None]
@@ -54,9 +55,11 @@ class Throttle:
         """Return the signals, after one query of each.
 
         Raises BadOption for a signal that this server can never measure,
-        PrivilegeMissing, or Unreachable for a replica.
+        PrivilegeMissing, Unreachable for a replica, or the errors of ``Control.look``.
         """
-        signals = choose_signals(self.settings, self.api)
+        chosen = choose_signals(lambda: self.settings, self.api)
+        # First: the others compare with the settings that it holds.
+        signals = (self.control, *chosen)
         for signal in signals:
             self.ask_first(signal)
         return signals
@@ -96,19 +99,23 @@ class Throttle:
 
         *drain* is called before the pause, to end the transactions under way. Raises
         PausedTooLong after ``max_pause`` seconds, and Stopped at a signal of the
-        operating system or at the time limit.
+        operating system or at the time limit. The pause of an operator has an end of
+        its own, and does not count.
         """
         started, reasons = self.clock(), []
         busy = 0.0 if self.resumed is None else started - self.resumed
-        if asleep := busy * self.settings.sleep_ratio:
+        if busy * self.settings.sleep_ratio:
             reasons.append("sleep_ratio")
-            self.rest(asleep, "sleep_ratio")
+            self.sleep(busy)
         if self.clock() >= self.next_look:
+            since = started
             while why := self.first_reason():
                 if why not in reasons:
                     drain()
                 reasons.append(why)
-                if self.clock() - started >= self.settings.max_pause:
+                if self.control.pause:
+                    since = self.clock()
+                elif self.clock() - since >= self.settings.max_pause:
                     raise PausedTooLong(seconds=self.settings.max_pause, reason=why)
                 self.rest(EVERY, why)
             self.next_look = self.clock() + EVERY
@@ -120,6 +127,14 @@ class Throttle:
         if self.lost:
             lost, self.lost = self.lost, None
             raise lost
+
+    def sleep(self, busy: float) -> None:
+        """Sleep for *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
+        started = self.clock()
+        while (left := started + busy * self.settings.sleep_ratio - self.clock()) > 0:
+            self.rest(min(left, EVERY), "sleep_ratio")
+            if left > EVERY:
+                self.control.look()
 
     def first_reason(self) -> str | None:
         """Return the first signal's reason to pause, or None."""
@@ -171,17 +186,19 @@ def reason_of(signal: Signal) -> str | None:
         return f"{signal.option} cannot be measured: {error}"
 
 
-def choose_signals(settings: Settings, api: Database) -> list[Signal]:
-    """Return the signals that the settings name, and that of the server's cluster."""
+def choose_signals(settings: Callable[[], Settings], api: Database) -> list[Signal]:
+    """Return the signals that the settings name, and that of the server's cluster.
+
+    *settings* returns the settings of the moment, which have the limits.
+    """
     chosen: list[Signal] = []
-    if settings.pause_file:
-        chosen.append(PauseFile(settings.pause_file))
-    if settings.max_threads_running is not None:
-        chosen.append(RunningThreads(api, settings.max_threads_running))
-    if settings.max_lag is not None:
-        # One signal per replica: a replica that is behind must not keep the run from
-        # seeing that another name is no replica.
-        chosen.extend(ReplicaLag(settings, api, name) for name in settings.replicas)
+    if path := settings().pause_file:
+        chosen.append(PauseFile(path))
+    chosen.append(RunningThreads(api, settings))
+    # One signal per replica: a replica that is behind must not keep the run from seeing
+    # that another name is no replica.
+    names = settings().replicas
+    chosen.extend(ReplicaLag(settings, api, name) for name in names)
     if ClusterNode.is_possible(api):
         chosen.append(ClusterNode(api))
     return chosen
