@@ -19,7 +19,7 @@ from cellmap_migrations.bookkeeping.tables import control
 from cellmap_migrations.common.errors import CellmapError
 from cellmap_migrations.config.options import parse, validate
 from cellmap_migrations.databases.codes import Fault
-from cellmap_migrations.databases.database import Changed
+from cellmap_migrations.databases.database import Changed, as_cellmap_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,11 +102,9 @@ class InForce:
         """
         unusable: dict[str, CellmapError] = {}
         for name, request in self.options.items():
-            try:
-                changed = replace(own, **{name: parse(name, request.value)})
-                validate(vars(changed))
-            except CellmapError as error:
-                unusable[name] = error
+            changed = with_option(own, request)
+            if isinstance(changed, CellmapError):
+                unusable[name] = changed
             else:
                 own = changed
         return own, unusable
@@ -122,6 +120,17 @@ class InForce:
                 for name, request in sorted(self.options.items())
             },
         }
+
+
+def with_option(settings: Settings, request: Request) -> Settings | CellmapError:
+    """Return *settings* with the value of a SET, or the error of that value."""
+    try:
+        value = parse(request.name, request.value)
+        changed = replace(settings, **{request.name: value})
+        validate(vars(changed))
+    except CellmapError as error:
+        return error
+    return changed
 
 
 def requester() -> str:
@@ -173,8 +182,12 @@ def append(api: Database, cell_uuid: str, requests: Sequence[Request]) -> None:
     """Add *requests* to the log of a cell, in one transaction.
 
     If the answer to its COMMIT is lost, they are added again, which changes nothing.
+    Raises the errors of ``as_cellmap_error``.
     """
-    api.retry(lambda: append_once(api, cell_uuid, requests))
+    try:
+        api.retry(lambda: append_once(api, cell_uuid, requests))
+    except api.errors as error:
+        raise as_cellmap_error(error, api) from error
 
 
 def append_once(api: Database, cell_uuid: str, requests: Sequence[Request]) -> None:

@@ -50,6 +50,11 @@ class Throttle:
         self.next_look = self.clock()
         self.resumed: float | None = None
 
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the moment."""
+        return self.control.settings
+
     @cached_property
     def signals(self) -> Sequence[Signal]:
         """Return the signals, after one query of each.
@@ -129,7 +134,7 @@ class Throttle:
             raise lost
 
     def sleep(self, busy: float) -> None:
-        """Sleep for *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
+        """Sleep *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
         started = self.clock()
         while (left := started + busy * self.settings.sleep_ratio - self.clock()) > 0:
             self.rest(min(left, EVERY), "sleep_ratio")

@@ -147,9 +147,7 @@ def progress(
     left = last.seconds_left(bound) if last and active and bound else None
     return {
         "revision": revision,
-        "state": "lost"
-        if lost
-        else state(behind=behind, active=active, paused=paused),
+        "state": "lost" if lost else state(behind=behind, active=active, paused=paused),
         "lost": lost and f"its revision was recorded {lost}",
         "reachable": error is None,
         "answer": next((word for kind, word in WORDS if isinstance(error, kind)), GOOD),

@@ -182,10 +182,10 @@ START = 1_000
 
 @dataclass
 class BatchSize:
-    """Adapt the rows of a batch so that the API database takes so many *seconds* for it.
+    """Adapt the rows of a batch so that the API database takes *seconds* for it.
 
-    *seconds* returns that time, which an operator may change. The next batch has no more
-    rows than *largest*, and so many until a batch was measured.
+    *seconds* returns that time, which an operator may change. The next batch has at
+    most *largest* rows, and just as many before the first batch was measured.
     """
 
     seconds: Callable[[], float]

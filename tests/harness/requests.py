@@ -6,9 +6,10 @@ from typing import Any
 from cellmap_migrations.bookkeeping import requests, tables
 from cellmap_migrations.bookkeeping.requests import PAUSE, SET, Request
 from cellmap_migrations.cell.cell import Cell
-from cellmap_migrations.testing.rows import LONG_AGO
 from cellmap_migrations.testing.process import Finished
+from cellmap_migrations.testing.rows import LONG_AGO
 from tests.harness.cloud import Cloud
+from tests.harness.inside import cellmap_inside
 
 WHO, WHY = "nova@ctl1", "replica is rebuilt"
 
@@ -36,7 +37,7 @@ def record(inside: Cell, *wanted: Request) -> None:
 
 
 def ask(cloud: Cloud, command: str, *arguments: str) -> Finished:
-    """Run a command for cell1 in a process of its own; it must end well."""
-    finished = cloud.cellmap(command, "--cell", "cell1", *arguments)
+    """Run a command for cell1, which must end well."""
+    finished = cellmap_inside(cloud, command, "--cell", "cell1", *arguments)
     assert (finished.code, finished.err) == (0, "")
     return finished

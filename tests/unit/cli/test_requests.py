@@ -2,13 +2,13 @@
 
 import getpass
 import json
+import os
 import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import requests
 from cellmap_migrations.config.options import SETTABLE
@@ -20,8 +20,6 @@ from tests.harness.cloud import Cloud
 from tests.harness.inside import cellmap_inside, last_line
 
 ME = f"{getpass.getuser()}@{socket.gethostname()}"
-
-Look = Callable[..., Any]
 
 
 @pytest.fixture
@@ -79,7 +77,7 @@ def test_each_request_is_kept_with_its_author_time_and_reason(
     ]
 
 
-def test_status_shows_what_is_in_force(cloud: Cloud, cell1: Run) -> None:
+def test_status_shows_what_is_in_force(cell1: Run) -> None:
     before = status(cell1)
     cell1("pause", "--why", "replica is rebuilt")
     cell1("set", "writers=1")
@@ -95,11 +93,10 @@ def test_status_shows_what_is_in_force(cloud: Cloud, cell1: Run) -> None:
     )
     assert (during["state"], pause["why"]) == ("paused", "replica is rebuilt")
     assert (writers["value"], writers["requested_by"]) == ("1", ME)
-    assert table[2:] == [
-        f"cell1: paused until {pause['until']}, requested by {ME} at "
-        f"{pause['requested_at']}: replica is rebuilt",
-        f"cell1: writers=1, requested by {ME} at {writers['requested_at']}",
-    ]
+    began, since = pause["requested_at"], writers["requested_at"]
+    assert table[2].startswith(f"cell1: paused until {pause['until']}, ")
+    assert table[2].endswith(f", requested by {ME} at {began}: replica is rebuilt")
+    assert table[3:] == [f"cell1: writers=1, requested by {ME} at {since}"]
     assert (after["state"], after["pause"]) == ("behind", None)
     assert [*after["settings"]] == ["writers"]
 
@@ -203,7 +200,7 @@ def test_request_without_a_cell_is_refused(cloud: Cloud, cell1: Run) -> None:
 def test_user_without_a_name_is_known_by_its_number(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(requests.os, "getuid", lambda: 987654)
+    monkeypatch.setattr(os, "getuid", lambda: 987654)
 
     assert requests.requester() == f"987654@{socket.gethostname()}"
 
@@ -215,10 +212,11 @@ def test_user_who_may_only_read_cannot_pause_and_sees_the_status(
     cloud = make_cloud()
     cloud.add_cell("cell1").add_instances(3)
     own = text(cloud.url)
-    reader = text(cloud.server(backend).readonly(cloud.url))
 
     def as_reader(*arguments: str) -> Finished:
-        cloud.configure(api_database={"connection": reader})
+        # On PostgreSQL it may read the tables that there are now.
+        reader = cloud.server(backend).readonly(cloud.url)
+        cloud.configure(api_database={"connection": text(reader)})
         finished = cellmap_inside(cloud, *arguments)
         cloud.configure(api_database={"connection": own})
         return finished
@@ -247,7 +245,7 @@ def test_run_whose_user_has_no_right_on_the_log_names_the_table(
     reader = cloud.server(backend).readonly(cloud.cells[0].url)
     user = f"`{reader.username}`@'127.0.0.1'"
     with cloud.server(backend).admin().connect() as connection:
-        for name in cloud.tables:
+        for name in (*cloud.tables, "cellmap_version", "cellmap_journal"):
             connection.exec_driver_sql(
                 f"GRANT ALL ON `{cloud.url.database}`.{name} TO {user}"
             )

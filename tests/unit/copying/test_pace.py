@@ -93,16 +93,17 @@ def test_batch_without_a_measurable_time_lets_the_size_grow() -> None:
 
 
 def test_time_that_an_operator_changes_is_that_of_the_next_batch() -> None:
-    seconds = 0.5
-    pace = BatchSize(lambda: seconds, least=1, most=20_000)
+    seconds = [0.5]
+    pace = BatchSize(lambda: seconds[-1], least=1, most=20_000)
     pace.learn(1_000, 0.1)
 
-    sizes = [pace.size]
-    for seconds in (0.05, 2.0):
-        sizes.append(pace.size)
+    before = pace.size
+    seconds.append(0.05)
+    shorter = pace.size
+    seconds.append(2.0)
 
     # It grows by a half at most.
-    assert sizes == [1_500, 500, 1_500]
+    assert (before, shorter, pace.size) == (1_500, 500, 1_500)
 
 
 class SlowHour:
