@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from cellmap_migrations.bookkeeping.tables import METADATA
 from cellmap_migrations.testing.cell import Cell
 from cellmap_migrations.testing.servers import Server
 from tests.harness.cloud import Cloud
@@ -80,8 +81,8 @@ class Bench:
 
     def fresh(self) -> None:
         """Empty the API database, let the server come to rest, and read the cell."""
-        names = sa.inspect(self.cloud.engine).get_table_names()
-        for name in {"cellmap_version", "cellmap_journal"}.intersection(names):
+        names = {*sa.inspect(self.cloud.engine).get_table_names()}
+        for name in METADATA.tables.keys() & names:
             self.cloud.sql(f"DROP TABLE {name}")
         if self.backend == "sqlite":
             self.cloud.sql("DELETE FROM instance_mappings")

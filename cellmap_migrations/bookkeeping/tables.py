@@ -1,4 +1,4 @@
-"""Define and create the two tables of this package, both in the API database.
+"""Define and create the three tables of this package, all in the API database.
 
 No table is created in a cell's database: nova's ``db archive_deleted_rows`` reflects
 all tables there, and ends with a KeyError on a table that it does not know (nova
@@ -88,19 +88,41 @@ versions = sa.Table(
 )
 
 
+# What operators request of the runs of a cell: see ``requests``.
+control = sa.Table(
+    "cellmap_control",
+    METADATA,
+    sa.Column("cell_uuid", sa.String(36), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("value", sa.String(255), nullable=False),
+    sa.Column("requested_at", sa.DateTime, nullable=False),
+    sa.Column("requested_by", sa.String(255), nullable=False),
+    sa.Column("why", sa.String(255), nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8",
+)
+
+
 def create_tables(api: Database) -> None:
-    """Create this package's two tables, and add columns that older versions lack.
+    """Create this package's tables, and add columns that older versions lack.
 
     Two first runs may do so at the same moment.
     """
     for table in METADATA.sorted_tables:
-        existing = api.columns(table)
-        if not existing:
-            api.retry(partial(create_table, api, table))
-        elif lacking := lacking_columns(table, existing):
-            for column in lacking:
-                api.retry(partial(add_column, api, column))
-            api.columns_now(table)
+        provide_table(api, table)
+
+
+def provide_table(api: Database, table: sa.Table) -> None:
+    """Create *table*, or add the columns that it lacks."""
+    existing = api.columns(table)
+    if not existing:
+        api.retry(partial(create_table, api, table))
+    elif lacking := lacking_columns(table, existing):
+        for column in lacking:
+            api.retry(partial(add_column, api, column))
+        api.columns_now(table)
 
 
 def lacking_columns(table: sa.Table, existing: Collection[str]) -> list[sa.Column[Any]]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cellmap_migrations.bookkeeping.versions import KeepAlive
+from cellmap_migrations.cell.control import Control
 from cellmap_migrations.cell.others import OtherCells
 from cellmap_migrations.cell.throttle import Throttle
 from cellmap_migrations.output.progress import Display
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 class Cell:
     """Hold a cell, the API database, and the settings and the report of this run.
 
-    *cells* has every row of ``cell_mappings`` by its id. *connect* opens a cell's
-    database and returns its identity. *closing* closes the databases that were opened
-    for this cell.
+    *settings* are those with which the run began; operators may change some of them in
+    ``control``. *cells* has every row of ``cell_mappings`` by its id. *connect* opens a
+    cell's database and returns its identity. *closing* closes the databases that were
+    opened for this cell.
     """
 
     mapping: CellMapping
@@ -98,10 +100,15 @@ class Cell:
         return Display(self.mapping.name or self.mapping.uuid)
 
     @cached_property
+    def control(self) -> Control:
+        """Return the requests of operators, and the settings of the moment."""
+        return Control(self.api, self.mapping, self.settings)
+
+    @cached_property
     def throttle(self) -> Throttle:
         """Return the throttle, which pauses between two batches."""
         throttle = Throttle(
-            settings=self.settings,
+            control=self.control,
             api=self.api,
             keep_alive=self.keep_alive,
             show=self.progress.paused,

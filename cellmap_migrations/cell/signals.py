@@ -85,18 +85,21 @@ class RunningThreads(Signal):
 
     option = "max_threads_running"
 
-    def __init__(self, api: Database, most: int) -> None:
-        self.api, self.most = api, most
+    def __init__(self, api: Database, settings: Callable[[], Settings]) -> None:
+        self.api, self.settings = api, settings
 
     def pause_reason(self) -> str | None:
         """Return the number of running threads if it is above the limit, or None.
 
         The thread of this query counts.
         """
-        running = ask(self.api, self.api.backend.status.running)
-        if running <= self.most:
+        most = self.settings().max_threads_running
+        if most is None:
             return None
-        return f"{running} threads are running on the API server (max {self.most})"
+        running = ask(self.api, self.api.backend.status.running)
+        if running <= most:
+            return None
+        return f"{running} threads are running on the API server (max {most})"
 
 
 # The largest part of the time for which flow control may stop the cluster.
@@ -152,20 +155,23 @@ class ReplicaLag(Signal):
 
     option = "replicas"
 
-    def __init__(self, settings: Settings, api: Database, name: str) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], api: Database, name: str
+    ) -> None:
         """Open the replica *name*.
 
         Raises BadOption, and the errors of ``connect.connect``.
         """
-        assert settings.max_lag is not None
-        self.most, self.name, self.api = settings.max_lag, name, api
-        self.database = replica_database(settings, api, name)
+        self.settings, self.name, self.api = settings, name, api
+        self.database = replica_database(settings(), api, name)
         self.clock = api.stopping.clock
         self.ends: deque[tuple[float, int]] = deque()
 
     def pause_reason(self) -> str | None:
         """Return the seconds by which the replica is behind if too many, or None."""
-        if (seconds := self.lag()) > self.most:
+        most = self.settings().max_lag
+        assert most is not None
+        if (seconds := self.lag()) > most:
             return f"replica {self.name} is {seconds:.0f} s behind"
         return None
 

@@ -20,6 +20,7 @@ from cellmap_migrations.databases.status import RightMissing, Unmeasurable, Unme
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cellmap_migrations.cell.control import Control
     from cellmap_migrations.cell.signals import Signal
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
@@ -48,7 +49,7 @@ class Throttle:
     *show* displays the reason of the pause, and with an empty text its end.
     """
 
-    settings: Settings
+    control: Control
     api: Database
     keep_alive: Callable[[], None]
     show: Callable[[str], None]
@@ -60,14 +61,21 @@ class Throttle:
         self.next_look = self.clock()
         self.resumed: float | None = None
 
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the moment."""
+        return self.control.settings
+
     @cached_property
     def signals(self) -> Sequence[Signal]:
         """Return the signals, after one query of each.
 
         Raises BadOption for a signal that this server can never measure,
-        PrivilegeMissing, or Unreachable for a replica.
+        PrivilegeMissing, Unreachable for a replica, or the errors of ``Control.look``.
         """
-        signals = choose_signals(self.settings, self.api)
+        chosen = choose_signals(lambda: self.settings, self.api)
+        # First: the others compare with the settings that it holds.
+        signals = (self.control, *chosen)
         for signal in signals:
             self.ask_first(signal)
         return signals
@@ -107,20 +115,24 @@ class Throttle:
 
         *drain* is called before the pause, to end the transactions under way. Raises
         PausedTooLong after ``max_pause`` seconds, and Stopped at a signal of the
-        operating system or at the time limit.
+        operating system or at the time limit. The pause of an operator has an end of
+        its own, and does not count.
         """
         started = self.clock()
         reasons: list[Reason] = []
         busy = 0.0 if self.resumed is None else started - self.resumed
-        if asleep := busy * self.settings.sleep_ratio:
+        if busy * self.settings.sleep_ratio:
             reasons.append(SLEEP)
-            self.rest(asleep, SLEEP.words)
+            self.sleep(busy)
         if self.clock() >= self.next_look:
+            since = started
             while why := self.first_reason():
                 if why not in reasons:
                     drain()
                 reasons.append(why)
-                if self.clock() - started >= self.settings.max_pause:
+                if self.control.pause:
+                    since = self.clock()
+                elif self.clock() - since >= self.settings.max_pause:
                     most = self.settings.max_pause
                     raise PausedTooLong(seconds=most, reason=why.words)
                 self.rest(EVERY, why.words)
@@ -134,6 +146,14 @@ class Throttle:
         if self.lost:
             lost, self.lost = self.lost, None
             raise lost
+
+    def sleep(self, busy: float) -> None:
+        """Sleep *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
+        started = self.clock()
+        while (left := started + busy * self.settings.sleep_ratio - self.clock()) > 0:
+            self.rest(min(left, EVERY), SLEEP.words)
+            if left > EVERY:
+                self.control.look()
 
     def first_reason(self) -> Reason | None:
         """Return the first signal's reason to pause, or None."""
@@ -184,17 +204,19 @@ def reason_of(signal: Signal) -> Reason | None:
     return Reason(words, signal.option) if words else None
 
 
-def choose_signals(settings: Settings, api: Database) -> list[Signal]:
-    """Return the signals that the settings name, and that of the server's cluster."""
+def choose_signals(settings: Callable[[], Settings], api: Database) -> list[Signal]:
+    """Return the signals that the settings name, and that of the server's cluster.
+
+    *settings* returns the settings of the moment, which have the limits.
+    """
     chosen: list[Signal] = []
-    if settings.pause_file:
-        chosen.append(PauseFile(settings.pause_file))
-    if settings.max_threads_running is not None:
-        chosen.append(RunningThreads(api, settings.max_threads_running))
-    if settings.max_lag is not None:
-        # One signal per replica: a replica that is behind must not keep the run from
-        # seeing that another name is no replica.
-        chosen.extend(ReplicaLag(settings, api, name) for name in settings.replicas)
+    if path := settings().pause_file:
+        chosen.append(PauseFile(path))
+    chosen.append(RunningThreads(api, settings))
+    # One signal per replica: a replica that is behind must not keep the run from seeing
+    # that another name is no replica.
+    names = settings().replicas
+    chosen.extend(ReplicaLag(settings, api, name) for name in names)
     if ClusterNode.is_possible(api):
         chosen.append(ClusterNode(api))
     return chosen

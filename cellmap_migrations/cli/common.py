@@ -144,7 +144,11 @@ def run(
 
 
 def show(
-    conf: cfg.ConfigOpts, query: Query, lines: Callable[[Result], Sequence[str]]
+    conf: cfg.ConfigOpts,
+    query: Query,
+    lines: Callable[[Result], Sequence[str]],
+    *,
+    read_only: bool = True,
 ) -> int:
     """Print the result of *query* on the API database, and return the exit code.
 
@@ -153,7 +157,7 @@ def show(
     result: Result = {}
 
     def work(stopping: Stopping) -> None:
-        loaded = load(conf, conf.command.cell, read_only=True)
+        loaded = load(conf, conf.command.cell, read_only=read_only)
         with opened_api(loaded, stopping) as api:
             result.update(query(loaded, api, stopping))
 

@@ -7,10 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cellmap_migrations.bookkeeping import history, versions
+from cellmap_migrations.bookkeeping import history, requests, versions
 from cellmap_migrations.bookkeeping.history import History
+from cellmap_migrations.bookkeeping.requests import InForce
 from cellmap_migrations.bookkeeping.tables import COUNTS
 from cellmap_migrations.cli import common, metrics
+from cellmap_migrations.cli.requests import in_force_lines
 from cellmap_migrations.common.errors import (
     CellmapError,
     ConfigurationError,
@@ -93,6 +95,7 @@ def of_cells(
 ) -> list[dict[str, Any]]:
     """Return the progress of each of *mappings*, and whether its database answers."""
     stamps, histories = versions.all_stamps(api), history.of_cells(api)
+    requested = requests_in_force(api, mappings)
     bounds = lasting.highest_mapped(api, mappings, stamps)
     answers = ask_each(mappings, partial(ask, bounds=bounds), settings, stopping)
     newest = {
@@ -113,19 +116,38 @@ def of_cells(
                 stamps[mapping.uuid].revision if mapping.uuid in stamps else None,
                 answers[mapping.id],
                 lost.get(mapping.uuid, ""),
+                paused=requested[mapping.uuid]["pause"] is not None,
             ),
             **database(mapping, mappings, answers),
+            **requested[mapping.uuid],
         }
         for mapping in mappings
     ]
 
 
+def requests_in_force(
+    api: Database, mappings: Sequence[CellMapping]
+) -> dict[str, dict[str, Any]]:
+    """Return the requests of operators in force, by the uuid of each cell."""
+    found, now = requests.of_cells(api), utcnow()
+    return {
+        mapping.uuid: found.get(mapping.uuid, InForce()).as_dict(now)
+        for mapping in mappings
+    }
+
+
 def progress(
-    past: History, revision: str | None, answer: Answer | CellmapError, lost: str
+    past: History,
+    revision: str | None,
+    answer: Answer | CellmapError,
+    lost: str,
+    *,
+    paused: bool,
 ) -> dict[str, Any]:
     """Return the state of one cell, from its history and its database's *answer*.
 
-    *lost* is the reason why its recorded revision is no longer true, or empty.
+    *lost* is the reason why its recorded revision is no longer true, or empty. *paused*
+    is True while an operator lets its runs pause.
     """
     last = past.last
     error = answer if isinstance(answer, CellmapError) else None
@@ -135,7 +157,7 @@ def progress(
     left = last.seconds_left(bound) if last and active and bound else None
     return {
         "revision": revision,
-        "state": "lost" if lost else state(behind=behind, active=active),
+        "state": "lost" if lost else state(behind=behind, active=active, paused=paused),
         "lost": lost and f"its revision was recorded {lost}",
         "reachable": error is None,
         "answer": next((word for kind, word in WORDS if isinstance(error, kind)), GOOD),
@@ -191,20 +213,22 @@ def database_text(cell: Mapping[str, Any]) -> str:
     return str(cell["answer"])
 
 
-def state(*, behind: bool, active: bool) -> str:
+def state(*, behind: bool, active: bool, paused: bool) -> str:
     """Return the state of a cell in a word."""
     if not behind:
         return "complete"
+    if paused:
+        return "paused"
     return "active" if active else "behind"
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """Return the lines of the table, one for each cell."""
+    """Return the lines of the table, one for each cell, and those of requests."""
     heading = (
         *("CELL", "REVISION", "STATE", "DATABASE", "BATCHES", "ROWS", "OUTCOMES"),
         *("ROWS/S", "LEFT", "LAST BATCH"),
     )
-    return tables.lines(
+    table = tables.lines(
         heading,
         [
             (
@@ -224,3 +248,4 @@ def lines(found: dict[str, Any]) -> list[str]:
             for cell in found["cells"]
         ],
     )
+    return table + in_force_lines(found)

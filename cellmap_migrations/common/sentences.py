@@ -209,6 +209,11 @@ StatementPooling = partial(
 UnknownOption = partial(
     ConfigurationError, "-x {name} is not known here; known are {known}"
 )
+NotSettable = partial(
+    ConfigurationError,
+    "{name} cannot be set while a run is under way; these options can: {known}. Give "
+    "others in nova.conf, or with -x when a run begins",
+)
 NoApiDatabase = partial(
     ConfigurationError,
     "[api_database] connection is not set (read: {files}); name the right file with "

@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from cellmap_migrations.common.errors import BadOption
 from cellmap_migrations.common.secrets import shown
-from cellmap_migrations.common.sentences import UnknownOption
+from cellmap_migrations.common.sentences import NotSettable, UnknownOption
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -137,6 +137,17 @@ OPTIONS = [
 ]
 
 
+# The options whose new value takes effect in a run that is under way.
+SETTABLE = (
+    "batch_seconds",
+    "writers",
+    "sleep_ratio",
+    "max_lag",
+    "max_threads_running",
+    "max_pause",
+)
+
+
 def list_opts() -> list[tuple[cfg.OptGroup, list[Any]]]:
     """Return the options for ``oslo-config-generator``."""
     return [(GROUP, OPTIONS)]
@@ -148,9 +159,7 @@ def validate(values: Mapping[str, Any]) -> None:
         value = values[option.dest]
         if value is None and option.default is not None:
             raise BadOption(option.dest, "", "it is empty")
-        # oslo.config accepts nan, which is neither below min nor above max.
-        if isinstance(value, float) and math.isnan(value):
-            raise BadOption(option.dest, value, "it is not a number")
+        refuse_nan(option.dest, value)
     if (values["max_lag"] is None) != (not values["replicas"]):
         raise BadOption(
             "max_lag",
@@ -162,6 +171,12 @@ def validate(values: Mapping[str, Any]) -> None:
         raise BadOption(
             "batch_rows_min", least, f"it is more than batch_rows_max ({most})"
         )
+
+
+def refuse_nan(name: str, value: object) -> None:
+    """Raise BadOption for nan, which is neither below min nor above max."""
+    if isinstance(value, float) and math.isnan(value):
+        raise BadOption(name, value, "it is not a number")
 
 
 def override(
@@ -182,6 +197,29 @@ def override(
             conf.set_override(name, value, group=GROUP.name)
         except ValueError:
             raise BadOption(name, value, f"write {accepted_values(name)}") from None
+
+
+def parse(name: str, text: str) -> Any:
+    """Return *text* as a value of the option *name* of SETTABLE.
+
+    Raises NotSettable for another option, or BadOption.
+    """
+    refuse_unsettable(name)
+    if not text.strip():
+        raise BadOption(name, text, "it is empty")
+    option = next(option for option in OPTIONS if option.dest == name)
+    try:
+        value = option.type(text)
+    except ValueError:
+        raise BadOption(name, text, f"write {accepted_values(name)}") from None
+    refuse_nan(name, value)
+    return value
+
+
+def refuse_unsettable(name: str) -> None:
+    """Raise NotSettable unless *name* is in SETTABLE."""
+    if name not in SETTABLE:
+        raise NotSettable(name=shown(name), known=", ".join(SETTABLE))
 
 
 def accepted_values(name: str) -> str:

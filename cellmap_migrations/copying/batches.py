@@ -182,17 +182,26 @@ START = 1_000
 
 @dataclass
 class BatchSize:
-    """Adapt the rows of a batch so that the API database takes *seconds* for it."""
+    """Adapt the rows of a batch so that the API database takes *seconds* for it.
 
-    seconds: float
+    *seconds* returns that time, which an operator may change. The next batch has at
+    most *largest* rows, and just as many before the first batch was measured.
+    """
+
+    seconds: Callable[[], float]
     least: int
     most: int
-    size: int = START
+    largest: float = START
     rows: float = 0.0
     spent: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.size = min(max(self.size, self.least), self.most)
+    @property
+    def size(self) -> int:
+        """Return the rows of the next batch."""
+        wanted = self.largest
+        if self.spent:
+            wanted = min(self.rows / self.spent * self.seconds(), wanted)
+        return int(min(max(wanted, self.least), self.most))
 
     def learn(self, rows: int, seconds: float) -> None:
         """Adapt the size to a batch of *rows* that took *seconds*.
@@ -203,14 +212,13 @@ class BatchSize:
         otherwise one stall would keep many batches small. The size grows by a factor of
         at most GROWTH.
         """
-        seconds = max(seconds, 1e-6)
-        if seconds > self.seconds:
-            self.rows, self.spent = rows / seconds * self.seconds, self.seconds
+        self.largest = self.size * GROWTH
+        seconds, wanted = max(seconds, 1e-6), self.seconds()
+        if seconds > wanted:
+            self.rows, self.spent = rows / seconds * wanted, wanted
         else:
             self.rows = self.rows * MEMORY + rows
             self.spent = self.spent * MEMORY + seconds
-        wanted = min(self.rows / self.spent * self.seconds, self.size * GROWTH)
-        self.size = int(min(max(wanted, self.least), self.most))
 
 
 def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
@@ -221,8 +229,8 @@ def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
     settings, backend = cell.settings, cell.api.backend
     least = settings.batch_rows_min
     return BatchSize(
-        max(settings.batch_seconds, backend.batch_seconds),
-        size=max(START, rows),
+        lambda: max(cell.control.settings.batch_seconds, backend.batch_seconds),
+        largest=max(START, rows),
         least=least,
         most=settings.batch_rows_max or max(backend.batch_rows, least),
     )

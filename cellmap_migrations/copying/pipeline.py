@@ -104,16 +104,20 @@ class Pipeline:
     ) -> None:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.pace, self.bound, self.reached = pace, bound, reached
-        settings = self.cell.settings
-        # With two writers there is no time in which the API server can rest.
-        several = self.cell.api.backend.works_by_itself and not settings.sleep_ratio
-        self.writers = settings.writers if several else 1
         # Reading the mappings of a page takes longer than inserting it. So they are
         # read only after an INSERT met a duplicate, until a page has no mapping.
         self.reads_mappings = False
         self.reading: Future[Page] | None = None
         self.writing: deque[Writing] = deque()
         self.refused: Page | None = None
+
+    @property
+    def writers(self) -> int:
+        """Return how many batches may be written now at the same time."""
+        settings = self.cell.control.settings
+        # With two writers there is no time in which the API server can rest.
+        several = self.cell.api.backend.works_by_itself and not settings.sleep_ratio
+        return settings.writers if several else 1
 
     def copy(self) -> Page | None:
         """Copy pages to the end, or to one that the API database refused; return that.
@@ -135,7 +139,7 @@ class Pipeline:
         """Read ahead by one page, and keep the writers busy."""
         self.reading = self.read(self.batches.upto_id)
         while self.reading or self.writing:
-            if self.reading is None or len(self.writing) == self.writers:
+            if self.reading is None or len(self.writing) >= self.writers:
                 if refused := self.finish_oldest():
                     return refused
                 continue

@@ -21,7 +21,10 @@ DIFFERENCES = 3
 # Each with its exit code. Mappings are removed before differences are found.
 COMMANDS = [
     (0, "cellmap cells"),
+    (0, "cellmap pause --cell cell1"),
     (0, "cellmap status"),
+    (0, "cellmap resume --cell cell1"),
+    (0, "cellmap set --cell cell1 batch_seconds=0.4"),
     (0, "cellmap upgrade --cell cell1 --dry-run"),
     (0, "alembic upgrade head"),
     (0, "cellmap check --cell cell1"),

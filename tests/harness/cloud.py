@@ -39,6 +39,7 @@ class Cloud(cloud.Cloud):
             "build_requests",
             "cellmap_version",
             "cellmap_journal",
+            "cellmap_control",
         }
         for name in names.intersection(sa.inspect(self.engine).get_table_names()):
             self.execute(sa.table(name).delete())

@@ -18,6 +18,7 @@ MARIADB = (
     "GRANT SELECT ON `{api}`.build_requests TO {user}",
     f"GRANT CREATE, {ROWS} ON `{{api}}`.cellmap_version TO {{user}}",
     "GRANT CREATE, SELECT, INSERT ON `{api}`.cellmap_journal TO {user}",
+    "GRANT CREATE, SELECT, INSERT ON `{api}`.cellmap_control TO {user}",
 )
 
 POSTGRESQL = (
@@ -89,7 +90,8 @@ def test_cell_databases_and_tables_of_nova_stay_as_they_are(
     assert finished.code == 0
     assert cloud.versions() == {cell.uuid: HEAD, other.uuid: HEAD}
     assert {some.url: content(some.url) for some in (cell, other)} == cells
-    ours = {"instance_mappings", "cellmap_version", "cellmap_journal"}
+    tables = {"cellmap_version", "cellmap_journal", "cellmap_control"}
+    ours = {"instance_mappings", *tables}
     after = content(cloud.url)
     assert after.keys() == api.keys() | ours
     assert {name: api[name] for name in api.keys() - ours} == {

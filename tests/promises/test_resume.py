@@ -29,7 +29,7 @@ def fill(cloud: Cloud, *, rows: int) -> Cell:
 def start_over(cloud: Cloud, mappings: list[dict[str, Any]]) -> None:
     """Bring the API database back to what it was, without our tables."""
     with cloud.engine.begin() as connection:
-        for name in ("cellmap_version", "cellmap_journal"):
+        for name in ("cellmap_version", "cellmap_journal", "cellmap_control"):
             connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.execute(cloud.instance_mappings.delete())
         connection.execute(cloud.instance_mappings.insert(), mappings)

@@ -223,7 +223,7 @@ def test_signals_are_asked_once_a_second_however_often_a_batch_begins(
     seconds, asked = 0.0, Asked()
     with opened(cloud, cloud.add_cell("cell1")) as inside:
         throttle = Throttle(
-            settings=inside.settings,
+            control=inside.control,
             api=replace(inside.api, stopping=Stopping(clock=lambda: seconds)),
             keep_alive=lambda: None,
             show=lambda _: None,

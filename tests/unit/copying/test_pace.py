@@ -15,7 +15,7 @@ batches = st.lists(st.floats(0.0, 1e4), max_size=30)
 def test_size_stays_between_its_bounds(
     least: int, more: int, seconds: list[float]
 ) -> None:
-    pace = BatchSize(0.5, least=least, most=least + more)
+    pace = BatchSize(lambda: 0.5, least=least, most=least + more)
 
     sizes = [pace.size]
     for spent in seconds:
@@ -30,7 +30,7 @@ def test_size_stays_between_its_bounds(
 def test_steady_rate_leads_to_batches_of_the_wanted_time(
     rate: float, wanted: float
 ) -> None:
-    pace = BatchSize(wanted, least=1, most=10**9)
+    pace = BatchSize(lambda: wanted, least=1, most=10**9)
 
     for _ in range(100):
         pace.learn(pace.size, pace.size / rate)
@@ -41,7 +41,7 @@ def test_steady_rate_leads_to_batches_of_the_wanted_time(
 @settings(deadline=None)
 @given(seconds=batches)
 def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
-    pace = BatchSize(0.5, least=1, most=10**9)
+    pace = BatchSize(lambda: 0.5, least=1, most=10**9)
 
     for spent in seconds:
         before = pace.size
@@ -52,7 +52,7 @@ def test_size_never_grows_by_more_than_half(seconds: list[float]) -> None:
 @settings(deadline=None)
 @given(rate=rates)
 def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
-    pace = BatchSize(0.5, least=1, most=10**9)
+    pace = BatchSize(lambda: 0.5, least=1, most=10**9)
     for _ in range(20):
         pace.learn(pace.size, pace.size / rate)
     before = pace.size
@@ -63,11 +63,11 @@ def test_one_slow_batch_shrinks_the_next_at_once(rate: float) -> None:
 
 
 def test_first_batch_is_small() -> None:
-    assert BatchSize(0.5, least=1, most=20_000).size == 1_000
+    assert BatchSize(lambda: 0.5, least=1, most=20_000).size == 1_000
 
 
 def test_first_rate_is_that_of_the_first_batch() -> None:
-    pace = BatchSize(0.5, least=1, most=20_000)
+    pace = BatchSize(lambda: 0.5, least=1, most=20_000)
 
     pace.learn(10, 0.05)
 
@@ -75,7 +75,7 @@ def test_first_rate_is_that_of_the_first_batch() -> None:
 
 
 def test_batch_of_just_the_wanted_time_does_not_end_the_memory() -> None:
-    pace = BatchSize(0.5, least=1, most=20_000)
+    pace = BatchSize(lambda: 0.5, least=1, most=20_000)
     pace.learn(1_000, 0.25)
 
     pace.learn(1_000, 0.5)
@@ -85,11 +85,25 @@ def test_batch_of_just_the_wanted_time_does_not_end_the_memory() -> None:
 
 
 def test_batch_without_a_measurable_time_lets_the_size_grow() -> None:
-    pace = BatchSize(0.5, least=1, most=20_000)
+    pace = BatchSize(lambda: 0.5, least=1, most=20_000)
 
     pace.learn(1_000, 0.0)
 
     assert pace.size == 1_500
+
+
+def test_time_that_an_operator_changes_is_that_of_the_next_batch() -> None:
+    seconds = [0.5]
+    pace = BatchSize(lambda: seconds[-1], least=1, most=20_000)
+    pace.learn(1_000, 0.1)
+
+    before = pace.size
+    seconds.append(0.05)
+    shorter = pace.size
+    seconds.append(2.0)
+
+    # It grows by a half at most.
+    assert (before, shorter, pace.size) == (1_500, 500, 1_500)
 
 
 class SlowHour:
@@ -109,7 +123,7 @@ class SlowHour:
 def test_slow_hour_costs_one_long_batch_and_is_forgotten_after_some_more() -> None:
     server, pace = (
         SlowHour(20_000, begin=60, end=3660),
-        BatchSize(0.5, least=1, most=10**6),
+        BatchSize(lambda: 0.5, least=1, most=10**6),
     )
 
     batches = []

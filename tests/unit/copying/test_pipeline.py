@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cellmap_migrations.bookkeeping.requests import DEFAULT
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.batches import Batches, BatchSize
 from cellmap_migrations.copying.pipeline import Pipeline
@@ -15,6 +16,7 @@ from tests.harness import poison
 from tests.harness.books import assert_books_balance
 from tests.harness.inside import opened
 from tests.harness.plans import plan_of
+from tests.harness.requests import record, setting
 from tests.harness.upgrading import complete, map_cell, stopped
 
 WRITERS = {"batch_rows_min": "5", "batch_rows_max": "5", "writers": "8"}
@@ -88,12 +90,37 @@ def test_no_other_batch_is_written_while_a_run_sleeps_after_one(
         pipeline = Pipeline(
             Batches(inside, "0001"),
             plan_of(inside),
-            BatchSize(0.5, least=1, most=1),
+            BatchSize(lambda: 0.5, least=1, most=1),
             bound=0,
             reached=lambda _rows, _upto_id: None,
         )
 
     assert pipeline.writers == writers
+
+
+@pytest.mark.only_on("postgresql")
+def test_operator_changes_the_number_of_writers_of_a_walk(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    changes = [("writers", "4"), ("sleep_ratio", "2"), ("sleep_ratio", DEFAULT)]
+
+    with opened(cloud, cloud.add_cell("cell1")) as inside:
+        prepare(inside)
+        pipeline = Pipeline(
+            Batches(inside, "0001"),
+            plan_of(inside),
+            BatchSize(lambda: 0.5, least=1, most=1),
+            bound=0,
+            reached=lambda _rows, _upto_id: None,
+        )
+        found = [pipeline.writers]
+        for change in changes:
+            record(inside, setting(*change))
+            inside.control.look()
+            found.append(pipeline.writers)
+
+    assert found == [2, 4, 1, 4]
 
 
 def test_page_that_was_archived_while_it_was_read_does_not_end_the_walk(
