@@ -73,9 +73,13 @@ class Throttle:
         Raises BadOption for a signal that this server can never measure,
         PrivilegeMissing, Unreachable for a replica, or the errors of ``Control.look``.
         """
-        chosen = choose_signals(lambda: self.settings, self.api)
-        # First: the others compare with the settings that it holds.
-        signals = (self.control, *chosen)
+        # A SELECT, with which the control is read, waits on a node that is behind. The
+        # other signals compare with the settings that the control holds.
+        signals = (
+            *cluster_signals(self.api),
+            self.control,
+            *choose_signals(lambda: self.settings, self.api),
+        )
         for signal in signals:
             self.ask_first(signal)
         return signals
@@ -205,7 +209,7 @@ def reason_of(signal: Signal) -> Reason | None:
 
 
 def choose_signals(settings: Callable[[], Settings], api: Database) -> list[Signal]:
-    """Return the signals that the settings name, and that of the server's cluster.
+    """Return the signals that the settings name.
 
     *settings* returns the settings of the moment, which have the limits.
     """
@@ -217,6 +221,9 @@ def choose_signals(settings: Callable[[], Settings], api: Database) -> list[Sign
     # that another name is no replica.
     names = settings().replicas
     chosen.extend(ReplicaLag(settings, api, name) for name in names)
-    if ClusterNode.is_possible(api):
-        chosen.append(ClusterNode(api))
     return chosen
+
+
+def cluster_signals(api: Database) -> list[Signal]:
+    """Return the signal of the server's cluster, or nothing without a cluster."""
+    return [ClusterNode(api)] if ClusterNode.is_possible(api) else []
