@@ -1,5 +1,6 @@
 """Servers for the whole run, and clouds for single tests."""
 
+import gc
 import os
 import platform
 import random
@@ -69,6 +70,15 @@ def pytest_configure() -> None:
     second_look.follow_after(0.0)
     certificates.load_once()
     compiled_once.share()
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector visit only what the tests make, and less often.
+
+    A fifth of the time of most tests went into objects that live as long as the process.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

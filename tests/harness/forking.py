@@ -7,6 +7,7 @@ is told, and then how it ended. What is
 forked is a process like any other, in a session of its own.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -90,4 +91,6 @@ if __name__ == "__main__":
     for name in IMPORTED:
         import_module(name)
     certificates.load_once()
+    # No process has to visit what all of them share.
+    gc.freeze()
     become(**serve(socket.socket(fileno=int(sys.argv[1]))))
