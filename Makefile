@@ -10,6 +10,9 @@ NEWER := .servers
 # Two installations at once would fight for the same locks.
 .NOTPARALLEL:
 
+# Else each of the thousands of processes of the tests would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 demo: $(VENV)/.base
 	$(BIN)/python -m tools.demo
 

@@ -5,6 +5,7 @@ for runs in a process of its own, forked after nova was imported: nova-manage ne
 seconds to import what its commands then use for a moment.
 """
 
+import gc
 import json
 import os
 import sys
@@ -127,7 +128,6 @@ def run(program: str, arguments: list[str]) -> int:
 def call(verb: str, arguments: list[str], about: Any) -> int:
     """Print nova's answer as JSON."""
     config.parse_args(["nova-manage", *arguments])
-    objects.register_all()
     sys.stdout.write(json.dumps(VERBS[verb](about)))
     return 0
 
@@ -162,5 +162,8 @@ def child(request: dict[str, Any], out: int, err: int) -> None:
         os._exit(code)
 
 
+# What every request needs of nova, and what no process has to visit as garbage.
+objects.register_all()
+gc.freeze()
 for line in sys.stdin:
     print(json.dumps(apart(json.loads(line))), flush=True)  # noqa: T201
