@@ -35,6 +35,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 man_pages = [
     ("cellmap", "cellmap", "map the instances of nova's cells", "", 1),
