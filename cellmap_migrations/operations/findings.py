@@ -137,7 +137,7 @@ def command(difference: Difference, cell: str) -> str:
     again = f"cellmap upgrade --cell {cell}"
     decisions = {
         Kind.CONFLICT: (
-            "-- in the database of the cell whose copy is not the real one:",
+            "-- in the database of the cell with the wrong copy:",
             update("instances", "deleted = id", difference.uuid),
             again,
         ),

@@ -111,7 +111,7 @@ def test_commands_of_the_page_decide(cloud: Cloud, file: Path) -> None:
     owned = cell.add_instance()
     cloud.map(owned, cell, project_id="another's")
     places = {
-        "-- in the database of the cell whose copy is not the real one:": cell.engine,
+        "-- in the database of the cell with the wrong copy:": cell.engine,
         "-- in the database of this cell:": cell.engine,
         "-- in the database of the cell with the hidden copy:": other.engine,
         "-- in the API database:": cloud.engine,
@@ -244,7 +244,7 @@ def test_cell_that_is_down_is_shown_and_the_others_are_compared(
     states = {row[0]: (row[2], row[-1]) for row in rows(page, "Cells")[1:]}
     assert states["cell2"][0] == "0003"
     assert states["cell2"][1] != "answers"
-    assert "<dt>cell2</dt>" in page.partition("<h3>Problems</h3>")[2]
+    assert "<dt>cell2</dt>" in page.partition(">Problems</h3>")[2]
 
 
 def test_hostile_names_and_uuids_are_quoted(cloud: Cloud, file: Path) -> None:
