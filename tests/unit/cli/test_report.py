@@ -5,6 +5,8 @@ import json
 import re
 import sys
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -181,6 +183,15 @@ def test_numbers_at_the_top_are_those_of_the_rows(cloud: Cloud, file: Path) -> N
     }
 
 
+def stamps(cloud: Cloud) -> list[dict[str, Any]]:
+    """Return the rows of the version table, in the order of the cells."""
+    columns = (sa.column("cell_uuid"), sa.column("proved_at", sa.DateTime))
+    table = sa.table("cellmap_version", *columns)
+    with cloud.engine.connect() as connection:
+        found = {row.cell_uuid: row for row in connection.execute(sa.select(table))}
+    return [found[cell.uuid]._asdict() for cell in cloud.cells]
+
+
 def test_upgraded_cloud_needs_nobody(cloud: Cloud, file: Path) -> None:
     for number in (1, 2):
         cloud.add_cell(f"cell{number}").add_instances(1_200)
@@ -192,6 +203,8 @@ def test_upgraded_cloud_needs_nobody(cloud: Cloud, file: Path) -> None:
     assert "1,200 mapped" in page
     assert tiles(page)["Mapped"] == "100 %"
     assert [row[2] for row in rows(page, "Cells")[1:]] == ["0003", "0003"]
+    times = [f"{row['proved_at']:%d %b %Y %H:%M:%S}" for row in stamps(cloud)]
+    assert [row[3] for row in rows(page, "Cells")[1:]] == times
     assert undecided(page) == {}
 
 
@@ -224,7 +237,11 @@ def test_cell_that_was_walked_in_part_has_no_share(cloud: Cloud, file: Path) -> 
 
 
 def test_cloud_without_cells(cloud: Cloud, file: Path) -> None:
-    assert "There are no cells." in report(cloud, file)
+    page = report(cloud, file)
+
+    assert "There are no cells." in page
+    assert "What an operator has to decide" not in page
+    assert "Rows to decide about" not in tiles(page)
 
 
 def test_cell_that_is_down_is_shown_and_the_others_are_compared(
@@ -245,6 +262,20 @@ def test_cell_that_is_down_is_shown_and_the_others_are_compared(
     assert states["cell2"][0] == "0003"
     assert states["cell2"][1] != "answers"
     assert "<dt>cell2</dt>" in page.partition(">Problems</h3>")[2]
+
+
+def test_page_about_cells_that_are_all_down_does_not_say_that_nothing_waits(
+    cloud: Cloud, file: Path
+) -> None:
+    cell = cloud.add_cell("cell1")
+    cloud.lead(cell, text(cell.url.set(database="/nonexistent/cell.db")))
+
+    page = report(cloud, file)
+
+    assert tiles(page)["Rows to decide about"] == "-"
+    assert "1 cell could not be compared" in page
+    assert "No cell could be compared" in page
+    assert "Nothing" not in page
 
 
 def test_hostile_names_and_uuids_are_quoted(cloud: Cloud, file: Path) -> None:
@@ -299,6 +330,31 @@ def test_failed_report_leaves_the_old_page_and_nothing_else(
     finished = cellmap_inside(cloud, "report", "-o", str(file))
 
     assert finished.code != 0
+    assert file.read_text() == "old"
+    assert [*file.parent.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "before FROM cell_mappings #1",
+        "before FROM instances #1",
+        # The comparison has begun.
+        "before count_1, coalesce( #1",
+    ],
+)
+def test_signal_leaves_the_old_page_and_nothing_else(
+    cloud: Cloud, file: Path, moment: str, number: Signals
+) -> None:
+    file.write_text("old")
+    cloud.add_cell("cell1").add_instances(3)
+    arguments = ("report", "-o", str(file))
+
+    finished = cloud.start_cellmap_until(moment, number, *arguments).wait()
+
+    assert (finished.code, finished.out) == (75, "")
+    assert finished.err.startswith(f"error: stopped: {number.name} received; ")
     assert file.read_text() == "old"
     assert [*file.parent.iterdir()] == [file]
 
