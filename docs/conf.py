@@ -73,6 +73,9 @@ def link_pages(app: Sphinx, page: nodes.document, name: str) -> None:
         return
     for link in page.findall(nodes.reference):
         uri = link.get("refuri", "#")
+        if uri.startswith("tcp:"):
+            # An address in the help of a command.
+            link.replace_self(link.children)
         if link.get("internal") or re.match("#|[a-z]+:", uri):
             continue
         file, _, section = uri.partition("#")

@@ -185,8 +185,8 @@ def test_numbers_at_the_top_are_those_of_the_rows(cloud: Cloud, file: Path) -> N
 
 def stamps(cloud: Cloud) -> list[dict[str, Any]]:
     """Return the rows of the version table, in the order of the cells."""
-    columns = (sa.column("cell_uuid"), sa.column("proved_at", sa.DateTime))
-    table = sa.table("cellmap_version", *columns)
+    uuid = sa.column("cell_uuid", sa.String)
+    table = sa.table("cellmap_version", uuid, sa.column("proved_at", sa.DateTime))
     with cloud.engine.connect() as connection:
         found = {row.cell_uuid: row for row in connection.execute(sa.select(table))}
     return [found[cell.uuid]._asdict() for cell in cloud.cells]
