@@ -30,6 +30,9 @@ sphinx_argparse_cli_prefix_document = True
 # Else Sphinx colours the usage of a command as Python.
 highlight_language = "none"
 
+# A shell does not know typographic quotes, and the help of commands has examples.
+smartquotes = False
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
