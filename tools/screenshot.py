@@ -19,7 +19,7 @@ from tools.demo.kinds import OWNER, fill
 from tools.demo.nova import Nova
 from tools.pictures import environment
 
-WIDTH = 1100
+WIDTH = 1160
 
 # The picture ends with this part of the page.
 LAST = "section[aria-labelledby=cells-title]"

@@ -42,7 +42,7 @@ def test_terminal_loads_nothing_and_is_small() -> None:
 
 
 def test_picture_of_the_report_is_small() -> None:
-    assert REPORT.stat().st_size < 160_000
+    assert REPORT.stat().st_size < 150_000
 
 
 def test_readme_shows_each_picture() -> None:

@@ -200,7 +200,7 @@ def test_one_row_is_called_a_row(browser: Browser, tmp_path: Path) -> None:
     assert browser.texts(".toolbar output") == ["1 row", "2 rows"]
 
 
-@pytest.mark.parametrize("width", [400, 760, 1060, 1100])
+@pytest.mark.parametrize("width", [400, 760, 1150, 1160])
 def test_table_of_decisions_is_not_cut_off(
     browser: Browser, small: Path, width: int
 ) -> None:
