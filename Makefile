@@ -88,9 +88,10 @@ docs: $(VENV)/.test
 links: $(VENV)/.test
 	$(SPHINX) --builder linkcheck docs docs/_build/links
 
-# The terminal that README.rst shows.
-pictures: $(VENV)/.test
+# The terminal and the report that README.rst shows.
+pictures: hosts $(VENV)/.test
 	$(BIN)/python -m tools.pictures docs/terminal.svg
+	$(BIN)/python -m tools.screenshot docs/report.png
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

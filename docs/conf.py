@@ -30,11 +30,15 @@ sphinx_argparse_cli_prefix_document = True
 # Else Sphinx colours the usage of a command as Python.
 highlight_language = "none"
 
+# A shell does not know typographic quotes, and the help of commands has examples.
+smartquotes = False
+
 html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 
 man_pages = [
     ("cellmap", "cellmap", "map the instances of nova's cells", "", 1),
@@ -72,6 +76,9 @@ def link_pages(app: Sphinx, page: nodes.document, name: str) -> None:
         return
     for link in page.findall(nodes.reference):
         uri = link.get("refuri", "#")
+        if uri.startswith("tcp:"):
+            # An address in the help of a command.
+            link.replace_self(link.children)
         if link.get("internal") or re.match("#|[a-z]+:", uri):
             continue
         file, _, section = uri.partition("#")

@@ -60,13 +60,8 @@ def run(command: str, home: Path) -> str:
 
     Its nova.conf is the one in *home*.
     """
-    env = {
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
-        "TERM": "xterm-256color",
-        "COLUMNS": str(COLUMNS),
-        "LINES": "24",
-    }
+    screen = {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "24"}
+    env = {**environment(home), **screen}
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command.split(), cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs
@@ -77,6 +72,14 @@ def run(command: str, home: Path) -> str:
     if code := process.wait():
         raise subprocess.CalledProcessError(code, command, output)
     return output.replace("\r\n", "\n")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the variables of a user whose nova.conf is in *home*."""
+    return {
+        "HOME": str(home),
+        "PATH": f"{Path(sys.executable).parent}:{os.defpath}",
+    }
 
 
 def chunks(terminal: int) -> Iterator[bytes]:

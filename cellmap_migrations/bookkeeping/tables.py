@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.nova.rules import Outcome
+from cellmap_migrations.nova.tables import utcnow
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from cellmap_migrations.databases.database import Database
 
 
 CELL_OPTION, NUMBER_OPTION = "cellmap_cell_uuid", "cellmap_cell_id"
+
+# True on the connection of an upgrade, which records what it has proved.
+PROVED_OPTION = "cellmap_proved"
 
 
 def cell_of(context: Any) -> str:
@@ -31,6 +36,11 @@ def cell_of(context: Any) -> str:
 def number_of(context: Any) -> int:
     """Return the ``cell_mappings.id`` of the cell that the connection is for."""
     return int(context.execution_options[NUMBER_OPTION])
+
+
+def proof_time(context: Any) -> datetime | None:
+    """Return the time now if an upgrade records a revision, else None."""
+    return utcnow() if context.execution_options[PROVED_OPTION] else None
 
 
 # Counts of existing mappings that a batch corrected or deleted.
@@ -80,6 +90,9 @@ versions = sa.Table(
     # cell_mappings.id when the revision was recorded. If that row was deleted and
     # created again, it has another id, and no mapping names this id.
     sa.Column("cell_id", sa.BigInteger, default=number_of, onupdate=number_of),
+    # When a comparison of the whole cell had proved the revision. NULL if a downgrade
+    # or ``alembic stamp`` recorded it, or an older version of this package.
+    sa.Column("proved_at", sa.DateTime, default=proof_time, onupdate=proof_time),
     # A run that was frozen before its first stamp must not add a second stamp:
     # another run may have recorded a later revision meanwhile.
     sa.UniqueConstraint("cell_uuid", name="uniq_cellmap_version0cell_uuid"),

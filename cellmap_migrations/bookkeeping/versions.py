@@ -6,7 +6,6 @@ Alembic's version table has only the column ``version_num``. This module adds th
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,12 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError, DatabaseNotAtHead
 
-from cellmap_migrations.bookkeeping.tables import CELL_OPTION, NUMBER_OPTION, versions
+from cellmap_migrations.bookkeeping.tables import (
+    CELL_OPTION,
+    NUMBER_OPTION,
+    PROVED_OPTION,
+    versions,
+)
 from cellmap_migrations.common import secrets
 from cellmap_migrations.common.errors import AlembicRefused
 from cellmap_migrations.common.sentences import BehindHead, NotStamped, OvertakenStamp
@@ -30,15 +34,12 @@ from cellmap_migrations.databases.base import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from datetime import datetime
 
     from alembic.runtime.migration import RevisionStep
 
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.nova.cells import CellMapping
-
-
-# HAProxy, as kolla configures it, closes a connection that is idle for a minute.
-IDLE_SECONDS = 20.0
 
 
 class CellVersions(DefaultImpl):
@@ -57,8 +58,12 @@ for impl in (MySQLImpl, PostgresqlImpl, SQLiteImpl):
 
 
 @contextmanager
-def connection(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
+def connection(
+    api: Database, mapping: CellMapping, *, proved: bool = False
+) -> Iterator[sa.Connection]:
     """Yield a connection on which Alembic sees only the version of one cell.
+
+    *proved* is True for an upgrade, whose revisions are recorded with the time.
 
     The connection is in AUTOCOMMIT. Otherwise Alembic's first SELECT would open a
     transaction that stays open while the revision runs, and Alembic would not notice a
@@ -68,6 +73,7 @@ def connection(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
         "isolation_level": "AUTOCOMMIT",
         CELL_OPTION: mapping.uuid,
         NUMBER_OPTION: mapping.id,
+        PROVED_OPTION: proved,
     }
     with api.engine.connect().execution_options(**options) as opened:
         sa.event.listen(opened, "before_execute", add_cell, retval=True)
@@ -90,29 +96,6 @@ def add_cell(
         cell_uuid = connection.get_execution_options()[CELL_OPTION]
         statement = statement.where(versions.c.cell_uuid == cell_uuid)
     return statement, multi, single
-
-
-class KeepAlive:
-    """Execute a statement on an idle connection, so that no proxy closes it."""
-
-    def __init__(self) -> None:
-        self.watched: sa.Connection | None = None
-        self.used = time.monotonic()
-
-    @contextmanager
-    def watching(self, connection: sa.Connection) -> Iterator[None]:
-        """Keep *connection* alive while the block runs."""
-        self.watched, self.used = connection, time.monotonic()
-        try:
-            yield
-        finally:
-            self.watched = None
-
-    def __call__(self) -> None:
-        """Execute a short SELECT if the last one was more than IDLE_SECONDS ago."""
-        if self.watched and time.monotonic() - self.used > IDLE_SECONDS:
-            self.watched.execute(sa.select(1))
-            self.used = time.monotonic()
 
 
 @contextmanager
@@ -233,22 +216,28 @@ class Stamp(NamedTuple):
     """Hold a recorded revision and the ``cell_mappings.id`` of its cell at that time.
 
     The id is None if an older version of this package recorded the revision, and
-    ``NO_CELL`` while a downgrade removes mappings.
+    ``NO_CELL`` while a downgrade removes mappings. *proved_at*, in UTC, is None if no
+    comparison proved the revision.
     """
 
     revision: str
     cell_id: int | None
+    proved_at: datetime | None
 
 
 def all_stamps(api: Database) -> dict[str, Stamp]:
     """Return the stamp of each cell that has one, keyed by the cell's uuid."""
-    if not api.has_table(versions.name):
+    names = api.columns(versions)
+    if not names:
         return {}
-    # A table of an older version of this package lacks the column cell_id.
-    every: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(versions)
+    # A table of an older version of this package lacks some columns.
+    columns = [
+        column if column.name in names else sa.null().label(column.name)
+        for column in versions.c
+    ]
     return {
-        str(row.cell_uuid): Stamp(row.version_num, getattr(row, "cell_id", None))
-        for row in api.read(every)
+        str(row.cell_uuid): Stamp(row.version_num, row.cell_id, row.proved_at)
+        for row in api.read(sa.select(*columns).select_from(versions))
     }
 
 
@@ -284,7 +273,8 @@ def delete_stamp(api: Database, cell_uuid: str) -> None:
 
 def doubt_stamp(api: Database, cell_uuid: str) -> None:
     """Let the next upgrade walk the cell again if the stamp is still there then."""
-    change_stamp(api, cell_uuid, sa.update(versions).values(cell_id=NO_CELL))
+    doubt = sa.update(versions).values(cell_id=NO_CELL, proved_at=None)
+    change_stamp(api, cell_uuid, doubt)
 
 
 def change_stamp(api: Database, cell_uuid: str, change: sa.Delete | sa.Update) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cellmap_migrations.bookkeeping.versions import KeepAlive
+from cellmap_migrations.bookkeeping.keep_alive import KeepAlive
 from cellmap_migrations.cell.control import Control
 from cellmap_migrations.cell.others import OtherCells
 from cellmap_migrations.cell.throttle import Throttle

@@ -151,6 +151,14 @@ class Throttle:
             lost, self.lost = self.lost, None
             raise lost
 
+    def pause_comparison(self, drain: Callable[[], object]) -> None:
+        """Pause as ``pause`` does, but without the sleep of ``sleep_ratio``.
+
+        That is in proportion to a batch, and a comparison writes none.
+        """
+        self.resumed = None
+        self.pause(drain)
+
     def sleep(self, busy: float) -> None:
         """Sleep *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
         started = self.clock()

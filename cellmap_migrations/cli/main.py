@@ -66,6 +66,8 @@ COMMANDS: dict[str, Command] = {
 
 def add_commands(subparsers: Any) -> None:
     """Add a parser for each command."""
+    # Else the usage has all names in one word, which is wider than a terminal.
+    subparsers.metavar = "COMMAND"
     for name, command in COMMANDS.items():
         parser = subparsers.add_parser(
             name,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.bookkeeping.requests import Request
     from cellmap_migrations.config.settings import Settings
 
-SUMMARY = "Let the run on a cell pause between two batches, until resume or max_pause."
+SUMMARY = "Let the run on a cell pause, until resume or max_pause."
 
 EXAMPLE = 'Example: cellmap pause --cell cell1 --why "replica is rebuilt"'
 

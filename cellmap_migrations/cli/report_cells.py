@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from contextlib import suppress
+from datetime import datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from cellmap_migrations.output.html.model import CellSummary, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from cellmap_migrations.bookkeeping.history import History
     from cellmap_migrations.common.errors import CellmapError
@@ -74,7 +74,7 @@ def summarize(
         rows_per_second=state["rows_per_second"],
         seconds_left=state["seconds_left"],
         runner=state["runner"] or "",
-        recorded_after=recorded_after(past) if state["revision"] else None,
+        proved_at=state["proved_at"] and utc_time(state["proved_at"]),
         compared=compared,
         **(
             compared_numbers(found, past, complete=complete)
@@ -138,10 +138,9 @@ def written(past: History) -> int:
     return count
 
 
-def recorded_after(past: History) -> datetime | None:
-    """Return the time of the last batch of a revision, or None without one."""
-    times = [run.last_batch for run in past.runs if run.revision not in NO_WALK]
-    return max(times, default=None)
+def utc_time(text: str) -> datetime:
+    """Return the time of a text of ``status``, without its time zone UTC."""
+    return datetime.fromisoformat(text.removesuffix("Z"))
 
 
 def versions() -> dict[str, str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from oslo_config import cfg
 
+    from cellmap_migrations.bookkeeping.versions import Stamp
     from cellmap_migrations.common.stopping import Stopping
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
@@ -113,7 +114,7 @@ def of_cells(
             "name": mapping.name,
             **progress(
                 histories.get(mapping.uuid, History()),
-                stamps[mapping.uuid].revision if mapping.uuid in stamps else None,
+                stamps.get(mapping.uuid),
                 answers[mapping.id],
                 lost.get(mapping.uuid, ""),
                 paused=requested[mapping.uuid]["pause"] is not None,
@@ -138,7 +139,7 @@ def requests_in_force(
 
 def progress(
     past: History,
-    revision: str | None,
+    stamp: Stamp | None,
     answer: Answer | CellmapError,
     lost: str,
     *,
@@ -146,17 +147,20 @@ def progress(
 ) -> dict[str, Any]:
     """Return the state of one cell, from its history and its database's *answer*.
 
-    *lost* is the reason why its recorded revision is no longer true, or empty. *paused*
-    is True while an operator lets its runs pause.
+    *stamp* has its recorded revision. *lost* is the reason why that revision is no
+    longer true, or empty. *paused* is True while an operator lets its runs pause.
     """
     last = past.last
     error = answer if isinstance(answer, CellmapError) else None
     bound = answer.highest_id if isinstance(answer, Answer) else None
+    revision = stamp and stamp.revision
+    proved_at = stamp and stamp.proved_at
     behind = versions.behind("head", revision)
     active = behind and past.active(utcnow())
     left = last.seconds_left(bound) if last and active and bound else None
     return {
         "revision": revision,
+        "proved_at": proved_at and f"{proved_at.isoformat()}Z",
         "state": "lost" if lost else state(behind=behind, active=active, paused=paused),
         "lost": lost and f"its revision was recorded {lost}",
         "reachable": error is None,

@@ -113,9 +113,11 @@ def check_unified_limits(api: Database, *, in_use: bool) -> Result:
     )
 
 
-# Instances with such a difference answer 404. Instances with any other difference are
-# found, but are counted or listed incorrectly.
-LOST = (
+# Differences that must stop the upgrade of a cloud. For the first three kinds and for a
+# rejected instance nova answers 404. It answers with the other one of two instances in
+# conflict, and with the build request of a boot that never ended. Instances with any
+# other difference are found, but are counted or listed incorrectly.
+GRAVE = (
     Kind.UNMAPPED,
     Kind.NO_CELL,
     Kind.WRONG_CELL,
@@ -190,11 +192,11 @@ def compare_rows(cell: Cell) -> Result:
 
 
 def gravity(cell: Cell, tally: Tally) -> Code:
-    """Return failure if instances of the cell answer 404, else warning."""
-    lost = {kind for kind in LOST if tally.counts[kind]}
+    """Return failure if a difference must stop the upgrade, else warning."""
+    grave = {kind for kind in GRAVE if tally.counts[kind]}
     if cell.settings.on_reject == "skip":
-        lost.discard(Kind.REJECTED)
-    return Code.FAILURE if lost else Code.WARNING
+        grave.discard(Kind.REJECTED)
+    return Code.FAILURE if grave else Code.WARNING
 
 
 def selector(cell: Cell) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.common.background import run_in_threads
+from cellmap_migrations.comparing.gate import Gate
 from cellmap_migrations.copying import read
 from cellmap_migrations.databases.times import Seconds
 from cellmap_migrations.nova.tables import PLACEHOLDER, instance_mappings, instances
@@ -39,13 +40,14 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
     If they are not *chunked*, all rows are one chunk, which takes less time.
     """
     bound = extreme_id(ours, sa.func.max)
+    gate = Gate(cell, threads=cell.api.backend.works_by_itself)
     with cell.progress.walking(0, bound, "comparing") as reached:
         works = (
-            partial(sum_up, ours, cell.stopping, chunked=chunked, reached=reached),
-            partial(sum_up, theirs, cell.stopping, chunked=chunked),
+            partial(sum_up, ours, gate, chunked=chunked, reached=reached),
+            partial(sum_up, theirs, gate, chunked=chunked),
         )
-        if cell.api.backend.works_by_itself:
-            return run_in_threads(*works, meanwhile=cell.keep_alive)
+        if gate.threads:
+            return run_in_threads(*works, meanwhile=gate.watch)
         return [work() for work in works]
 
 
@@ -54,7 +56,7 @@ MODULUS = 1 << 64
 
 
 def sum_up(
-    side: Side, stopping: Stopping, *, chunked: bool, reached: Reached | None = None
+    side: Side, gate: Gate, *, chunked: bool, reached: Reached | None = None
 ) -> Totals:
     """Return the totals of *side*: of each chunk, or of all rows as one chunk."""
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -70,7 +72,7 @@ def sum_up(
     )
     if chunked:
         select = select.group_by(side.chunk)
-    for after_id, upto_id in ranges(side, stopping):
+    for after_id, upto_id in ranges(side, gate):
         some = side.database.read(
             select.where(side.scanned, side.id > after_id, side.id <= upto_id)
         )
@@ -218,18 +220,18 @@ WIDEST = 2_000_000
 
 
 def ranges(
-    side: Side, stopping: Stopping, clock: Callable[[], float] = time.monotonic
+    side: Side, gate: Gate | Stopping, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, int]]:
     """Yield ranges of ids, as pairs of an exclusive and an inclusive bound.
 
     The rows of each range are chosen so that the caller's statement takes about
-    STATEMENT_SECONDS.
+    STATEMENT_SECONDS. Before each range *gate* is checked, which may wait or raise.
     """
     bound = extreme_id(side, sa.func.max)
     # nova's ids begin at 1; rows that were inserted by hand may have lower ids.
     after_id, rows = min(0, extreme_id(side, sa.func.min) - 1), FIRST_RANGE
     while after_id < bound:
-        stopping.check()
+        gate.check()
         started = clock()
         # Not beyond the last row: PostgreSQL refuses numbers above the type of the id.
         farthest = min(after_id + WIDEST, bound)

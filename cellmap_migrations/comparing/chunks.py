@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.comparing.checksums import ranges, totals
+from cellmap_migrations.comparing.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,8 +123,8 @@ def chunk_pages(
     select = select.where(side.belongs)
     if len(chunks) <= NAMED_CHUNKS:
         select = select.where(side.chunk.in_(chunks))
-    for after_id, upto_id in ranges(side, cell.stopping):
-        cell.keep_alive()
+    gate = Gate(cell)
+    for after_id, upto_id in ranges(side, gate):
         reached = after_id
         while True:
             rows = side.database.read(
@@ -136,7 +137,7 @@ def chunk_pages(
             if len(rows) < PAGE:
                 break
             reached = rows[-1][0]
-            cell.stopping.check()
+            gate.check()
 
 
 def delay(

@@ -16,6 +16,7 @@ from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.checksums import mappings_side, ranges
 from cellmap_migrations.comparing.differences import Difference, Kind
 from cellmap_migrations.comparing.evidence import copies_in, find_displaced, paged
+from cellmap_migrations.comparing.gate import Gate
 from cellmap_migrations.comparing.orphans import is_settled
 from cellmap_migrations.copying import decide
 from cellmap_migrations.nova.rules import Copy
@@ -136,8 +137,7 @@ SELECT = sa.select(
 def pages_without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
     """Yield pages of mappings without a cell, without nova's markers."""
     side = mappings_side(cell, None)
-    for after_id, upto_id in ranges(side, cell.stopping):
-        cell.keep_alive()
+    for after_id, upto_id in ranges(side, Gate(cell)):
         rows = cell.api.read(
             SELECT.where(
                 side.belongs,

@@ -19,8 +19,8 @@ THROTTLE = [
     cfg.FloatOpt(
         "max_lag",
         min=0,
-        help="Pause between two batches while a replica is more than this many seconds "
-        "behind the API database.",
+        help="Pause while a replica is more than this many seconds behind the API "
+        "database.",
     ),
     cfg.ListOpt(
         "replicas",
@@ -32,8 +32,8 @@ THROTTLE = [
     cfg.IntOpt(
         "max_threads_running",
         min=1,
-        help="Pause between two batches while the server of the API database runs "
-        "statements of more than this many sessions.",
+        help="Pause while the server of the API database runs statements of more than "
+        "this many sessions.",
     ),
     cfg.FloatOpt(
         "sleep_ratio",
@@ -45,7 +45,7 @@ THROTTLE = [
     ),
     cfg.StrOpt(
         "pause_file",
-        help="Pause between two batches while this file exists. Give an absolute path.",
+        help="Pause while this file exists. Give an absolute path.",
     ),
     cfg.FloatOpt(
         "max_pause",

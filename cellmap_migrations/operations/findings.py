@@ -137,7 +137,7 @@ def command(difference: Difference, cell: str) -> str:
     again = f"cellmap upgrade --cell {cell}"
     decisions = {
         Kind.CONFLICT: (
-            "-- in the database of the cell whose copy is not the real one:",
+            "-- in the database of the cell with the wrong copy:",
             update("instances", "deleted = id", difference.uuid),
             again,
         ),
@@ -184,9 +184,9 @@ def project(difference: Difference) -> str:
 
 
 def update(table: str, change: str, uuid: str) -> str:
-    """Return an UPDATE of the row of *uuid*, for people."""
+    """Return an UPDATE of the row of *uuid* in two short lines, for people."""
     column = "uuid" if table == "instances" else "instance_uuid"
-    return f"UPDATE {table} SET {change} WHERE {column} = {literal(uuid)};"  # noqa: S608 - shown, and never executed
+    return f"UPDATE {table} SET {change}\nWHERE {column} = {literal(uuid)};"  # noqa: S608 - shown, and never executed
 
 
 def literal(text: str) -> str:

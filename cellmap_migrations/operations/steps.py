@@ -27,7 +27,7 @@ BASE = "base"
 def upgrade(cell: Cell, environment: EnvironmentContext) -> None:
     """Apply the revisions that the cell lacks; apply all if its mappings are lost."""
     lasting.forget_outlived(cell)
-    migrate(cell, environment)
+    migrate(cell, environment, proved=True)
 
 
 def preview(cell: Cell, revision: str) -> None:
@@ -78,13 +78,15 @@ def migrate(
     cell: Cell,
     environment: EnvironmentContext,
     unrecorded: Sequence[RevisionStep] = (),
-    *,
-    purged: bool = False,
+    **recording: bool,
 ) -> None:
-    """Do the steps in *unrecorded*; then let Alembic do and record its steps."""
+    """Do the steps in *unrecorded*; then let Alembic do and record its steps.
+
+    *recording* are the *proved* and *purged* of ``migrate_once``.
+    """
     # The connection to the version table may be lost while a cell is copied. A second
     # attempt finds all rows copied, and takes only the time of the comparison.
-    cell.api.retry(partial(migrate_once, cell, environment, unrecorded, purged=purged))
+    cell.api.retry(partial(migrate_once, cell, environment, unrecorded, **recording))
 
 
 def migrate_once(
@@ -92,12 +94,17 @@ def migrate_once(
     environment: EnvironmentContext,
     unrecorded: Sequence[RevisionStep],
     *,
-    purged: bool,
+    proved: bool = False,
+    purged: bool = False,
 ) -> None:
-    """Do one attempt of ``migrate``; raise if a connection is lost."""
+    """Do one attempt of ``migrate``; raise if a connection is lost.
+
+    *proved*: each step compares the cell before it is recorded. *purged*: the recorded
+    revision is deleted first.
+    """
     with (
         versions.verifying_stamp(cell.api, cell.mapping, purged=purged) as remember,
-        versions.connection(cell.api, cell.mapping) as connection,
+        versions.connection(cell.api, cell.mapping, proved=proved) as connection,
         cell.keep_alive.watching(connection),
     ):
         environment.configure(

@@ -29,7 +29,7 @@ def cell(number: int, *, undecided: int = 0) -> CellSummary:
         compared=True,
         undecided=undecided,
         outcomes=Counter(mapped=1200 - undecided, already=17, hidden=2),
-        recorded_after=None if undecided else NIGHT,
+        proved_at=None if undecided else NIGHT,
     )
 
 
@@ -42,7 +42,7 @@ def decision(number: int) -> Decision:
         uuid=uuid,
         why="live here, and in cell2 where it is mapped",
         command="-- in one cell:\n"
-        f"UPDATE instances SET deleted = id WHERE uuid = '{uuid}';",
+        f"UPDATE instances SET deleted = id\nWHERE uuid = '{uuid}';",
     )
 
 

@@ -47,7 +47,8 @@ def blocks(language: str, text: str | None = None) -> list[str]:
 
 def commands(text: str | None = None) -> list[str]:
     """Return every command of the pages, or of a *text*, in their order."""
-    lines = [line for block in blocks("console", text) for line in block.splitlines()]
+    found = [re.sub(r" *\\\n +", " ", block) for block in blocks("console", text)]
+    lines = [line for block in found for line in block.splitlines()]
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 

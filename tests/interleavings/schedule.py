@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 from unittest import mock
 
-from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.bookkeeping import keep_alive
 from cellmap_migrations.cell import throttle
 from cellmap_migrations.common import background
 from cellmap_migrations.copying import pages, pipeline
@@ -78,7 +78,7 @@ def in_one_thread() -> Iterator[None]:
     """
     limits = mysql_limits.OF_SESSION[mysql_limits.MARIADB]
     with (
-        mock.patch.object(versions, "IDLE_SECONDS", inf),
+        mock.patch.object(keep_alive, "IDLE_SECONDS", inf),
         mock.patch.object(throttle, "EVERY", inf),
         mock.patch.dict(limits, {mysql_limits.IDLE[mysql_limits.MARIADB]: HOUR}),
         mock.patch.object(mysql_limits, "IDLE_SECONDS", HOUR),

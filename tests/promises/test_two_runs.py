@@ -216,10 +216,12 @@ def run_beside(
         ended.append(cloud.alembic("upgrade", "head", cell="cell1"))
 
     @contextmanager
-    def connecting(api: Database, mapping: CellMapping) -> Iterator[sa.Connection]:
+    def connecting(
+        api: Database, mapping: CellMapping, **proved: bool
+    ) -> Iterator[sa.Connection]:
         if first:
             upgrade()
-        with connection(api, mapping) as opened:
+        with connection(api, mapping, **proved) as opened:
             yield opened
         if not first:
             upgrade()

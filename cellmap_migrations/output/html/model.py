@@ -27,8 +27,8 @@ class Lost:
 class CellSummary:
     """Hold the state of one cell.
 
-    *outcomes* are counts since the last walk began. *recorded_after* is the time of the
-    last batch before the revision was recorded. *problem* says why the cell could not
+    *outcomes* are counts since the last walk began. *proved_at* is the time at which a
+    comparison had proved the revision, or None. *problem* says why the cell could not
     be read or compared, or why its revision is doubtful. *instances*, *needing* and
     *mapped* are None if nothing is known about them; *lost* is None without a
     comparison. Times are UTC.
@@ -52,7 +52,7 @@ class CellSummary:
     rows_per_second: int = 0
     seconds_left: int | None = None
     runner: str = ""
-    recorded_after: datetime | None = None
+    proved_at: datetime | None = None
 
     @property
     def good(self) -> bool:
@@ -122,13 +122,22 @@ class Page:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def undecided(self) -> int:
-        """Return the number of rows that an operator decides about, in all cells."""
-        return sum(cell.undecided for cell in self.cells)
+    def undecided(self) -> int | None:
+        """Return the number of rows that an operator decides about, in all cells.
+
+        None if no cell was compared.
+        """
+        found = [cell.undecided for cell in self.cells if cell.compared]
+        return sum(found) if found else None
+
+    @property
+    def uncompared(self) -> int:
+        """Return the number of cells that should have been compared and were not."""
+        return sum(not cell.compared for cell in self.cells) if self.compared else 0
 
     @property
     def active(self) -> list[CellSummary]:
-        """Return the cells at which a run is at work."""
+        """Return the cells for which a batch was committed in the last minute."""
         return [cell for cell in self.cells if cell.state == "active"]
 
     @property

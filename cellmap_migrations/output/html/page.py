@@ -47,6 +47,7 @@ def render(page: Page) -> str:
         percent=percent,
         duration=duration,
         time="{:%d %b %Y %H:%M}".format,
+        second="{:%d %b %Y %H:%M:%S}".format,
     )
     environment.globals.update(segments=segments, spell=spell, draw=draw)
     # An inline style or script is allowed by the hash of its exact text.

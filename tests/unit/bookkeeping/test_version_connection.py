@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cellmap_migrations.bookkeeping import versions
+from cellmap_migrations.bookkeeping import keep_alive
+from cellmap_migrations.bookkeeping.keep_alive import KeepAlive
 from cellmap_migrations.comparing.checksums import ranges
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
@@ -25,7 +26,7 @@ BATCH = 100
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every look at the connection be a use of it."""
-    monkeypatch.setattr(versions, "IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(keep_alive, "IDLE_SECONDS", -1.0)
 
 
 def filled(cloud: Cloud, rows: int) -> Cell:
@@ -42,9 +43,9 @@ def test_connection_is_used_during_a_comparison(
     cloud = make_cloud()
     cell = filled(cloud, BATCH)
     comparing, used = Event(), Event()
-    use = versions.KeepAlive.__call__
+    use = KeepAlive.__call__
 
-    def using(connection: versions.KeepAlive) -> None:
+    def using(connection: KeepAlive) -> None:
         before = connection.used
         use(connection)
         if comparing.is_set() and connection.used > before:
@@ -55,7 +56,7 @@ def test_connection_is_used_during_a_comparison(
         assert used.wait(SECONDS), "nobody has used it"
         yield from ranges(*given)
 
-    monkeypatch.setattr(versions.KeepAlive, "__call__", using)
+    monkeypatch.setattr(KeepAlive, "__call__", using)
     monkeypatch.setattr("cellmap_migrations.comparing.checksums.ranges", waiting)
 
     ended = map_cell(cloud, cell)
@@ -69,9 +70,9 @@ def test_what_was_committed_when_it_is_lost_is_counted(
 ) -> None:
     cloud = make_cloud()
     cell = filled(cloud, 20 * BATCH)
-    use, times = versions.KeepAlive.__call__, 0
+    use, times = KeepAlive.__call__, 0
 
-    def losing(connection: versions.KeepAlive) -> None:
+    def losing(connection: KeepAlive) -> None:
         nonlocal times
         times += 1
         # There is a batch under way by then.
@@ -80,7 +81,7 @@ def test_what_was_committed_when_it_is_lost_is_counted(
             lose(cloud, connection.watched.exec_driver_sql(WHO[backend]).scalar_one())
         use(connection)
 
-    monkeypatch.setattr(versions.KeepAlive, "__call__", losing)
+    monkeypatch.setattr(KeepAlive, "__call__", losing)
 
     ended = map_cell(cloud, cell, batch_rows_min=str(BATCH), batch_rows_max=str(BATCH))
 

@@ -5,6 +5,8 @@ import json
 import re
 import sys
 from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM, Signals
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -83,7 +85,8 @@ def test_page_of_a_cell_with_every_outcome(cloud: Cloud, file: Path) -> None:
         assert words == ["cell1", "rejected", why]
         assert command.splitlines() == [
             "-- in the database of this cell:",
-            f"UPDATE instances SET project_id = '<project_id>' WHERE uuid = '{uuid}';",
+            "UPDATE instances SET project_id = '<project_id>'",
+            f"WHERE uuid = '{uuid}';",
             "cellmap upgrade --cell cell1",
         ]
     # What has no mapping, one without a cell, or one to a cell without the instance.
@@ -110,7 +113,7 @@ def test_commands_of_the_page_decide(cloud: Cloud, file: Path) -> None:
     owned = cell.add_instance()
     cloud.map(owned, cell, project_id="another's")
     places = {
-        "-- in the database of the cell whose copy is not the real one:": cell.engine,
+        "-- in the database of the cell with the wrong copy:": cell.engine,
         "-- in the database of this cell:": cell.engine,
         "-- in the database of the cell with the hidden copy:": other.engine,
         "-- in the API database:": cloud.engine,
@@ -121,7 +124,7 @@ def test_commands_of_the_page_decide(cloud: Cloud, file: Path) -> None:
         first, *_ = lines = command.splitlines()
         if first in places:
             with places[first].begin() as connection:
-                connection.exec_driver_sql(lines[1])
+                connection.exec_driver_sql(" ".join(lines[1:3]))
         if kind == "in_flight":
             assert first == f"openstack server delete {died}"
             # What nova does then.
@@ -180,6 +183,15 @@ def test_numbers_at_the_top_are_those_of_the_rows(cloud: Cloud, file: Path) -> N
     }
 
 
+def stamps(cloud: Cloud) -> list[dict[str, Any]]:
+    """Return the rows of the version table, in the order of the cells."""
+    uuid = sa.column("cell_uuid", sa.String)
+    table = sa.table("cellmap_version", uuid, sa.column("proved_at", sa.DateTime))
+    with cloud.engine.connect() as connection:
+        found = {row.cell_uuid: row for row in connection.execute(sa.select(table))}
+    return [found[cell.uuid]._asdict() for cell in cloud.cells]
+
+
 def test_upgraded_cloud_needs_nobody(cloud: Cloud, file: Path) -> None:
     for number in (1, 2):
         cloud.add_cell(f"cell{number}").add_instances(1_200)
@@ -191,6 +203,8 @@ def test_upgraded_cloud_needs_nobody(cloud: Cloud, file: Path) -> None:
     assert "1,200 mapped" in page
     assert tiles(page)["Mapped"] == "100 %"
     assert [row[2] for row in rows(page, "Cells")[1:]] == ["0003", "0003"]
+    times = [f"{row['proved_at']:%d %b %Y %H:%M:%S}" for row in stamps(cloud)]
+    assert [row[3] for row in rows(page, "Cells")[1:]] == times
     assert undecided(page) == {}
 
 
@@ -216,14 +230,18 @@ def test_cell_that_was_walked_in_part_has_no_share(cloud: Cloud, file: Path) -> 
 
     page = report(cloud, file, "--no-compare")
 
-    [row] = rows(page, "Runs at work")[1:]
+    [row] = rows(page, "Runs of the last minute")[1:]
     assert row[0] == "cell1"
     assert re.fullmatch(r"\d:\d\d:\d\d", row[2])
     assert tiles(page)["Mapped"] == "-"
 
 
 def test_cloud_without_cells(cloud: Cloud, file: Path) -> None:
-    assert "There are no cells." in report(cloud, file)
+    page = report(cloud, file)
+
+    assert "There are no cells." in page
+    assert "What an operator has to decide" not in page
+    assert "Rows to decide about" not in tiles(page)
 
 
 def test_cell_that_is_down_is_shown_and_the_others_are_compared(
@@ -243,7 +261,22 @@ def test_cell_that_is_down_is_shown_and_the_others_are_compared(
     states = {row[0]: (row[2], row[-1]) for row in rows(page, "Cells")[1:]}
     assert states["cell2"][0] == "0003"
     assert states["cell2"][1] != "answers"
-    assert "<dt>cell2</dt>" in page.partition("<h3>Problems</h3>")[2]
+    assert "<dt>cell2</dt>" in page.partition(">Problems</h3>")[2]
+    assert re.search(r"1 row waits for [^.]*\. 1 cell could not be compared", page)
+
+
+def test_page_about_cells_that_are_all_down_does_not_say_that_nothing_waits(
+    cloud: Cloud, file: Path
+) -> None:
+    cell = cloud.add_cell("cell1")
+    cloud.lead(cell, text(cell.url.set(database="/nonexistent/cell.db")))
+
+    page = report(cloud, file)
+
+    assert tiles(page)["Rows to decide about"] == "-"
+    assert "1 cell could not be compared" in page
+    assert "No cell could be compared" in page
+    assert "Nothing" not in page
 
 
 def test_hostile_names_and_uuids_are_quoted(cloud: Cloud, file: Path) -> None:
@@ -298,6 +331,31 @@ def test_failed_report_leaves_the_old_page_and_nothing_else(
     finished = cellmap_inside(cloud, "report", "-o", str(file))
 
     assert finished.code != 0
+    assert file.read_text() == "old"
+    assert [*file.parent.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "before FROM cell_mappings #1",
+        "before FROM instances #1",
+        # The comparison has begun.
+        "before count_1, coalesce( #1",
+    ],
+)
+def test_signal_leaves_the_old_page_and_nothing_else(
+    cloud: Cloud, file: Path, moment: str, number: Signals
+) -> None:
+    file.write_text("old")
+    cloud.add_cell("cell1").add_instances(3)
+    arguments = ("report", "-o", str(file))
+
+    finished = cloud.start_cellmap_until(moment, number, *arguments).wait()
+
+    assert (finished.code, finished.out) == (75, "")
+    assert finished.err.startswith(f"error: stopped: {number.name} received; ")
     assert file.read_text() == "old"
     assert [*file.parent.iterdir()] == [file]
 

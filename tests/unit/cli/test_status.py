@@ -12,7 +12,7 @@ from cellmap_migrations.testing.rows import now
 from cellmap_migrations.testing.servers.daemon import free_port
 from tests.conftest import MakeCloud
 from tests.harness.cloud import Cloud
-from tests.harness.inside import cellmap_inside
+from tests.harness.inside import alembic_inside, cellmap_inside
 
 
 def look(cloud: Cloud, command: str, *arguments: str) -> Any:
@@ -88,6 +88,63 @@ def test_cell_is_not_active_after_a_downgrade_or_a_reset(
 
     assert (after["state"], after["revision"]) == ("behind", None)
     assert again["state"] == "active"
+
+
+def proved(cloud: Cloud) -> str | None:
+    """Return the time that the status has of the proof of the one cell."""
+    found: str | None = look(cloud, "status")["cells"][0]["proved_at"]
+    return found
+
+
+def test_time_of_the_proof_is_that_of_the_last_upgrade_that_recorded_something(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cloud.add_cell("cell1").add_instances(3)
+    before = proved(cloud)
+    began = now()
+    cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+    upgraded = proved(cloud)
+    ended = now()
+    cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+
+    assert before is None
+    assert upgraded
+    assert f"{began.isoformat()}Z" <= upgraded <= f"{ended.isoformat()}Z"
+    assert proved(cloud) == upgraded
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("downgrade", "0002"), ("stamp", "0002"), ("stamp", "--purge", "head")],
+    ids=" ".join,
+)
+def test_revision_that_no_comparison_proved_has_no_time(
+    make_cloud: MakeCloud, command: tuple[str, ...]
+) -> None:
+    cloud = make_cloud()
+    cloud.add_cell("cell1").add_instances(3)
+    cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+
+    finished = alembic_inside(cloud, *command, cell="cell1")
+
+    assert finished.code == 0
+    assert proved(cloud) is None
+
+
+def test_table_of_an_older_version_has_no_time_until_the_next_revision_is_recorded(
+    make_cloud: MakeCloud,
+) -> None:
+    cloud = make_cloud()
+    cloud.add_cell("cell1").add_instances(3)
+    cellmap_inside(cloud, "upgrade", "--cell", "cell1", "0002")
+    cloud.sql("ALTER TABLE cellmap_version DROP COLUMN proved_at")
+
+    before = proved(cloud)
+    cellmap_inside(cloud, "upgrade", "--cell", "cell1")
+
+    assert before is None
+    assert proved(cloud)
 
 
 def test_status_answers_while_a_cell_is_down(make_cloud: MakeCloud) -> None:

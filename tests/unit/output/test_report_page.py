@@ -177,6 +177,40 @@ def test_command_of_a_row_is_copied(browser: Browser, small: Path) -> None:
     wait_for_copy(browser, page.decision(0).command)
 
 
+def test_button_that_was_clicked_twice_has_its_name_again(
+    browser: Browser, small: Path
+) -> None:
+    browser.open(small)
+    browser.run("window.late = []; window.setTimeout = (work) => late.push(work)")
+    button = browser.one(f"{FIRST} .copy")
+
+    button.click()
+    wait_for(lambda: browser.run("return late.length") == 1, "a copy")
+    button.click()
+    wait_for(lambda: browser.run("return late.length") == 2, "another copy")
+    copied = button.text
+    browser.run("late.forEach((work) => work())")
+
+    assert (copied, button.text) == ("Copied", "Copy")
+
+
+def test_one_row_is_called_a_row(browser: Browser, tmp_path: Path) -> None:
+    browser.open(written(page.fleet(2, 1), tmp_path))
+
+    assert browser.texts(".toolbar output") == ["1 row", "2 rows"]
+
+
+@pytest.mark.parametrize("width", [400, 760, 1150, 1160])
+def test_table_of_decisions_is_not_cut_off(
+    browser: Browser, small: Path, width: int
+) -> None:
+    browser.open(small, width=width)
+
+    script = "const each = arguments[0]; return each.scrollWidth - each.clientWidth"
+    table = browser.one(".scroll:has(#decisions)")
+    assert browser.run(script, table) == 0
+
+
 def wait_for_copy(browser: Browser, expected: str) -> None:
     """Return when the clipboard has the *expected* text."""
     browser.command(

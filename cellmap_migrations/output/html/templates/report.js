@@ -14,7 +14,7 @@
     /["\t\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 
   const copy = async (text, button) => {
-    const label = button.textContent;
+    button.dataset.label ??= button.textContent;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
@@ -28,7 +28,7 @@
       button.focus();
     }
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = label; }, 1500);
+    setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
   };
 
   // A row of the page, or one of the JSON, whose element is made when it is shown.
@@ -73,7 +73,8 @@
 
     const count = () => {
       const [some, all] = [found, rows].map((each) => each.length.toLocaleString("en"));
-      output.textContent = found === rows ? `${all} rows` : `${some} of ${all} rows`;
+      const noun = rows.length === 1 ? "row" : "rows";
+      output.textContent = found === rows ? `${all} ${noun}` : `${some} of ${all} ${noun}`;
     };
 
     const update = () => {
