@@ -194,6 +194,7 @@ class Tasks:
         self.bench.fresh()
         insert_select(self.bench, self.source)
         run(self.bench, sql)
+        analyze(self.bench)
 
     def upgrade(self) -> None:
         """Map all instances with this package."""
@@ -216,3 +217,9 @@ class Tasks:
         return module(
             self.bench.cloud, ["cellmap_migrations.cli", *files, *command]
         ).seconds
+
+
+def analyze(bench: Bench) -> None:
+    """Let the server know how many mappings there are, as a server of a cloud does."""
+    if bench.backend == "postgresql":
+        bench.cloud.sql("ANALYZE instance_mappings")

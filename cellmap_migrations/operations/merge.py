@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing.differences import Tally
 from cellmap_migrations.comparing.evidence import is_accepted
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.batches import Batches, first_batch_size, limit_rows
 from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.tables import host_mappings, instance_mappings
