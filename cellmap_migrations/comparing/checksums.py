@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from cellmap_migrations.common.background import run_in_threads
 from cellmap_migrations.copying import read
+from cellmap_migrations.databases.texts import as_text
 from cellmap_migrations.databases.times import Seconds
 from cellmap_migrations.nova.tables import PLACEHOLDER, instance_mappings, instances
 
@@ -212,25 +213,6 @@ def seconds_of(
 ) -> sa.ColumnElement[int]:
     """Return SQL for the seconds of *column* since 1970; 0 if it is not *compared*."""
     return Seconds(column) if compared else sa.literal_column("0", sa.BigInteger)
-
-
-def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    """Return SQL for a text that is different for each value of *column* and NULL."""
-    if isinstance(column.type, sa.Boolean):
-        return sa.case(
-            (column.is_(None), sa.literal_column("'-'")),
-            (column, sa.literal_column("'=1'")),
-            else_=sa.literal_column("'=0'"),
-        )
-    mark = sa.literal_column("'='", sa.String)
-    return sa.func.coalesce(mark + column, sa.literal_column("'-'"))
-
-
-def of_text(column: sa.Column[Any], text: str) -> Any:
-    """Return the value of *column* that ``as_text`` has made to *text*."""
-    if text == "-":
-        return None
-    return text == "=1" if isinstance(column.type, sa.Boolean) else text[1:]
 
 
 # The seconds that one statement should take.

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
-from cellmap_migrations.comparing.checksums import as_text, of_text
 from cellmap_migrations.comparing.differences import Difference, Kind
 from cellmap_migrations.copying import read, write
 from cellmap_migrations.databases.among import read_among
-from cellmap_migrations.databases.texts import number_text, read_texts
+from cellmap_migrations.databases.texts import (
+    FALSE,
+    NULL,
+    TRUE,
+    as_text,
+    number_text,
+    of_text,
+    read_texts,
+)
 from cellmap_migrations.nova.tables import instance_mappings, instances
 
 if TYPE_CHECKING:
@@ -28,8 +35,6 @@ if TYPE_CHECKING:
 COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
 
 FLAG = Kind.QUEUED_FOR_DELETE.value
-
-NULL, FALSE, TRUE = "-", "=0", "=1"
 
 
 def is_corrected(
@@ -88,12 +93,12 @@ class Columns:
         the list of the corrected values.
         """
         locked = self.lock(connection, sorted(ids[uuid] for uuid in uuids))
-        instances = self.cell.database.holding_locks(lambda: self.read(uuids))
+        rows = self.cell.database.holding_locks(lambda: self.read(uuids))
         mended.clear()
         for position, name in enumerate(self.names):
             column, changes = instance_mappings.c[name], []
             for number, uuid, *texts in locked:
-                restoring, *values = instances.get(uuid, self.absent)
+                restoring, *values = rows.get(uuid, self.absent)
                 found, wanted = texts[position], values[position]
                 if is_corrected(name, found, wanted, restoring=restoring == TRUE):
                     old, new = of_text(column, found), of_text(column, wanted)

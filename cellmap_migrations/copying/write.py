@@ -148,11 +148,20 @@ def change(
 
     Raises Changed if *statement* excludes one of them, because nova was faster.
     """
-    changed = [
+    refuse_changed(execute_among(connection, statement, column, values), len(values))
+
+
+def execute_among(
+    connection: sa.Connection,
+    statement: sa.Update | sa.Delete,
+    column: sa.ColumnElement[Any],
+    values: Sequence[Any],
+) -> int:
+    """Change the rows whose *column* has one of *values*; return their number."""
+    return sum(
         connection.execute(statement.where(among(column, some))).rowcount
         for some in parts(values)
-    ]
-    refuse_changed(sum(changed), len(values))
+    )
 
 
 def refuse_changed(changed: int, planned: int) -> None:
@@ -170,3 +179,17 @@ def remove(
     """Delete the mappings of which *where* is true; return their count."""
     result = connection.execute(sa.delete(instance_mappings).where(*where))
     return Counter({REMOVED: result.rowcount})
+
+
+def remove_ids(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    ids: Sequence[int],
+    where: sa.ColumnElement[bool],
+) -> Counter[str]:
+    """Delete the mappings *ids* of which *where* is still true; return their count."""
+    delete = sa.delete(instance_mappings).where(where)
+    return Counter(
+        {REMOVED: execute_among(connection, delete, instance_mappings.c.id, ids)}
+    )

@@ -38,6 +38,26 @@ def read_texts(
     return [tuple(line.split("\t")) for line in found]
 
 
+# What ``as_text`` makes of NULL and of a Boolean.
+NULL, FALSE, TRUE = "-", "=0", "=1"
+
+
+def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """Return SQL for a text that is different for each value of *column* and NULL."""
+    null, false, true = (sa.literal_column(f"'{text}'") for text in (NULL, FALSE, TRUE))
+    if isinstance(column.type, sa.Boolean):
+        return sa.case((column.is_(None), null), (column, true), else_=false)
+    mark = sa.literal_column("'='", sa.String)
+    return sa.func.coalesce(mark + column, null)
+
+
+def of_text(column: sa.Column[Any], text: str) -> Any:
+    """Return the value of *column* that ``as_text`` has made to *text*."""
+    if text == NULL:
+        return None
+    return text == TRUE if isinstance(column.type, sa.Boolean) else text[1:]
+
+
 def number_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     """Return SQL for the digits of an integer *column* that is not NULL."""
     return sa.cast(column, sa.String)
