@@ -8,6 +8,7 @@ from cellmap_migrations.databases.texts import number_text, read_texts
 from cellmap_migrations.nova.tables import instance_mappings
 from cellmap_migrations.testing.cell import Cell
 from tests.conftest import MakeCloud
+from tests.harness.cloud import Cloud
 from tests.harness.inside import opened
 
 TABLE = instance_mappings.c
@@ -16,20 +17,27 @@ ODD = ("o'brien", 'a "b"', "back\\slash", "100 % %s", "zoë", "日本", "x,y", "
 
 
 @pytest.fixture
-def cell(make_cloud: MakeCloud) -> Cell:
+def cloud(make_cloud: MakeCloud) -> Cloud:
+    """Return a cloud on each database."""
+    return make_cloud()
+
+
+@pytest.fixture
+def cell(cloud: Cloud) -> Cell:
     """Return a cell with a mapping for each of the odd users."""
-    cloud = make_cloud()
     cell = cloud.add_cell("cell1")
     for uuid, user in zip(cell.add_instances(len(ODD)), ODD, strict=True):
         cloud.map_to(cell.id, [uuid], user_id=user)
     return cell
 
 
-def test_more_values_than_a_statement_may_have_parameters(cell: Cell) -> None:
-    [first, *_] = cell.cloud.mappings()
+def test_more_values_than_a_statement_may_have_parameters(
+    cloud: Cloud, cell: Cell
+) -> None:
+    [first, *_] = cloud.mappings()
     uuids = [*(f"{number:036}" for number in range(70_000)), first]
 
-    with opened(cell.cloud, cell) as inside:
+    with opened(cloud, cell) as inside:
         select = sa.select(TABLE.instance_uuid)
         found = read_among(inside.api.read, select, TABLE.instance_uuid, uuids)
         numbers = range(1_000_000, 1_070_000)
@@ -39,8 +47,8 @@ def test_more_values_than_a_statement_may_have_parameters(cell: Cell) -> None:
     assert none == []
 
 
-def test_odd_texts_are_found_and_nothing_else(cell: Cell) -> None:
-    with opened(cell.cloud, cell) as inside:
+def test_odd_texts_are_found_and_nothing_else(cloud: Cloud, cell: Cell) -> None:
+    with opened(cloud, cell) as inside:
         select = sa.select(TABLE.user_id)
         every = inside.api.read(select.where(among(TABLE.user_id, ODD)))
         some = inside.api.read(select.where(among(TABLE.user_id, ODD[:3])))
@@ -61,8 +69,7 @@ def test_parts_have_all_values_in_order() -> None:
 
 
 @pytest.mark.parametrize("user", ["plain", "tab\there", "line\nbreak", "\n", "\t"])
-def test_texts_come_as_they_are(cell: Cell, user: str) -> None:
-    cloud = cell.cloud
+def test_texts_come_as_they_are(cloud: Cloud, cell: Cell, user: str) -> None:
     uuid = cell.add_instance()
     cloud.map_to(cell.id, [uuid], user_id=user)
 
@@ -80,8 +87,8 @@ def test_texts_come_as_they_are(cell: Cell, user: str) -> None:
     assert {row[1] for row in found} == {str(cell.id)}
 
 
-def test_no_row_is_no_text(cell: Cell) -> None:
-    with opened(cell.cloud, cell) as inside:
+def test_no_row_is_no_text(cloud: Cloud, cell: Cell) -> None:
+    with opened(cloud, cell) as inside:
         found = read_texts(
             inside.api.read, sa.select(TABLE.instance_uuid).where(TABLE.id < 0)
         )
