@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -188,13 +188,14 @@ def rows_of(side: Side, uuids: Sequence[str]) -> Rows:
     return found
 
 
-def select_rows(side: Side) -> sa.Select[tuple[str, ...]]:
+def select_rows(side: Side) -> sa.Select[Any]:
     """Return the SELECT of the uuid, the id, the seconds and the compared columns."""
     seconds = sa.func.coalesce(number_text(side.seconds), "")
     columns = (side.uuid, number_text(side.id), seconds, *side.texts)
-    return sa.select(
-        *(each.label(f"text{number}") for number, each in enumerate(columns))
-    ).where(side.belongs)
+    named: list[Any] = [
+        each.label(f"text{number}") for number, each in enumerate(columns)
+    ]
+    return sa.select(*named).where(side.belongs)
 
 
 def by_uuid(rows: Sequence[tuple[str, ...]]) -> Rows:

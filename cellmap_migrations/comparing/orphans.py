@@ -18,12 +18,13 @@ from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import instance_mappings, instances, utcnow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
     from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.databases.among import Read
 
 
 def remove_orphans(
@@ -231,12 +232,12 @@ def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
 
 def present(
     cell: Cell,
-    read: Callable[[sa.Select[Any]], Sequence[Any]],
+    read: Read,
     uuids: Sequence[str],
 ) -> set[str]:
     """Return the folded uuids of instances that mappings of *uuids* may serve.
 
-    *read* executes a SELECT in the cell, and returns its rows.
+    *read* is that of the cell's database.
     """
     fold, uuid = cell.api.fold, instances.c.uuid
     rows = read_among(read, sa.select(uuid), uuid, fold.spellings(uuids))

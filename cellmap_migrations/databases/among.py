@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 
 # The most values in one statement. MariaDB makes a join of an IN with 1,000 values, and
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 MOST = 900
 
 T = TypeVar("T")
+
+# Executes a SELECT, and returns its rows.
+Read = Callable[[Any], "Sequence[Any]"]
 
 
 def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -44,15 +48,12 @@ def among(
 
 
 def read_among(
-    read: Callable[[sa.Select[Any]], Sequence[Any]],
+    read: Read,
     select: sa.Select[Any],
     column: sa.ColumnElement[Any],
     values: Sequence[Any],
 ) -> list[Any]:
-    """Return the rows of *select* in which *column* has one of any number of *values*.
-
-    *read* executes a SELECT and returns its rows.
-    """
+    """Return the rows of *select* in which *column* has one of the *values*."""
     return [
         row for some in parts(values) for row in read(select.where(among(column, some)))
     ]

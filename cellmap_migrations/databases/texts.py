@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from cellmap_migrations.databases.among import Read
 
 TAB, END = (sa.literal_column(text, sa.String) for text in ("'\t'", "'\n'"))
 
 
-def read_texts(
-    read: Callable[[sa.Select[Any]], Sequence[Any]], select: sa.Select[Any]
-) -> list[tuple[str, ...]]:
+def read_texts(read: Read, select: sa.Select[Any]) -> list[tuple[str, ...]]:
     """Return the rows of *select*, in any order. No value may be NULL.
 
-    *read* executes a SELECT and returns its rows. If a value contains a tab or a
-    newline, or the server cuts the text off, *read* is called again with *select*.
+    If a value contains a tab or a newline, or the server cuts the text off, the rows
+    are read one by one.
     """
     rows = select.subquery()
     first, *others = rows.c
@@ -44,7 +42,9 @@ NULL, FALSE, TRUE = "-", "=0", "=1"
 
 def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     """Return SQL for a text that is different for each value of *column* and NULL."""
-    null, false, true = (sa.literal_column(f"'{text}'") for text in (NULL, FALSE, TRUE))
+    null, false, true = (
+        sa.literal_column(f"'{text}'", sa.String) for text in (NULL, FALSE, TRUE)
+    )
     if isinstance(column.type, sa.Boolean):
         return sa.case((column.is_(None), null), (column, true), else_=false)
     mark = sa.literal_column("'='", sa.String)
