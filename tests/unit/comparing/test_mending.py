@@ -15,8 +15,8 @@ from cellmap_migrations.testing.rows import USER
 from tests.conftest import MakeCloud
 from tests.harness.books import total
 from tests.harness.cloud import Cloud
-from tests.harness.inside import cellmap_inside, upgrade
-from tests.harness.results import named, repair
+from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
+from tests.harness.results import differences, named, repair
 
 # A part of the statement that reads the mappings of a batch and locks them.
 LOCKING = "AS number"
@@ -293,3 +293,24 @@ def test_orphan_whose_instance_appears_after_the_look_is_left(
     assert named(finished, "mended") == {"orphan": {gone}}
     assert back in cloud.mappings()
     assert gone not in cloud.mappings()
+
+
+def test_unmapped_instance_does_not_hide_an_orphan_of_its_chunk(
+    cloud: Cloud, cell: Cell
+) -> None:
+    unmapped, orphan, flag, equal = (
+        f"abc{number}1111-2222-4333-8444-555555555555" for number in range(4)
+    )
+    for uuid in (unmapped, equal):
+        cell.add_instance(uuid=uuid)
+    cell.add_instance(uuid=flag, vm_state="soft-delete")
+    cloud.map_to(cell.id, [orphan, flag, equal])
+
+    finished = alembic_inside(cloud, "check", cell="cell1", x={"output": "json"})
+
+    assert finished.code == 3
+    assert differences(finished) == {
+        "unmapped": {unmapped},
+        "orphan": {orphan},
+        "queued_for_delete": {flag},
+    }
