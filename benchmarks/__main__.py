@@ -1,6 +1,7 @@
 """Measure everything, and print one table.
 
 ``python -m benchmarks [--rows N] [--database NAME]... [--write PATH]``; see --help.
+With ``--mending WORD`` it measures corrections, and nothing else.
 """
 
 import argparse

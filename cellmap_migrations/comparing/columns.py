@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -142,12 +143,8 @@ class Columns:
         select = sa.select(
             instances.c.uuid, restoring.label("restoring"), *columns
         ).where(sa.not_(sa.func.coalesce(self.plan.hidden, sa.false())))
-        rows = read_among(
-            lambda some: read_texts(self.cell.database.read_once, some),
-            select,
-            instances.c.uuid,
-            uuids,
-        )
+        texts_of = partial(read_texts, self.cell.database.read_once)
+        rows = read_among(texts_of, select, instances.c.uuid, uuids)
         return {uuid: tuple(texts) for uuid, *texts in rows}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from cellmap_migrations.copying import read, twins
 from cellmap_migrations.databases.among import read_among
+from cellmap_migrations.databases.texts import number_text, read_texts
 from cellmap_migrations.nova.rules import (
     Copy,
     Evidence,
@@ -93,10 +95,13 @@ def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, ExistingMapp
     That is in lower case on MySQL.
     """
     uuid = instance_mappings.c.instance_uuid
-    select = sa.select(uuid, instance_mappings.c.cell_id)
-    rows = read_among(api.read_once, select, uuid, uuids)
+    number = sa.func.coalesce(number_text(instance_mappings.c.cell_id), "")
+    select = sa.select(uuid, number.label("number"))
+    rows = read_among(partial(read_texts, api.read_once), select, uuid, uuids)
     return {
-        api.fold(row[0]): ExistingMapping(instance_uuid=row[0], cell_id=row[1])
+        api.fold(row[0]): ExistingMapping(
+            instance_uuid=row[0], cell_id=int(row[1]) if row[1] else None
+        )
         for row in rows
     }
 
