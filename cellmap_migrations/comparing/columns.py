@@ -118,7 +118,7 @@ class Columns:
         table = instance_mappings.c
         columns = [as_text(table[name]).label(f"of_{name}") for name in self.names]
         select = sa.select(
-            number_text(table.id).label("number"), table.instance_uuid, *columns
+            number_text(table.id).label("locked_id"), table.instance_uuid, *columns
         ).where(table.cell_id == self.cell.mapping.id)
         return read_among(
             lambda some: read_texts(

@@ -19,7 +19,7 @@ from tests.harness.inside import alembic_inside, cellmap_inside, upgrade
 from tests.harness.results import differences, named, repair
 
 # A part of the statement that reads the mappings of a batch and locks them.
-LOCKING = "AS number"
+LOCKING = "AS locked_id"
 
 UPDATING = "UPDATE instance_mappings"
 
