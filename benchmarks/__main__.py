@@ -1,13 +1,22 @@
 """Measure everything, and print one table.
 
 ``python -m benchmarks [--rows N] [--database NAME]... [--write PATH]``; see --help.
+With ``--mending WORD`` it measures corrections, and nothing else.
 """
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import again, booting, copying, memory, report, server_side
+from benchmarks import (
+    again,
+    booting,
+    copying,
+    memory,
+    mending,
+    report,
+    server_side,
+)
 from benchmarks.cloud import cloud
 from benchmarks.ratio import Ratio
 from benchmarks.servers import SERVERS, serving, settings
@@ -22,6 +31,12 @@ def arguments() -> argparse.Namespace:
     option("--repeats", type=int, default=3, help="the median of so many counts")
     option("--memory-rows", type=int, nargs="*", default=[], help="sizes of cells")
     option("--database", action="append", choices=list(SERVERS), help="default: all")
+    option(
+        "--mending",
+        metavar="WORD",
+        help="measure only corrections, of the kinds whose names contain WORD: "
+        f"{', '.join(mending.KINDS)}",
+    )
     option("--write", type=Path, help="a JSON file for the results")
     return parser.parse_args()
 
@@ -34,6 +49,11 @@ def measure(
         found[database] = settings(server, database)
         with cloud(server, database, chosen.rows) as bench:
             source = server_side.source(bench)
+            if chosen.mending is not None:
+                yield from mending.measured(
+                    bench, source, chosen.mending, chosen.repeats
+                )
+                return
             ours, ratios = copying.copy(bench, source, chosen.repeats)
             yield from ratios
             yield again.nothing_to_do(bench, chosen.repeats)
@@ -51,7 +71,7 @@ def main() -> None:
     """Measure, print, write."""
     chosen = arguments()
     databases = chosen.database or list(SERVERS)
-    facts = report.versions(databases)
+    facts = report.versions(databases, beside=chosen.mending is None)
     ratios: list[Ratio] = []
     found: dict[str, dict[str, str]] = {}
     for database in databases:

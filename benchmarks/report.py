@@ -29,14 +29,17 @@ NAMES = {
 MET = {None: "", True: "met", False: "missed"}
 
 
-def versions(databases: Sequence[str]) -> dict[str, str]:
-    """Return the versions of all that takes part, and what it runs on."""
+def versions(databases: Sequence[str], *, beside: bool) -> dict[str, str]:
+    """Return the versions of all that takes part, and what it runs on.
+
+    The other programs take part if *beside* is true.
+    """
     servers = {NAMES[name]: SERVERS[name].version().split()[1] for name in databases}
     return {
         "Python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
         **servers,
-        **(peers() if "mysql" in databases else {}),
+        **(peers() if beside and "mysql" in databases else {}),
         "Linux": platform.release(),
         "processors": str(len(os.sched_getaffinity(0))),
     }

@@ -20,24 +20,24 @@ UNMAPPED = (
 
 def insert_select(bench: Bench, source: str) -> float:
     """Map all instances; return the seconds."""
-    return run(bench, INSERT.format(cell_id=bench.cell.id, source=source))
+    return run(bench, INSERT.format(cell_id=bench.cell.id, source=source))[0]
 
 
 def anti_join(bench: Bench, source: str) -> float:
     """Count the instances without a mapping; return the seconds."""
-    return run(bench, UNMAPPED.format(source=source))
+    return run(bench, UNMAPPED.format(source=source))[0]
 
 
-def run(bench: Bench, sql: str) -> float:
-    """Run a statement in the API database and commit it; return the seconds."""
+def run(bench: Bench, sql: str) -> tuple[float, int]:
+    """Run a statement in the API database and commit it; return seconds and rows."""
     with bench.cloud.engine.connect() as connection:
         if bench.backend == "sqlite":
             connection.exec_driver_sql(f"ATTACH '{bench.cell.url.database}' AS cell")
             connection.commit()
         started = time.monotonic()
-        connection.exec_driver_sql(sql)
+        rows = connection.exec_driver_sql(sql).rowcount
         connection.commit()
-        return time.monotonic() - started
+        return time.monotonic() - started, rows
 
 
 def source(bench: Bench) -> str:

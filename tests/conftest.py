@@ -75,7 +75,7 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Let the garbage collector visit only what the tests make, and less often.
 
-    A fifth of the time of most tests went into objects that live as long as the process.
+    A fifth of the time of most tests went into objects as old as the process.
     """
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from cellmap_migrations.common.errors import CellmapError
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.databases.base import DATABASE_ERRORS
 from cellmap_migrations.nova import cells
 from cellmap_migrations.nova.rules import Copy
@@ -57,7 +58,8 @@ class OtherCells:
         if database is None:
             return dict.fromkeys(uuids, Copy.UNKNOWN)
         try:
-            rows = database.read(select_copies(database, fold.spellings(uuids)))
+            select, spellings = select_copies(database), fold.spellings(uuids)
+            rows = read_among(database.read, select, instances.c.uuid, spellings)
         except (CellmapError, *DATABASE_ERRORS):
             self.stopping.check()
             self.opened[cell_id] = None
@@ -94,16 +96,14 @@ class OtherCells:
         return self.opened[cell_id]
 
 
-def select_copies(
-    database: Database, uuids: Sequence[str]
-) -> sa.Select[tuple[str, int, bool]]:
-    """Return the SELECT of uuid, deleted and hidden of *uuids*, for any release."""
+def select_copies(database: Database) -> sa.Select[tuple[str, int, bool]]:
+    """Return the SELECT of uuid, deleted and hidden, for any release."""
     has_hidden = "hidden" in database.columns(instances)
     return sa.select(
         instances.c.uuid,
         sa.func.coalesce(instances.c.deleted, 0),
         instances.c.hidden if has_hidden else sa.false(),
-    ).where(instances.c.uuid.in_(uuids))
+    )
 
 
 def as_copy(*, deleted: int, hidden: bool | None) -> Copy:

@@ -18,7 +18,8 @@ from cellmap_migrations.common.errors import (
     TryAgain,
 )
 from cellmap_migrations.common.secrets import one_line
-from cellmap_migrations.comparing.differences import COMPARED, Kind, Tally, differences
+from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import preflight
 from cellmap_migrations.copying.plan import ALWAYS, make_plan
 from cellmap_migrations.nova.tables import instance_mappings

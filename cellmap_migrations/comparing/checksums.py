@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from cellmap_migrations.common.background import run_in_threads
 from cellmap_migrations.comparing.gate import Gate
 from cellmap_migrations.copying import read
+from cellmap_migrations.databases.texts import as_text
 from cellmap_migrations.databases.times import Seconds
 from cellmap_migrations.nova.tables import PLACEHOLDER, instance_mappings, instances
 
@@ -30,8 +31,24 @@ if TYPE_CHECKING:
     from cellmap_migrations.output.progress import Reached
 
 
-# The number of rows, the checksum, and the sum of the seconds of created_at, by chunk.
-Totals = dict[str, tuple[int, int, int]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Total:
+    """Hold the number of rows of a chunk, and sums over them.
+
+    *checksum* is that of uuids and compared columns, *uuids* that of uuids alone.
+    *seconds* are those of created_at.
+    """
+
+    rows: int
+    checksum: int
+    seconds: int
+    uuids: int
+
+
+NONE = Total(rows=0, checksum=0, seconds=0, uuids=0)
+
+# By chunk.
+Totals = dict[str, Total]
 
 
 def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Totals]:
@@ -58,8 +75,11 @@ MODULUS = 1 << 64
 def sum_up(
     side: Side, gate: Gate, *, chunked: bool, reached: Reached | None = None
 ) -> Totals:
-    """Return the totals of *side*: of each chunk, or of all rows as one chunk."""
-    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    """Return the totals of *side*: of each chunk, or of all rows as one chunk.
+
+    Only chunks have a checksum of uuids.
+    """
+    sums: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     line = sa.literal_column("'\n'", sa.String)
     whole = side.uuid
     for text in side.texts:
@@ -69,6 +89,7 @@ def sum_up(
         sa.func.count(),
         sa.func.coalesce(side.checksum(whole), 0),
         sa.func.coalesce(sa.func.sum(side.seconds), 0),
+        sa.func.coalesce(side.checksum(side.uuid), 0) if chunked else sa.literal(0),
     )
     if chunked:
         select = select.group_by(side.chunk)
@@ -76,15 +97,16 @@ def sum_up(
         some = side.database.read(
             select.where(side.scanned, side.id > after_id, side.id <= upto_id)
         )
-        for chunk, rows, total, seconds in some:
+        for chunk, rows, total, seconds, uuids in some:
             sums[chunk][0] += rows
             sums[chunk][1] = (sums[chunk][1] + int(total)) % MODULUS
             sums[chunk][2] += int(seconds)
+            sums[chunk][3] = (sums[chunk][3] + int(uuids)) % MODULUS
         if reached:
             reached(sum(row[1] for row in some), upto_id)
     return {
-        chunk: (rows, total, seconds)
-        for chunk, (rows, total, seconds) in sums.items()
+        chunk: Total(rows=rows, checksum=total, seconds=seconds, uuids=uuids)
+        for chunk, (rows, total, seconds, uuids) in sums.items()
         if rows
     }
 
@@ -195,18 +217,6 @@ def seconds_of(
     return Seconds(column) if compared else sa.literal_column("0", sa.BigInteger)
 
 
-def as_text(column: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
-    """Return SQL for a text that is different for each value of *column* and NULL."""
-    if isinstance(column.type, sa.Boolean):
-        return sa.case(
-            (column.is_(None), sa.literal_column("'-'")),
-            (column, sa.literal_column("'=1'")),
-            else_=sa.literal_column("'=0'"),
-        )
-    mark = sa.literal_column("'='", sa.String)
-    return sa.func.coalesce(mark + column, sa.literal_column("'-'"))
-
-
 # The seconds that one statement should take.
 STATEMENT_SECONDS = 0.3
 
@@ -220,16 +230,23 @@ WIDEST = 2_000_000
 
 
 def ranges(
-    side: Side, gate: Gate | Stopping, clock: Callable[[], float] = time.monotonic
+    side: Side,
+    gate: Gate | Stopping,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    most: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Yield ranges of ids, as pairs of an exclusive and an inclusive bound.
 
     The rows of each range are chosen so that the caller's statement takes about
-    STATEMENT_SECONDS. Before each range *gate* is checked, which may wait or raise.
+    STATEMENT_SECONDS; not more than *most* rows. Before each range *gate* is checked,
+    which may wait or raise.
     """
     bound = extreme_id(side, sa.func.max)
     # nova's ids begin at 1; rows that were inserted by hand may have lower ids.
     after_id, rows = min(0, extreme_id(side, sa.func.min) - 1), FIRST_RANGE
+    if most is not None:
+        rows = most
     while after_id < bound:
         gate.check()
         started = clock()
@@ -242,6 +259,7 @@ def ranges(
         # A short time for fewer rows than asked for is no measure for more rows.
         if nth is not None or spent > STATEMENT_SECONDS:
             rows = max(FEWEST, int(rows * min(4.0, STATEMENT_SECONDS / spent)))
+            rows = min(rows, most or rows)
         # The next gap of ids may have up to 4,000,000,000 of them: jump over it.
         after_id = upto_id if nth else max(upto_id, next_id(side, upto_id) - 1)
 

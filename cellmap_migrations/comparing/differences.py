@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -15,6 +14,7 @@ from cellmap_migrations.comparing.checksums import CREATED_AT, sides
 from cellmap_migrations.comparing.chunks import APART, differing
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.decide import SECOND_LOOK, decide_rows
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.nova.rules import (
     WRITTEN,
     Outcome,
@@ -24,11 +24,13 @@ from cellmap_migrations.nova.rules import (
 from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.chunks import Page
     from cellmap_migrations.copying.plan import ColumnSource, Plan
+    from cellmap_migrations.databases.database import Database
 
 
 # The columns of a mapping that are compared, and the source of each in the cell.
@@ -111,10 +113,7 @@ class Examined:
                 differences.append(as_difference(Kind.UNMAPPED, verdict, why))
             elif verdict.outcome is Outcome.ALREADY:
                 differences += column_differences(verdict, existing, compared)
-        return differences + [
-            Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
-            for uuid in self.orphans
-        ]
+        return differences + [orphan(uuid) for uuid in self.orphans]
 
 
 def differences(
@@ -133,10 +132,15 @@ def examined_pages(
     cell: Cell, plan: Plan, compared: Sequence[str]
 ) -> Iterator[Examined]:
     """Yield the rows at which the cell and its mappings differ, page by page."""
-    ours, theirs = sides(cell, plan, compared)
-    for uuids in differing(cell, ours, theirs, look_again=SECOND_LOOK):
+    for page in differing_pages(cell, plan, compared):
         cell.keep_alive()
-        yield cell.api.retry(partial(examine, cell, plan, uuids, compared))
+        yield cell.api.retry(partial(examine, cell, plan, page.uuids, compared))
+
+
+def differing_pages(cell: Cell, plan: Plan, compared: Sequence[str]) -> Iterator[Page]:
+    """Yield the uuids at which the cell and its mappings differ, page by page."""
+    ours, theirs = sides(cell, plan, compared)
+    return differing(cell, ours, theirs, look_again=SECOND_LOOK)
 
 
 def examine(
@@ -146,8 +150,7 @@ def examine(
     asked = set(uuids)
     rows = read.by_uuids(cell.database, plan, uuids)
     rows = [row for row in rows if row.uuid in asked]
-    with cell.api.reading() as connection:
-        mappings = exact_mappings(connection, uuids, compared)
+    mappings = exact_mappings(cell.api, uuids, compared)
     missing = asked - {row.uuid for row in rows}
     return Examined(
         verdicts=decide_rows(cell, plan, rows),
@@ -160,6 +163,11 @@ def examine(
     )
 
 
+def orphan(uuid: str) -> Difference:
+    """Return the difference of a mapping without an instance."""
+    return Difference(kind=Kind.ORPHAN, uuid=uuid, why="the cell has no such instance")
+
+
 def as_difference(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
     """Convert a verdict to a difference; its reason is *why*, or the verdict's."""
     return Difference(
@@ -168,15 +176,13 @@ def as_difference(kind: Kind, verdict: Verdict, why: str = "") -> Difference:
 
 
 def exact_mappings(
-    connection: sa.Connection, uuids: Sequence[str], compared: Sequence[str]
+    api: Database, uuids: Sequence[str], compared: Sequence[str]
 ) -> dict[str, Any]:
     """Return the mappings of *uuids*, keyed by uuid as the API database spells it."""
-    columns = [instance_mappings.c[name] for name in compared]
-    rows = connection.execute(
-        sa.select(
-            instance_mappings.c.instance_uuid, instance_mappings.c.cell_id, *columns
-        ).where(instance_mappings.c.instance_uuid.in_(uuids))
-    )
+    table = instance_mappings.c
+    columns = [table[name] for name in compared]
+    select = sa.select(table.instance_uuid, table.id, table.cell_id, *columns)
+    rows = read_among(api.read_once, select, table.instance_uuid, uuids)
     return {row.instance_uuid: row for row in rows}
 
 
@@ -224,64 +230,3 @@ def time_difference(found: datetime | None, expected: datetime | None) -> str:
         f"{one} in its mapping, {other} in the cell; nova shows the first while the "
         "cell is down"
     )
-
-
-# The most uuids of a kind to show.
-EXAMPLES = 10
-
-
-class Tally:
-    """Count differences by kind, and keep up to EXAMPLES of each kind."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[Kind] = Counter()
-        self.examples: dict[Kind, list[Difference]] = {}
-
-    def add(self, differences: Iterable[Difference]) -> None:
-        """Count some differences."""
-        for difference in differences:
-            self.counts[difference.kind] += 1
-            if self.counts[difference.kind] <= EXAMPLES:
-                self.examples.setdefault(difference.kind, []).append(difference)
-
-    def total(self, *without: Kind) -> int:
-        """Return the number of differences of all kinds except *without*."""
-        return sum(n for kind, n in self.counts.items() if kind not in without)
-
-    def kinds(self) -> list[Kind]:
-        """Return the kinds with a count, in the order of Kind."""
-        return [kind for kind in Kind if self.counts[kind]]
-
-    def __str__(self) -> str:
-        return ", ".join(f"{self.counts[kind]:,} {kind.value}" for kind in self.kinds())
-
-    def lines(self) -> list[str]:
-        """Return a line for each kind: its count and the examples' uuids."""
-        return [
-            f"{kind.value:<18}{self.counts[kind]:>9,}  "
-            + " ".join(difference.uuid for difference in self.examples[kind])
-            for kind in self.kinds()
-        ]
-
-    def listing(self, kinds: Collection[Kind] = tuple(Kind)) -> list[str]:
-        """Return a line for each example of *kinds*: its uuid and the reason."""
-        lines = []
-        for kind in self.kinds():
-            if kind not in kinds:
-                continue
-            shown = self.examples[kind]
-            lines += [f"{kind.value:<18}{each.uuid}  {each.why}" for each in shown]
-            if (more := self.counts[kind] - len(shown)) > 0:
-                lines.append(f"{kind.value:<18}and {more:,} more")
-        return lines
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the count, and the examples' uuids and reasons, by kind."""
-        return {
-            kind.value: {
-                "count": self.counts[kind],
-                "uuids": [difference.uuid for difference in self.examples[kind]],
-                "why": [difference.why for difference in self.examples[kind]],
-            }
-            for kind in self.kinds()
-        }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -20,10 +20,10 @@ from cellmap_migrations.comparing.checksums import (
     instances_side,
     mappings_side,
 )
-from cellmap_migrations.comparing.chunks import PAGE
-from cellmap_migrations.comparing.orphans import not_queued, select_present
+from cellmap_migrations.comparing.orphans import not_queued, present
 from cellmap_migrations.copying import decide
 from cellmap_migrations.copying.preflight import ENOUGH, warn_of_another_database
+from cellmap_migrations.databases.among import MOST, among, parts
 from cellmap_migrations.nova.rules import Copy
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def copies_in(cell: Cell, number: int, uuids: Sequence[str]) -> dict[str, Copy]:
     if number != cell.mapping.id:
         return cell.others.copies(number, uuids)
     fold = cell.api.fold
-    here = {fold(row[0]) for row in cell.database.read(select_present(cell, uuids))}
+    here = present(cell, cell.database.read, uuids)
     return {uuid: Copy.LIVE if fold(uuid) in here else Copy.ABSENT for uuid in uuids}
 
 
@@ -193,30 +193,23 @@ def draw_uuids(side: Side, seed: str, rows: int) -> list[str]:
     ids = range(extreme_id(side, sa.func.min), extreme_id(side, sa.func.max) + 1)
     chosen = Random(seed).sample(ids, min(DRAWS, len(ids)))  # noqa: S311 - no secret
     uuids: list[str] = []
-    for some in paged(chosen):
-        uuids += [row[0] for row in side.database.read(select.where(side.id.in_(some)))]
+    for some in parts(chosen):
+        uuids += [
+            row[0] for row in side.database.read(select.where(among(side.id, some)))
+        ]
         if len(uuids) >= rows:
             break
     return uuids
 
 
-T = TypeVar("T")
-
-
-def paged(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield up to PAGE of the *items* at a time."""
-    for start in range(0, len(items), PAGE):
-        yield items[start : start + PAGE]
-
-
 def uuid_pages(cell: Cell, side: Side) -> Iterator[list[str]]:
-    """Yield the uuids of all rows of *side*, up to PAGE at a time."""
+    """Yield the uuids of all rows of *side*, up to MOST at a time."""
     reached = 0
     while rows := side.database.read(
         sa.select(side.id, side.uuid)
         .where(side.belongs, side.id > reached)
         .order_by(side.id)
-        .limit(PAGE)
+        .limit(MOST)
     ):
         yield [row[1] for row in rows]
         reached = rows[-1][0]

@@ -20,6 +20,7 @@ from cellmap_migrations.comparing.evidence import (
 from cellmap_migrations.comparing.orphans import not_queued
 from cellmap_migrations.copying import read
 from cellmap_migrations.copying.preflight import ENOUGH
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.nova.tables import instance_mappings, instances
 
 if TYPE_CHECKING:
@@ -54,15 +55,13 @@ class Losses:
         lost = [table.created_at > youngest(self.cell)]
         if journal.exists(self.cell.api):
             lost.append(inserted_by(self.cell.mapping))
-        count = self.cell.api.read(
-            sa.select(sa.func.count()).where(
-                table.instance_uuid.in_(uuids),
-                table.cell_id == self.cell.mapping.id,
-                not_queued(self.plan),
-                sa.or_(*lost),
-            )
+        count = sa.select(sa.func.count()).where(
+            table.cell_id == self.cell.mapping.id,
+            not_queued(self.plan),
+            sa.or_(*lost),
         )
-        return int(count[0][0])
+        counts = read_among(self.cell.api.read, count, table.instance_uuid, uuids)
+        return sum(int(row[0]) for row in counts)
 
     def evidence(self, gained: int = 0) -> Displaced | None:
         """Return the evidence against the database of the cell, or None.

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import MENDED
 from cellmap_migrations.common.sentences import Unsettled
+from cellmap_migrations.comparing.columns import COLUMNS, Columns, has_corrected
 from cellmap_migrations.comparing.differences import (
     KINDS,
     Difference,
     Kind,
-    Tally,
     as_difference,
-    column_differences,
-    differences,
-    exact_mappings,
+    differing_pages,
+    examine,
 )
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.orphans import (
@@ -27,20 +28,21 @@ from cellmap_migrations.comparing.orphans import (
     kept_by_upgrade,
     remove_orphans,
 )
-from cellmap_migrations.copying import read
-from cellmap_migrations.copying.batches import split_at_limit
+from cellmap_migrations.comparing.tally import Tally
+from cellmap_migrations.copying.batches import first_batch_size, split_at_limit
 from cellmap_migrations.copying.refused import commit_rows
 from cellmap_migrations.databases.base import DATABASE_ERRORS
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.database import message
-from cellmap_migrations.nova.rules import WRITTEN, Outcome, Verdict
+from cellmap_migrations.nova.rules import WRITTEN
 from cellmap_migrations.nova.tables import instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
+    from cellmap_migrations.comparing.chunks import Page
     from cellmap_migrations.copying.batches import Batches
     from cellmap_migrations.copying.plan import Plan
     from cellmap_migrations.nova.rules import Instance
@@ -49,12 +51,18 @@ if TYPE_CHECKING:
 # Kinds that are mended by writing or removing whole mappings.
 MAPPINGS = frozenset({Kind.UNMAPPED, Kind.NO_CELL, Kind.WRONG_CELL, Kind.ORPHAN})
 
-# Kinds that are mended by setting one column.
-COLUMNS = (Kind.QUEUED_FOR_DELETE, Kind.USER_ID)
-
 # The most comparisons. After one that mended rows or counted orphans comes another one,
 # which finds fewer differences.
 PASSES = 6
+
+T = TypeVar("T")
+
+# The mended and the refused differences of a batch.
+Outcome = tuple[list[Difference], list[Difference]]
+
+# Mends *uuids* in a batch, and fills the list *mended*. Besides, it is what ``Write``
+# of a batch is.
+Mend = Callable[..., Counter[str]]
 
 
 class Mending:
@@ -75,6 +83,9 @@ class Mending:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.kinds, self.compared = kinds, compared
         self.include_foreign = include_foreign
+        self.pace = first_batch_size(self.cell)
+        names = [kind.value for kind in COLUMNS if kind in kinds]
+        self.columns = Columns(cell=self.cell, plan=plan, names=names)
         self.done = Tally()
         # Orphans are removed only after a pass has counted all of them.
         self.losses, self.counting = Losses(self.cell, plan), True
@@ -89,7 +100,7 @@ class Mending:
         written = 0
         for _ in range(PASSES):
             left, before = Tally(), self.done.total()
-            for page in differences(self.cell, self.plan, self.compared):
+            for page in differing_pages(self.cell, self.plan, self.compared):
                 left.add(self.mend_page(page))
                 self.cell.throttle.pause()
             written = self.done.total() - before
@@ -101,38 +112,77 @@ class Mending:
                 return left
         raise Unsettled(cell=self.cell.mapping, count=written)
 
-    def mend_page(self, page: Sequence[Difference]) -> list[Difference]:
-        """Mend the differences of a page, and return those that are left."""
+    def mend_page(self, page: Page) -> list[Difference]:
+        """Mend the differences of a page, and return those that are left.
+
+        Values are corrected at once, because the rows are read again under a lock. All
+        other rows are examined first.
+        """
+        ids = {
+            uuid: values.mapping_id
+            for uuid, values in page.values.items()
+            if has_corrected(values, self.compared, self.columns.names)
+        }
+        corrected, refused = self.commit(partial(self.columns.correct, ids=ids), ids)
+        self.done.add(corrected)
+        # If a corrected row differs in another column, the next comparison finds it.
+        known = {each.uuid for each in (*corrected, *refused)}
+        rest = [uuid for uuid in page.uuids if uuid not in known]
+        return refused + (self.mend_examined(rest, ids) if rest else [])
+
+    def mend_examined(
+        self, uuids: Sequence[str], tried: Collection[str]
+    ) -> list[Difference]:
+        """Examine *uuids*, mend their differences, and return those that are left.
+
+        The values of the mappings *tried* have just been read under a lock.
+        """
+        cell, compared = self.cell, self.compared
+        cell.keep_alive()
+        examined = cell.api.retry(partial(examine, cell, self.plan, uuids, compared))
         by_kind: dict[Kind, list[Difference]] = defaultdict(list)
-        for difference in page:
+        for difference in examined.differences(compared):
             by_kind[difference.kind].append(difference)
         left: list[Difference] = []
         for kind, differing in by_kind.items():
             if kind is Kind.ORPHAN and self.counting:
                 self.losses.count([difference.uuid for difference in differing])
                 rest: Sequence[Difference] = differing
-            elif kind in self.kinds:
-                parts = split_at_limit(self.cell, differing)
-                rest = [each for part in parts for each in self.mend_kind(kind, part)]
-            else:
+            elif kind not in self.kinds:
                 rest = differing
+            elif kind in COLUMNS:
+                new = [each for each in differing if each.uuid not in tried]
+                ids = {each.uuid: examined.mappings[each.uuid].id for each in new}
+                rest = self.mend(partial(self.columns.correct, ids=ids), differing, ids)
+            else:
+                rest = self.mend_mappings(kind, differing)
             left += rest
             still = {difference.uuid for difference in rest}
             self.done.add(each for each in differing if each.uuid not in still)
         return left
 
-    def mend_kind(
+    def mend_mappings(
         self, kind: Kind, differing: Sequence[Difference]
-    ) -> Sequence[Difference]:
-        """Mend differences of one kind, and return those that are left."""
+    ) -> list[Difference]:
+        """Insert, change and remove mappings; return the differences that are left."""
         if kind is Kind.ORPHAN:
             return self.remove(differing)
-        if kind in COLUMNS:
-            column = partial(
-                set_column, cell=self.cell, plan=self.plan, name=kind.value
-            )
-            return self.commit_batch(differing, column)
-        return self.write_mappings(differing)
+        wrong: list[Instance] = []
+        misspelled: list[Difference] = []
+        for difference in differing:
+            assert difference.verdict is not None
+            if difference.verdict.outcome in WRITTEN:
+                wrong.append(difference.verdict.instance)
+            else:
+                misspelled.append(difference)
+        left = misspelled
+        if misspelled and self.include_foreign:
+            uuids = [difference.uuid for difference in misspelled]
+            left = self.mend(partial(respell, cell=self.cell), misspelled, uuids)
+        for rows in self.parts(wrong):
+            verdicts = commit_rows(self.batches, self.plan, rows, self.batches.upto_id)
+            left += [as_difference(KINDS[v.outcome], v) for v in verdicts if v.why]
+        return left
 
     def remove(self, orphans: Sequence[Difference]) -> list[Difference]:
         """Remove the orphans that need not stay, and return the others."""
@@ -149,110 +199,63 @@ class Mending:
             plan=self.plan,
             include_foreign=self.include_foreign,
         )
-        return kept + self.commit_batch(gone, remove)
+        return kept + self.mend(remove, gone, [each.uuid for each in gone])
 
-    def write_mappings(self, differing: Sequence[Difference]) -> list[Difference]:
-        """Insert, fill and move mappings as a walk does; return the rest."""
-        wrong: list[Difference] = []
-        misspelled: list[Difference] = []
-        for difference in differing:
-            assert difference.verdict is not None
-            written = difference.verdict.outcome in WRITTEN
-            (wrong if written else misspelled).append(difference)
-        left: list[Difference] = []
-        if misspelled and self.include_foreign:
-            left += self.commit_batch(misspelled, partial(respell, cell=self.cell))
-        else:
-            left += misspelled
-        if not wrong:
-            return left
-        rows = [each.verdict.instance for each in wrong if each.verdict]
-        verdicts = commit_rows(self.batches, self.plan, rows, self.batches.upto_id)
-        left += [as_difference(KINDS[v.outcome], v) for v in verdicts if v.why]
-        return left
-
-    def commit_batch(
-        self, differing: Sequence[Difference], write: partial[Counter[str]]
+    def mend(
+        self, write: Mend, differing: Sequence[Difference], uuids: Collection[str]
     ) -> list[Difference]:
-        """Commit a batch in which *write* mends; return the differences it left.
+        """Let *write* mend *uuids*; return the *differing* that it left or refused."""
+        mended, refused = self.commit(write, uuids)
+        known = {each.uuid for each in (*mended, *refused)}
+        return refused + [each for each in differing if each.uuid not in known]
+
+    def commit(self, write: Mend, uuids: Collection[str]) -> Outcome:
+        """Commit batches in which *write* mends; return the mended and the refused."""
+        mended: list[Difference] = []
+        refused: list[Difference] = []
+        for some in self.parts([*uuids]):
+            outcome = self.commit_batch(write, some)
+            mended += outcome[0]
+            refused += outcome[1]
+        return mended, refused
+
+    def parts(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        """Yield *items* in parts of a batch, and measure what the caller does with one.
+
+        Pauses between two parts. Raises Stopped at a limit.
+        """
+        while items:
+            size = self.pace.size
+            for some in split_at_limit(self.cell, items[:size]):
+                started = time.monotonic()
+                yield some
+                self.pace.learn(len(some), time.monotonic() - started)
+            items = items[size:]
+            if items:
+                self.cell.throttle.pause()
+
+    def commit_batch(self, write: Mend, uuids: Sequence[str]) -> Outcome:
+        """Commit a batch in which *write* mends; return the mended and the refused.
 
         If the database refuses the rows, each half is committed by itself, until the
         bad row is alone.
         """
-        changed: set[str] = set()
-        uuids = [difference.uuid for difference in differing]
-        if not uuids:
-            return []
+        mended: list[Difference] = []
         try:
-            self.batches.commit_prepared(partial(write, uuids=uuids, changed=changed))
+            self.batches.commit_prepared(partial(write, uuids=uuids, mended=mended))
         except DATABASE_ERRORS as error:
             if self.cell.api.backend.fault(error) is not Fault.DATA:
                 raise
             self.batches.committed()
-            if len(differing) == 1:
-                return [replace(differing[0], why=message(error))]
-            middle = len(differing) // 2
-            left = self.commit_batch(differing[:middle], write)
-            return left + self.commit_batch(differing[middle:], write)
-        return [each for each in differing if each.uuid not in changed]
-
-
-def set_column(
-    connection: sa.Connection,
-    _stamp: datetime,
-    *,
-    cell: Cell,
-    plan: Plan,
-    name: str,
-    uuids: Sequence[str],
-    changed: set[str],
-) -> Counter[str]:
-    """Set the column *name* of mappings to the cell's values; return their count.
-
-    The mappings are locked before the cell is read. nova changes a restored instance
-    before it clears the flag of its mapping. So under the lock either the change is
-    read here, or nova's own write comes after this one.
-
-    ``queued_for_delete`` is never changed from true to false: nova sets it before it
-    deletes an instance. A NULL in the cell overwrites no value. *changed* gets the
-    uuids of the changed mappings.
-    """
-    connection.execute(
-        sa.select(instance_mappings.c.id)
-        .where(instance_mappings.c.instance_uuid.in_(uuids))
-        .with_for_update()
-    )
-    mappings = exact_mappings(connection, uuids, [name])
-    rows = read.by_uuids_soon(cell.database, plan, uuids)
-    changed.clear()
-    for (old, new), some in find_changes(cell, rows, mappings, name).items():
-        connection.execute(
-            sa.update(instance_mappings)
-            .where(
-                instance_mappings.c.instance_uuid.in_(some),
-                instance_mappings.c.cell_id == cell.mapping.id,
-                instance_mappings.c[name].is_not_distinct_from(old),
+            if len(uuids) == 1:
+                return [], [replace(each, why=message(error)) for each in mended]
+            middle = len(uuids) // 2
+            first, second = (
+                self.commit_batch(write, some)
+                for some in (uuids[:middle], uuids[middle:])
             )
-            .values({name: new})
-        )
-        changed.update(some)
-    return Counter({MENDED: len(changed)})
-
-
-def find_changes(
-    cell: Cell, rows: Sequence[Instance], mappings: dict[str, Any], name: str
-) -> dict[tuple[Any, Any], list[str]]:
-    """Return the uuids to change, by their old and their new value of column *name*."""
-    wanted: dict[tuple[Any, Any], list[str]] = defaultdict(list)
-    for row in rows:
-        existing = mappings.get(row.uuid)
-        if existing is None or existing.cell_id != cell.mapping.id or row.hidden:
-            continue
-        verdict = Verdict(instance=row, outcome=Outcome.ALREADY)
-        kinds = {each.kind for each in column_differences(verdict, existing, [name])}
-        if Kind(name) in kinds and row.values[name] is not None:
-            wanted[getattr(existing, name), row.values[name]].append(row.uuid)
-    return wanted
+            return first[0] + second[0], first[1] + second[1]
+        return mended, []
 
 
 def respell(
@@ -261,15 +264,16 @@ def respell(
     *,
     cell: Cell,
     uuids: Sequence[str],
-    changed: set[str],
+    mended: list[Difference],
 ) -> Counter[str]:
     """Change the uuids of mappings to the cell's spelling; return their count.
 
     Only mappings that the API database finds under that spelling already, because it
-    ignores case. *changed* gets their uuids.
+    ignores case. *mended* becomes the list of the changed ones.
     """
-    changed.clear()
+    mended.clear()
     for uuid in uuids:
+        mended.append(Difference(kind=Kind.UNMAPPED, uuid=uuid))
         result = connection.execute(
             sa.update(instance_mappings)
             .where(
@@ -278,6 +282,6 @@ def respell(
             )
             .values(instance_uuid=uuid)
         )
-        if result.rowcount:
-            changed.add(uuid)
-    return Counter({MENDED: len(changed)})
+        if not result.rowcount:
+            mended.pop()
+    return Counter({MENDED: len(mended)})

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.tables import REMOVED
-from cellmap_migrations.comparing.differences import Kind
-from cellmap_migrations.copying import decide, read
+from cellmap_migrations.comparing.differences import Kind, orphan
+from cellmap_migrations.copying import decide, read, write
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import instance_mappings, instances, utcnow
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cellmap_migrations.cell.cell import Cell
     from cellmap_migrations.comparing.differences import Difference
     from cellmap_migrations.copying.plan import Plan
+    from cellmap_migrations.databases.among import Read
 
 
 def remove_orphans(
@@ -33,7 +35,7 @@ def remove_orphans(
     plan: Plan,
     include_foreign: bool,
     uuids: Sequence[str],
-    changed: set[str],
+    mended: list[Difference],
 ) -> Counter[str]:
     """Delete mappings whose instance is gone; return their count.
 
@@ -44,31 +46,29 @@ def remove_orphans(
     them.
 
     The mappings are locked before the cell is read, so no decision is older than the
-    lock. *changed* gets the uuids of the deleted mappings.
+    lock. *mended* becomes the list of the deleted mappings.
     """
     locked = lock_mappings(connection, cell, plan, uuids)
     # A mapping in another spelling serves its instance if the index takes the two
     # uuids for equal.
-    fold = cell.api.fold
-    rows = cell.database.read_holding_locks(select_present(cell, uuids))
-    here = {fold(row[0]) for row in rows}
+    fold, database = cell.api.fold, cell.database
+    here = database.holding_locks(lambda: present(cell, database.read_once, uuids))
     requests = decide.find_build_requests(cell.api, uuids) if include_foreign else {}
+    asked = {*uuids}
     gone = {
         row.id: row.instance_uuid
         for row in locked
-        if row.instance_uuid in uuids
+        if row.instance_uuid in asked
         and fold(row.instance_uuid) not in here
         and (
             (row.ours and row.queued)
             or (include_foreign and is_settled(cell, row, requests))
         )
     }
-    changed.clear()
-    changed.update(gone.values())
-    if gone:
-        connection.execute(
-            sa.delete(instance_mappings).where(instance_mappings.c.id.in_(gone))
-        )
+    mended[:] = map(orphan, gone.values())
+    write.change(
+        connection, sa.delete(instance_mappings), instance_mappings.c.id, [*gone]
+    )
     return Counter({REMOVED: len(gone)})
 
 
@@ -79,21 +79,22 @@ def lock_mappings(
 
     The field *ours* is true of a mapping that this package inserted.
     """
-    return connection.execute(
+    table = instance_mappings.c
+    select = (
         sa.select(
-            instance_mappings.c.id,
-            instance_mappings.c.instance_uuid,
-            instance_mappings.c.created_at,
-            instance_mappings.c.updated_at,
+            table.id,
+            table.instance_uuid,
+            table.created_at,
+            table.updated_at,
             journal.inserted_by(cell.mapping).label("ours"),
             queued(plan).label("queued"),
         )
-        .where(
-            instance_mappings.c.instance_uuid.in_(uuids),
-            instance_mappings.c.cell_id == cell.mapping.id,
-        )
+        .where(table.cell_id == cell.mapping.id)
         .with_for_update()
-    ).all()
+    )
+    return read_among(
+        lambda some: connection.execute(some).all(), select, table.instance_uuid, uuids
+    )
 
 
 def kept_by_upgrade(
@@ -119,9 +120,10 @@ def kept_by_repair(
     It removes at once what an upgrade removes: nova is not at work on such a mapping.
     """
     kept = kept_for_others(cell, orphans)
-    known = {each.uuid for each in kept} | ours_of_archived(cell, plan, orphans)
-    rest = [each for each in orphans if each.uuid not in known]
-    return kept + kept_for_nova(cell, rest)
+    others = {each.uuid for each in kept}
+    young = kept_for_nova(cell, [each for each in orphans if each.uuid not in others])
+    ours = ours_of_archived(cell, plan, young)
+    return kept + [each for each in young if each.uuid not in ours]
 
 
 def ours_of_archived(cell: Cell, plan: Plan, orphans: Sequence[Difference]) -> set[str]:
@@ -131,14 +133,10 @@ def ours_of_archived(cell: Cell, plan: Plan, orphans: Sequence[Difference]) -> s
     """
     if not orphans or not journal.exists(cell.api):
         return set()
-    rows = cell.api.read(
-        sa.select(instance_mappings.c.instance_uuid).where(
-            instance_mappings.c.instance_uuid.in_([each.uuid for each in orphans]),
-            journal.inserted_by(cell.mapping),
-            queued(plan),
-        )
-    )
-    return {row[0] for row in rows}
+    uuid = instance_mappings.c.instance_uuid
+    select = sa.select(uuid).where(journal.inserted_by(cell.mapping), queued(plan))
+    uuids = [each.uuid for each in orphans]
+    return {row[0] for row in read_among(cell.api.read, select, uuid, uuids)}
 
 
 def kept_for_others(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]:
@@ -173,11 +171,9 @@ def kept_for_nova(cell: Cell, orphans: Sequence[Difference]) -> list[Difference]
     uuids = [difference.uuid for difference in orphans]
     if not uuids:
         return []
-    rows = cell.api.read(
-        sa.select(table.instance_uuid, table.created_at, table.updated_at).where(
-            table.instance_uuid.in_(uuids), table.cell_id == cell.mapping.id
-        )
-    )
+    select = sa.select(table.instance_uuid, table.created_at, table.updated_at)
+    select = select.where(table.cell_id == cell.mapping.id)
+    rows = read_among(cell.api.read, select, table.instance_uuid, uuids)
     requests = cell.api.retry(lambda: decide.find_build_requests(cell.api, uuids))
     rows_by_uuid = {row.instance_uuid: row for row in rows}
     return [
@@ -234,7 +230,15 @@ def not_queued(plan: Plan) -> sa.ColumnElement[bool]:
     return sa.not_(sa.func.coalesce(flag, sa.false()))
 
 
-def select_present(cell: Cell, uuids: Sequence[str]) -> sa.Select[tuple[str]]:
-    """Return the SELECT of the instances that mappings of *uuids* may serve."""
-    spellings = cell.api.fold.spellings(uuids)
-    return sa.select(instances.c.uuid).where(instances.c.uuid.in_(spellings))
+def present(
+    cell: Cell,
+    read: Read,
+    uuids: Sequence[str],
+) -> set[str]:
+    """Return the folded uuids of instances that mappings of *uuids* may serve.
+
+    *read* is that of the cell's database.
+    """
+    fold, uuid = cell.api.fold, instances.c.uuid
+    rows = read_among(read, sa.select(uuid), uuid, fold.spellings(uuids))
+    return {fold(row[0]) for row in rows}

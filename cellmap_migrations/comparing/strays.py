@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.checksums import mappings_side, ranges
 from cellmap_migrations.comparing.differences import Difference, Kind
-from cellmap_migrations.comparing.evidence import copies_in, find_displaced, paged
+from cellmap_migrations.comparing.evidence import copies_in, find_displaced
 from cellmap_migrations.comparing.gate import Gate
 from cellmap_migrations.comparing.orphans import is_settled
-from cellmap_migrations.copying import decide
+from cellmap_migrations.copying import decide, write
+from cellmap_migrations.databases.among import parts, read_among
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import MARKER, instance_mappings
 
@@ -104,13 +105,14 @@ class Strays:
         """
         seen = {row.id: row for row in rows}
         # In the order of ids, so that two repairs do not deadlock.
-        locked = connection.execute(
-            SELECT.where(
-                instance_mappings.c.id.in_(seen), instance_mappings.c.cell_id.is_(None)
-            )
+        locked = read_among(
+            lambda some: connection.execute(some).all(),
+            SELECT.where(instance_mappings.c.cell_id.is_(None))
             .order_by(instance_mappings.c.id)
-            .with_for_update()
-        ).all()
+            .with_for_update(),
+            instance_mappings.c.id,
+            sorted(seen),
+        )
         uuids = [row.instance_uuid for row in locked]
         requests = decide.find_build_requests(self.cell.api, uuids)
         removed[:] = [
@@ -118,11 +120,9 @@ class Strays:
             for row in locked
             if row == seen[row.id] and row.instance_uuid not in requests
         ]
-        if removed:
-            ids = [row.id for row in removed]
-            connection.execute(
-                sa.delete(instance_mappings).where(instance_mappings.c.id.in_(ids))
-            )
+        ids = [row.id for row in removed]
+        delete = sa.delete(instance_mappings)
+        write.change(connection, delete, instance_mappings.c.id, ids)
         return Counter({REMOVED: len(removed)})
 
 
@@ -146,7 +146,7 @@ def pages_without_cell(cell: Cell) -> Iterator[Sequence[Any]]:
                 side.id <= upto_id,
             ).order_by(side.id)
         )
-        yield from paged(rows)
+        yield from parts(rows)
 
 
 def absent_or_unknown(cell: Cell, number: int, uuids: Sequence[str]) -> set[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from cellmap_migrations.copying import read, twins
+from cellmap_migrations.databases.among import read_among
+from cellmap_migrations.databases.texts import number_text, read_texts
 from cellmap_migrations.nova.rules import (
     Copy,
     Evidence,
@@ -91,13 +94,14 @@ def find_mappings(api: Database, uuids: Sequence[str]) -> dict[str, ExistingMapp
 
     That is in lower case on MySQL.
     """
-    rows = api.read_once(
-        sa.select(instance_mappings.c.instance_uuid, instance_mappings.c.cell_id).where(
-            instance_mappings.c.instance_uuid.in_(uuids)
-        )
-    )
+    uuid = instance_mappings.c.instance_uuid
+    number = sa.func.coalesce(number_text(instance_mappings.c.cell_id), "")
+    select = sa.select(uuid, number.label("number"))
+    rows = read_among(partial(read_texts, api.read_once), select, uuid, uuids)
     return {
-        api.fold(row[0]): ExistingMapping(instance_uuid=row[0], cell_id=row[1])
+        api.fold(row[0]): ExistingMapping(
+            instance_uuid=row[0], cell_id=int(row[1]) if row[1] else None
+        )
         for row in rows
     }
 
@@ -106,11 +110,8 @@ def find_build_requests(api: Database, uuids: Sequence[str]) -> dict[str, int]:
     """Return ``build_requests.id`` by the uuid of the instance, for *uuids*."""
     if not uuids or not api.columns_once(build_requests):
         return {}
-    rows = api.read_once(
-        sa.select(build_requests.c.instance_uuid, build_requests.c.id).where(
-            build_requests.c.instance_uuid.in_(uuids)
-        )
-    )
+    select = sa.select(build_requests.c.instance_uuid, build_requests.c.id)
+    rows = read_among(api.read_once, select, build_requests.c.instance_uuid, uuids)
     ids = {api.fold(row[0]): row[1] for row in rows}
     return {uuid: ids[key] for uuid in uuids if (key := api.fold(uuid)) in ids}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.common.sentences import NotACellDatabase
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.nova.rules import Instance
 from cellmap_migrations.nova.tables import instances
@@ -84,23 +85,14 @@ def between(
 
 def by_ids(database: Database, plan: Plan, ids: Sequence[int]) -> list[Instance]:
     """Return the instances *ids*; a deleted row is left out."""
-    select = select_instances(plan).where(instances.c.id.in_(ids))
-    return as_instances(plan, database.read(select))
+    rows = read_among(database.read, select_instances(plan), instances.c.id, ids)
+    return as_instances(plan, rows)
 
 
 def by_uuids(database: Database, plan: Plan, uuids: Sequence[str]) -> list[Instance]:
     """Return the instances *uuids*, as the cell's server compares uuids."""
-    return as_instances(plan, database.read(select_by_uuids(plan, uuids)))
-
-
-def by_uuids_soon(
-    database: Database, plan: Plan, uuids: Sequence[str]
-) -> list[Instance]:
-    """Return the instances *uuids* to a caller that holds locks.
-
-    Raises Changed if the cell's server does not answer soon.
-    """
-    return as_instances(plan, database.read_holding_locks(select_by_uuids(plan, uuids)))
+    rows = read_among(database.read, select_instances(plan), instances.c.uuid, uuids)
+    return as_instances(plan, rows)
 
 
 def oldest_live(database: Database, plan: Plan, rows: int) -> list[Instance]:
@@ -108,11 +100,6 @@ def oldest_live(database: Database, plan: Plan, rows: int) -> list[Instance]:
     live = select_instances(plan).where(instances.c.deleted == 0)
     oldest = live.order_by(instances.c.id).limit(rows)
     return as_instances(plan, database.read(oldest))
-
-
-def select_by_uuids(plan: Plan, uuids: Sequence[str]) -> sa.Select[Any]:
-    """Return the SELECT of the instances *uuids*."""
-    return select_instances(plan).where(instances.c.uuid.in_(uuids))
 
 
 # nova.compute.vm_states.BUILDING and nova.compute.task_states.RESTORING
@@ -128,9 +115,14 @@ def select_instances(plan: Plan) -> sa.Select[Any]:
         sa.func.coalesce(instances.c.deleted, 0).label("deleted"),
         plan.hidden.label("hidden"),
         (sa.func.coalesce(instances.c.vm_state, "") == BUILDING).label("building"),
-        (sa.func.coalesce(instances.c.task_state, "") == RESTORING).label("restoring"),
+        is_restoring().label("restoring"),
         *(source.label(name) for name, source in plan.columns.items()),
     )
+
+
+def is_restoring() -> sa.ColumnElement[bool]:
+    """Return SQL that is true of an instance while nova restores it."""
+    return sa.func.coalesce(instances.c.task_state, "") == RESTORING
 
 
 def as_instances(plan: Plan, rows: Sequence[Any]) -> list[Instance]:

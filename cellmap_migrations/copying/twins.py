@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.nova.rules import (
     WRITTEN,
     ExistingMapping,
@@ -45,9 +46,8 @@ def refuse_mapped(
     }
     if not named:
         return list(verdicts)
-    rows = cell.database.read(
-        sa.select(instances.c.uuid).where(instances.c.uuid.in_([*named.values()]))
-    )
+    uuid = instances.c.uuid
+    rows = read_among(cell.database.read, sa.select(uuid), uuid, [*named.values()])
     twins = {row[0] for row in rows}
     return [
         conflict(verdict, twin)

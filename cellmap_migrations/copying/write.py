@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import REMOVED
+from cellmap_migrations.databases.among import among, parts
 from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.nova.tables import instance_mappings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from cellmap_migrations.copying.pages import Page
-    from cellmap_migrations.databases.base import Backend
+    from cellmap_migrations.databases.base import Backend, Change
     from cellmap_migrations.nova.rules import Verdict
 
 
@@ -100,10 +101,6 @@ def flag_of_moved(verdict: Verdict) -> tuple[tuple[str, Any], ...]:
     return () if instance.restoring else ((name, bool(instance.values[name])),)
 
 
-# The most uuids in one statement.
-UUIDS = 1_000
-
-
 def set_cell(
     connection: sa.Connection,
     uuids: Sequence[str],
@@ -116,18 +113,61 @@ def set_cell(
 
     ``updated_at`` is left as it is: it marks the mappings that this package inserted.
     """
-    for start in range(0, len(uuids), UUIDS):
-        some = uuids[start : start + UUIDS]
-        result = connection.execute(
-            sa.update(instance_mappings)
-            .where(
-                instance_mappings.c.instance_uuid.in_(some),
-                instance_mappings.c.cell_id.is_not_distinct_from(origin),
-            )
-            .values(cell_id=cell_id, **also)
-        )
-        if result.rowcount != len(some):
-            raise Changed("others keep changing the mappings of this batch")
+    table = instance_mappings.c
+    update = (
+        sa.update(instance_mappings)
+        .where(table.cell_id.is_not_distinct_from(origin))
+        .values(cell_id=cell_id, **also)
+    )
+    change(connection, update, table.instance_uuid, uuids)
+
+
+def update_values(
+    connection: sa.Connection,
+    backend: Backend,
+    column: sa.Column[Any],
+    changes: Sequence[Change],
+    where: Mapping[str, Any],
+) -> None:
+    """Set *column* as ``Backend.update_rows`` does.
+
+    Raises Changed if a row is left, because nova was faster.
+    """
+    if changes:
+        changed = backend.update_rows(connection, column, changes, where)
+        refuse_changed(changed, len(changes))
+
+
+def change(
+    connection: sa.Connection,
+    statement: sa.Update | sa.Delete,
+    column: sa.ColumnElement[Any],
+    values: Sequence[Any],
+) -> None:
+    """Change the rows whose *column* has one of *values*.
+
+    Raises Changed if *statement* excludes one of them, because nova was faster.
+    """
+    refuse_changed(execute_among(connection, statement, column, values), len(values))
+
+
+def execute_among(
+    connection: sa.Connection,
+    statement: sa.Update | sa.Delete,
+    column: sa.ColumnElement[Any],
+    values: Sequence[Any],
+) -> int:
+    """Change the rows whose *column* has one of *values*; return their number."""
+    return sum(
+        connection.execute(statement.where(among(column, some))).rowcount
+        for some in parts(values)
+    )
+
+
+def refuse_changed(changed: int, planned: int) -> None:
+    """Raise Changed unless as many rows were *changed* as *planned*."""
+    if changed != planned:
+        raise Changed("others keep changing the mappings of this batch")
 
 
 def remove(
@@ -139,3 +179,17 @@ def remove(
     """Delete the mappings of which *where* is true; return their count."""
     result = connection.execute(sa.delete(instance_mappings).where(*where))
     return Counter({REMOVED: result.rowcount})
+
+
+def remove_ids(
+    connection: sa.Connection,
+    _stamp: datetime,
+    *,
+    ids: Sequence[int],
+    where: sa.ColumnElement[bool],
+) -> Counter[str]:
+    """Delete the mappings *ids* of which *where* is still true; return their count."""
+    delete = sa.delete(instance_mappings).where(where)
+    return Counter(
+        {REMOVED: execute_among(connection, delete, instance_mappings.c.id, ids)}
+    )

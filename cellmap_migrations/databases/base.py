@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 from oslo_db.sqlalchemy import engines
 
+from cellmap_migrations.databases.among import among, parts
 from cellmap_migrations.databases.codes import DATA_ERRORS, Fault, Refusals
 from cellmap_migrations.databases.status import Status
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 
 Version = tuple[int, ...]
+
+# The id of a row, the old and the new value of a column.
+Change = tuple[int, Any, Any]
 
 # The execution option of a connection that only reads, and its values: it reads either
 # tables or the server's status.
@@ -160,6 +165,20 @@ class Backend(ABC):
         The lines contain no quote and no backslash. Every row gets the *constants*.
         """
 
+    def update_rows(
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        changes: Sequence[Change],
+        where: Mapping[str, Any],
+    ) -> int:
+        """Set *column* in the rows of its table with *changes*; return their number.
+
+        A row is left as it is if it has another value than the old one, or if one of
+        its columns in *where* has another value than there.
+        """
+        return update_pairs(connection, column, changes, where)
+
     def fault(self, error: BaseException) -> Fault:
         """Return the meaning of *error*, from its code and never from its message."""
         inner = driver_error(error)
@@ -175,6 +194,36 @@ class Backend(ABC):
         if code in self.data or kinds & DATA_ERRORS:
             return Fault.DATA
         return Fault.OTHER
+
+
+# With more pairs of an old and a new value than these, the changes are sent as a table.
+FEW_PAIRS = 4
+
+
+def has_few_pairs(changes: Sequence[Change]) -> bool:
+    """Return True if *changes* have at most FEW_PAIRS pairs of values."""
+    return len({change[1:] for change in changes}) <= FEW_PAIRS
+
+
+def update_pairs(
+    connection: sa.Connection,
+    column: sa.Column[Any],
+    changes: Sequence[Change],
+    where: Mapping[str, Any],
+) -> int:
+    """Do what ``Backend.update_rows`` does, with an UPDATE for each pair of values."""
+    ids: dict[tuple[Any, Any], list[int]] = defaultdict(list)
+    for number, old, new in changes:
+        ids[old, new].append(number)
+    table = column.table
+    same = [table.c[name] == value for name, value in where.items()]
+    count = 0
+    for (old, new), numbers in ids.items():
+        update = sa.update(table).values({column.name: new})
+        update = update.where(*same, column.is_not_distinct_from(old))
+        for some in parts(numbers):
+            count += connection.execute(update.where(among(table.c.id, some))).rowcount
+    return count
 
 
 DATABASE_ERRORS = (sa.exc.SQLAlchemyError, oslo_exception.DBError)

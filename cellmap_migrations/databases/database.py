@@ -84,7 +84,7 @@ class Changed(Exception):
     """Report that the rows that a transaction was planned from have changed."""
 
 
-# Seconds for a SELECT on a cell while this run holds locks on mappings.
+# Seconds to read from a cell while this run holds locks on mappings.
 LOCKED_READ_SECONDS = 1.5
 
 BACKOFF = tenacity.wait_random_exponential(multiplier=0.1, max=5)
@@ -114,16 +114,14 @@ class Database:
         with self.reading() as connection:
             return list(connection.execute(statement).all())
 
-    def read_holding_locks(self, statement: sa.Executable) -> list[Any]:
-        """Return the rows of one statement, while the caller has locks elsewhere.
+    def holding_locks(self, work: Callable[[], T]) -> T:
+        """Return what *work* reads, while the caller has locks elsewhere.
 
         Raises Changed after LOCKED_READ_SECONDS or a transient error. Its handler must
         roll back, which releases the locks, and may then plan the batch again.
         """
         try:
-            return background.result_within(
-                lambda: self.read_once(statement), LOCKED_READ_SECONDS
-            )
+            return background.result_within(work, LOCKED_READ_SECONDS)
         except TimeoutError:
             raise Changed(
                 f"{self.what} did not answer within {LOCKED_READ_SECONDS:g} s"

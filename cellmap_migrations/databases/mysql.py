@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import importlib
+import json
 import ssl
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from cellmap_migrations.databases import arguments, codes, mysql_driver, mysql_limits
-from cellmap_migrations.databases.base import Backend, driver_error
+from cellmap_migrations.databases.base import Backend, driver_error, has_few_pairs
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.mysql_status import MySQLStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellmap_migrations.databases.base import Version
+    from cellmap_migrations.databases.base import Change, Version
 
 UNSIGNED = sa.Numeric(20, 0)
 
 # Lines in a statement: some 0.8 MB, where a server may take no more than 4 MB.
 LINES = 5_000
+
+# The first versions with JSON_TABLE.
+JSON_TABLE: dict[str, Version] = {"MariaDB": (10, 6), "MySQL": (8, 0, 4)}
 
 
 class MySQL(Backend):
@@ -122,6 +126,37 @@ class MySQL(Backend):
                 f"INSERT INTO {table.name} ({names}) "  # noqa: S608 - no odd characters
                 f"VALUES ('{values}'{same})"
             )
+
+    def update_rows(
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        changes: Sequence[Change],
+        where: Mapping[str, Any],
+    ) -> int:
+        """Join the table with a JSON_TABLE, if the server has it.
+
+        The old text is compared byte by byte, in one collation: the server refuses to
+        compare columns of two collations.
+        """
+        name, version = self.server(connection.connection)
+        if has_few_pairs(changes) or version < JSON_TABLE[name]:
+            return super().update_rows(connection, column, changes, where)
+        table, value, old = column.table.name, "BIGINT", column.name
+        if isinstance(column.type, sa.String):
+            value = "VARCHAR(1000) CHARACTER SET utf8mb4"
+            old = f"CONVERT({column.name} USING utf8mb4) COLLATE utf8mb4_bin"
+        conditions = "".join(f" AND {name} = %s" for name in where)
+        result = connection.exec_driver_sql(
+            f"UPDATE {table}, JSON_TABLE(%s, '$[*]' COLUMNS "  # noqa: S608 - names of this package's
+            "(changed_id BIGINT PATH '$[0]' ERROR ON ERROR, "
+            f"old_value {value} PATH '$[1]' ERROR ON ERROR, "
+            f"new_value {value} PATH '$[2]' ERROR ON ERROR)) AS changes "
+            f"SET {column.name} = new_value "
+            f"WHERE id = changed_id AND {old} <=> old_value{conditions}",
+            (json.dumps(changes, ensure_ascii=False), *where.values()),
+        )
+        return result.rowcount
 
     def fault(self, error: BaseException) -> Fault:
         """Return what *error* means; PyMySQL gives TLS the code of an absent server."""

@@ -8,14 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BIT
 
 from cellmap_migrations.databases import arguments, codes, postgresql_limits
-from cellmap_migrations.databases.base import Backend, driver_error
+from cellmap_migrations.databases.base import Backend, driver_error, has_few_pairs
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.databases.postgresql_status import PostgreSQLStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cellmap_migrations.databases.base import Version
+    from cellmap_migrations.databases.base import Change, Version
 
 
 # The SQLSTATE protocol_violation, which PgBouncer gives all its errors.
@@ -145,6 +145,33 @@ class PostgreSQL(Backend):
         # Not a literal: the statement is in reference cycles, so its values would stay
         # in memory until the next garbage collection.
         connection.execute(insert, {"lines": lines})
+
+    def update_rows(
+        self,
+        connection: sa.Connection,
+        column: sa.Column[Any],
+        changes: Sequence[Change],
+        where: Mapping[str, Any],
+    ) -> int:
+        """Join the table with three arrays."""
+        if has_few_pairs(changes):
+            return super().update_rows(connection, column, changes, where)
+        kind = without_length(column)
+        kinds = {"number": sa.BigInteger(), "old": kind, "new": kind}
+        arrays = [
+            sa.bindparam(name, [*values], ARRAY(kinds[name]))
+            for name, values in zip(kinds, zip(*changes, strict=True), strict=True)
+        ]
+        columns = [sa.column(name, kind) for name, kind in kinds.items()]
+        rows = sa.func.unnest(*arrays).table_valued(*columns, name="changes")
+        rows = rows.render_derived()
+        table = column.table
+        update = sa.update(table).where(
+            table.c.id == rows.c.number,
+            column.is_not_distinct_from(rows.c.old),
+            *(table.c[name] == value for name, value in where.items()),
+        )
+        return connection.execute(update.values({column.name: rows.c.new})).rowcount
 
     def fault(self, error: BaseException) -> Fault:
         """Return the meaning of *error*, from its message if it has no SQLSTATE."""

@@ -11,13 +11,13 @@ from cellmap_migrations.comparing.differences import (
     COMPARED,
     INFORMATION,
     Kind,
-    Tally,
     differences,
 )
 from cellmap_migrations.comparing.evidence import gather
 from cellmap_migrations.comparing.losses import Losses
 from cellmap_migrations.comparing.orphans import kept_for_others
 from cellmap_migrations.comparing.strays import Strays
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import preflight
 from cellmap_migrations.copying.plan import make_plan
 

@@ -13,8 +13,8 @@ from cellmap_migrations.comparing.differences import (
     KINDS,
     Difference,
     Kind,
-    Tally,
 )
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.plan import make_plan
 from cellmap_migrations.nova.cells import ALL, LOCAL
 from cellmap_migrations.nova.rules import WRITTEN, Outcome

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from cellmap_migrations.comparing.differences import Tally
 from cellmap_migrations.comparing.evidence import is_accepted
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying.batches import Batches, first_batch_size, limit_rows
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.databases.database import Changed
 from cellmap_migrations.nova.tables import host_mappings, instance_mappings
 from cellmap_migrations.operations import merge_refusals, merge_rows
@@ -193,9 +194,8 @@ class Moving:
     def unmoved(self, table: sa.Table, ids: Sequence[int]) -> list[int]:
         """Return the rows of *ids* that have the duplicate's cell now."""
         mine = table.c.cell_id == self.duplicate.id
-        rows = self.cell.api.read_once(
-            sa.select(table.c.id).where(table.c.id.in_(ids), mine)
-        )
+        select = sa.select(table.c.id).where(mine)
+        rows = read_among(self.cell.api.read_once, select, table.c.id, ids)
         return [row[0] for row in rows]
 
     def write(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellmap_migrations.cell.cell import Cell
-    from cellmap_migrations.comparing.differences import Tally
+    from cellmap_migrations.comparing.tally import Tally
     from cellmap_migrations.databases.database import Database
     from cellmap_migrations.databases.status import Identity
     from cellmap_migrations.nova.cells import CellMapping

@@ -11,13 +11,14 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.journal import exists
 from cellmap_migrations.bookkeeping.tables import journal
+from cellmap_migrations.copying import write
 from cellmap_migrations.databases.codes import Fault
 from cellmap_migrations.nova import cells
 from cellmap_migrations.nova.rules import Outcome
 from cellmap_migrations.nova.tables import host_mappings, instance_mappings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from cellmap_migrations.cell.cell import Cell
@@ -37,7 +38,7 @@ def reassign(
     _stamp: datetime,
     *,
     table: sa.Table,
-    ids: Collection[int],
+    ids: Sequence[int],
     origin: int,
     target: int,
 ) -> Counter[str]:
@@ -45,12 +46,8 @@ def reassign(
 
     ``updated_at`` is left as it is: it marks the mappings that this package inserted.
     """
-    result = connection.execute(
-        sa.update(table)
-        .where(table.c.id.in_(ids), table.c.cell_id == origin)
-        .values(cell_id=target)
-    )
-    return Counter({MOVED: result.rowcount})
+    update = sa.update(table).where(table.c.cell_id == origin).values(cell_id=target)
+    return Counter({MOVED: write.execute_among(connection, update, table.c.id, ids)})
 
 
 def commit(
@@ -93,7 +90,7 @@ class Moved:
 
     table: str
     duplicate: str
-    ids: Collection[int]
+    ids: Sequence[int]
 
     def as_text(self) -> str:
         """Return the JSON for the journal."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from cellmap_migrations.common.errors import UnknownCell
 from cellmap_migrations.common.sentences import MergeIsFinal
 from cellmap_migrations.copying.batches import Batches, limit_rows
+from cellmap_migrations.databases.among import read_among
 from cellmap_migrations.operations import merge_refusals, merge_rows
 from cellmap_migrations.operations.merge_rows import MERGE, Moved, not_undone, undid
 from cellmap_migrations.operations.revisions import prepare
@@ -95,9 +96,6 @@ def give_back(
 def count(cell: Cell, moved: Moved) -> Counter[str]:
     """Return how many of the rows *moved* still have *cell*, by table."""
     table = merge_rows.TABLES[moved.table]
-    rows = cell.api.read(
-        sa.select(sa.func.count())
-        .select_from(table)
-        .where(table.c.id.in_(moved.ids), table.c.cell_id == cell.mapping.id)
-    )
-    return Counter({moved.table: int(rows[0][0])})
+    select = sa.select(sa.func.count()).where(table.c.cell_id == cell.mapping.id)
+    rows = read_among(cell.api.read, select, table.c.id, moved.ids)
+    return Counter({moved.table: sum(int(row[0]) for row in rows)})

@@ -14,12 +14,12 @@ from cellmap_migrations.comparing.differences import (
     COMPARED,
     KINDS,
     Kind,
-    Tally,
     as_difference,
     column_differences,
     examined_pages,
 )
 from cellmap_migrations.comparing.losses import Losses
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.nova.rules import WRITTEN, Outcome
 from cellmap_migrations.nova.tables import PLACEHOLDER, instances
 from cellmap_migrations.operations import proof

@@ -8,8 +8,9 @@ from cellmap_migrations.common.errors import RowsLeft, Unasked
 from cellmap_migrations.common.sentences import Unsettled
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.comparing.checksums import sides, totals
-from cellmap_migrations.comparing.differences import COMPARED, Kind, Tally
+from cellmap_migrations.comparing.differences import COMPARED, Kind
 from cellmap_migrations.comparing.mending import MAPPINGS, Mending
+from cellmap_migrations.comparing.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.comparing.checksums import CREATED_AT
-from cellmap_migrations.comparing.differences import COMPARED, Kind, Tally, differences
+from cellmap_migrations.comparing.columns import COLUMNS
+from cellmap_migrations.comparing.differences import COMPARED, Kind, differences
 from cellmap_migrations.comparing.evidence import refuse_displaced
 from cellmap_migrations.comparing.losses import Losses
-from cellmap_migrations.comparing.mending import COLUMNS, MAPPINGS, Mending
+from cellmap_migrations.comparing.mending import MAPPINGS, Mending
 from cellmap_migrations.comparing.orphans import kept_by_repair
 from cellmap_migrations.comparing.strays import Strays
+from cellmap_migrations.comparing.tally import Tally
 from cellmap_migrations.copying import write
 from cellmap_migrations.copying.batches import Batches, limit_rows, split_at_limit
 from cellmap_migrations.copying.plan import make_plan

@@ -78,7 +78,7 @@ def test_server_that_is_too_old_is_refused(
         (
             "mysql",
             "10.1.48-MariaDB-0ubuntu0.18.04.1",
-            {"SET STATEMENT", "EXECUTE IMMEDIATE", "RETURNING"},
+            {"SET STATEMENT", "EXECUTE IMMEDIATE", "RETURNING", "JSON_TABLE"},
         ),
         ("postgresql", "11.22", {"string_to_table("}),
     ],
