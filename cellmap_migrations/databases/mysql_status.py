@@ -45,6 +45,11 @@ NANOSECONDS = 1e9
 
 CLUSTER = "wsrep_cluster_state_uuid"
 
+# The number of the last write set that the whole cluster has committed.
+SEQUENCE = "wsrep_last_committed"
+
+UNSIGNED = 2**64
+
 WSREP = (
     "wsrep_gcomm_uuid",
     "wsrep_ready",
@@ -105,6 +110,16 @@ class MySQLStatus(Status):
     def running(self, connection: sa.Connection) -> int:
         """Return Threads_running, as an operator sees it."""
         return int(status(connection, "Threads_running")["Threads_running"])
+
+    def commits(self, connection: sa.Connection) -> int:
+        """Return the number of COMMITs, or of the write sets of a Galera cluster."""
+        found = status(connection, "Com_commit") | variables(
+            connection, "STATUS", SEQUENCE
+        )
+        write_sets = int(found.get(SEQUENCE, 0))
+        # Without a cluster it is -1, in 64 bits without a sign.
+        clustered = 0 < write_sets < UNSIGNED // 2
+        return write_sets if clustered else int(found["Com_commit"])
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return the URL of the replica itself; accounts replicate as all rows do."""
