@@ -60,27 +60,22 @@ class Pace:
     """
 
     room: float = FIRST
+    # How many times as long others wait while the run writes, when last known.
+    slowdown: float = 1.0
     alone: Latency = field(default_factory=Latency)
     beside: Latency = field(default_factory=Latency)
-
-    @property
-    def slowdown(self) -> float:
-        """Return how many times as long others wait while the run writes."""
-        if min(self.alone.count, self.beside.count) < ENOUGH:
-            return 1.0
-        return self.beside.p99 / self.alone.p99
 
     def adapt(self, bound: float, most: float) -> None:
         """Adapt the room, which is at most *most*, to keep the slowdown in *bound*.
 
-        It shrinks at once, by the excess and at most to a half, and grows slowly.
+        It shrinks at once, by the excess and at most to a half, and grows slowly. The
+        samples from before it shrank say nothing about what comes after.
         """
-        if self.slowdown > bound:
-            self.room *= max(0.5, bound / self.slowdown)
-        elif self.slowdown < CALM * bound:
-            self.room += STEP
+        if min(self.alone.count, self.beside.count) >= ENOUGH:
+            self.slowdown = self.beside.p99 / self.alone.p99
+            if self.slowdown > bound:
+                self.room *= max(0.5, CALM * bound / self.slowdown)
+                self.beside = Latency()
+            elif self.slowdown < CALM * bound:
+                self.room += STEP
         self.room = min(max(self.room, LEAST), most)
-
-    def forget(self) -> None:
-        """Begin again, after others were gone for a while."""
-        self.room, self.alone, self.beside = FIRST, Latency(), Latency()

@@ -141,7 +141,7 @@ class Slowdown:
             if self.has_neighbours:
                 self.pace.adapt(self.bound, self.control.settings.writers)
             elif known:
-                self.pace.forget()
+                self.pace = Pace()
         # In a sleep, the latency is measured without an additional rest.
         sleeps = self.sleep_ratio and self.pace.alone.count >= ENOUGH
         if not self.pace.beside.count or sleeps or self.clock() < self.next_rest:
@@ -163,7 +163,7 @@ class Slowdown:
             self.has_neighbours = True
 
     def measure_writing(self) -> None:
-        """Measure the latency beside a batch that is being written, if it is time to."""
+        """Measure the latency beside a batch under way, if it is time to."""
         if self.clock() >= self.next_probe:
             self.probe(self.pace.beside)
             self.next_probe = self.clock() + WRITING
