@@ -47,6 +47,7 @@ class Felt:
     failed: list[float] = field(default_factory=list)
     asked: list[float] = field(default_factory=list)
     copies: list[float] = field(default_factory=list)
+    quiet_copies: list[float] = field(default_factory=list)
     in_server: list[float] = field(default_factory=list)
 
 
@@ -62,8 +63,16 @@ def felt(bench: Bench, source: str, repeats: int) -> Iterator[Ratio]:
             bench.fresh()
             found.in_server.append(insert_select(bench, source))
             bench.fresh()
+            quiet = alembic(bench.cloud, *limited_to(limit), "upgrade", "head")
+            found.quiet_copies.append(quiet.seconds)
+            bench.fresh()
             boot(bench, other, limit, found)
         yield from ratios(bench, limit, found)
+
+
+def limited_to(limit: str) -> tuple[str, str]:
+    """Return the arguments with which a run has this limit."""
+    return "-x", f"max_slowdown={limit}"
 
 
 def boot(bench: Bench, other: Cell, limit: str, found: Felt) -> None:
@@ -74,7 +83,7 @@ def boot(bench: Bench, other: Cell, limit: str, found: Felt) -> None:
         begin = time.monotonic()
         time.sleep(ALONE_SECONDS)
         copying = time.monotonic()
-        alembic(bench.cloud, "-x", f"max_slowdown={limit}", "upgrade", "head")
+        alembic(bench.cloud, *limited_to(limit), "upgrade", "head")
         end = time.monotonic()
     done = boots.done()
     found.copies.append(end - copying)
@@ -107,14 +116,18 @@ def ratios(bench: Bench, limit: str, found: Felt) -> Iterator[Ratio]:
         cost=True,
         target=0,
     )
-    yield make(
-        name=f"{UPGRADE} beside boots, {to}",
-        beside=IN_SERVER,
-        unit="s",
-        ours=found.copies,
-        theirs=found.in_server,
-        target=BESIDE_BOOTS if limited else None,
-    )
+    for copies, when, target in (
+        (found.copies, "beside boots", BESIDE_BOOTS if limited else None),
+        (found.quiet_copies, "without boots", None),
+    ):
+        yield make(
+            name=f"{UPGRADE} {when}, {to}",
+            beside=IN_SERVER,
+            unit="s",
+            ours=copies,
+            theirs=found.in_server,
+            target=target,
+        )
 
 
 def booted(bench: Bench, cell_id: int, boots: list[Boot]) -> int:

@@ -101,6 +101,11 @@ class Slowdown:
         return self.control.settings.max_slowdown if self.measurable else math.inf
 
     @property
+    def limits(self) -> bool:
+        """Return True if others use the database, and the run heeds what they wait."""
+        return not math.isinf(self.bound) and bool(self.has_neighbours)
+
+    @property
     def room(self) -> float:
         """Return the number of batches that may be written at a time.
 
@@ -178,7 +183,7 @@ class Slowdown:
         An error that may pass counts with the seconds it took: others meet it, too.
         After any other error nothing is measured any more.
         """
-        if math.isinf(self.bound) or not self.has_neighbours:
+        if not self.limits:
             return
         started = self.clock()
         try:

@@ -34,9 +34,11 @@ Totals = dict[str, tuple[int, int, int]]
 
 
 def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Totals]:
-    """Return the totals of both sides; the two servers compute them at the same time.
+    """Return the totals of both sides, which the two servers compute.
 
-    If they are not *chunked*, all rows are one chunk, which takes less time.
+    They do so at the same time, unless others wait for the API database: its server may
+    be that of the cell too. If the sides are not *chunked*, all rows are one chunk,
+    which takes less time.
     """
     bound = extreme_id(ours, sa.func.max)
     with cell.progress.walking(0, bound, "comparing") as reached:
@@ -44,9 +46,15 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
             partial(sum_up, ours, cell.stopping, chunked=chunked, reached=reached),
             partial(sum_up, theirs, cell.stopping, chunked=chunked),
         )
-        if cell.api.backend.works_by_itself:
+        if not cell.api.backend.works_by_itself:
+            return [work() for work in works]
+        if not cell.throttle.slowdown.limits:
             return run_in_threads(*works, meanwhile=cell.keep_alive)
-        return [work() for work in works]
+        return [
+            total
+            for work in works
+            for total in run_in_threads(work, meanwhile=cell.keep_alive)
+        ]
 
 
 # Checksums are sums of numbers of up to 64 bits, and are compared modulo this.

@@ -30,7 +30,10 @@ class NumberOrNone(types.Float):
 
     def __call__(self, value: Any) -> float:
         """Return *value* as a number; raise ValueError."""
-        return UNLIMITED if value in ("none", UNLIMITED) else super().__call__(value)
+        if value in ("none", UNLIMITED):
+            return UNLIMITED
+        number: float = super().__call__(value)
+        return number
 
 
 THROTTLE = [

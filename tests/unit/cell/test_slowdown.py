@@ -10,7 +10,7 @@ from cellmap_migrations.bookkeeping import tables
 from cellmap_migrations.bookkeeping.requests import DEFAULT
 from cellmap_migrations.cell import slowdown as module
 from cellmap_migrations.cell.cell import Cell
-from cellmap_migrations.cell.pace import ENOUGH, FIRST, LEAST
+from cellmap_migrations.cell.pace import ENOUGH, FIRST, LEAST, Pace
 from cellmap_migrations.cell.slowdown import Neighbours, Slowdown
 from cellmap_migrations.copying.batches import first_batch_size
 from cellmap_migrations.testing.process import Finished
@@ -155,9 +155,9 @@ def upgrade_beside_others(
     """
     rooms: list[float] = []
     probed = 0
-    adapt, measure = module.Pace.adapt, Slowdown.measure_writing
+    adapt, measure = Pace.adapt, Slowdown.measure_writing
 
-    def adapting(pace: module.Pace, bound: float, most: float) -> None:
+    def adapting(pace: Pace, bound: float, most: float) -> None:
         adapt(pace, bound, most)
         rooms.append(pace.room)
 
@@ -172,7 +172,7 @@ def upgrade_beside_others(
 
     with (
         mock.patch.multiple(module, SECOND_LOOK=0.0, EVERY=0.0, WRITING=0.0),
-        mock.patch.object(module.Pace, "adapt", adapting),
+        mock.patch.object(Pace, "adapt", adapting),
         mock.patch.object(Slowdown, "measure_writing", measuring),
     ):
         finished = alembic_inside(
