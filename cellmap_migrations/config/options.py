@@ -28,12 +28,9 @@ UNLIMITED = Unlimited(math.inf)
 class NumberOrNone(types.Float):
     """Parse a number, or ``none`` as UNLIMITED."""
 
-    def __call__(self, value: Any) -> float:
+    def __call__(self, value: Any) -> float | None:
         """Return *value* as a number; raise ValueError."""
-        if value in ("none", UNLIMITED):
-            return UNLIMITED
-        number: float = super().__call__(value)
-        return number
+        return UNLIMITED if value in ("none", UNLIMITED) else super().__call__(value)
 
 
 THROTTLE = [
