@@ -159,13 +159,13 @@ class Slowdown:
         return True
 
     def look_for_neighbours(self) -> None:
-        """Find out whether others use the database, or assume it if that fails."""
+        """Find out whether others use the database; after an error nothing changes."""
         try:
             self.has_neighbours = self.neighbours.look()
         except Unmeasurable as error:
             self.give_up(error)
         except Unmeasured:
-            self.has_neighbours = True
+            return
 
     def measure_writing(self) -> None:
         """Measure the latency beside a batch under way, if it is time to."""

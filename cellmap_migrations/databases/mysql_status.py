@@ -45,10 +45,8 @@ NANOSECONDS = 1e9
 
 CLUSTER = "wsrep_cluster_state_uuid"
 
-# The number of the last write set that the whole cluster has committed.
-SEQUENCE = "wsrep_last_committed"
-
-UNSIGNED = 2**64
+# Only a server with Galera has the second.
+COMMITTED = ("Com_commit", "wsrep_received")
 
 WSREP = (
     "wsrep_gcomm_uuid",
@@ -112,14 +110,9 @@ class MySQLStatus(Status):
         return int(status(connection, "Threads_running")["Threads_running"])
 
     def commits(self, connection: sa.Connection) -> int:
-        """Return the number of COMMITs, or of the write sets of a Galera cluster."""
-        found = status(connection, "Com_commit") | variables(
-            connection, "STATUS", SEQUENCE
-        )
-        write_sets = int(found.get(SEQUENCE, 0))
-        # Without a cluster it is -1, in 64 bits without a sign.
-        clustered = 0 < write_sets < UNSIGNED // 2
-        return write_sets if clustered else int(found["Com_commit"])
+        """Return the COMMITs here, and the write sets of other nodes of a cluster."""
+        found = variables(connection, "STATUS", *COMMITTED)
+        return sum(int(count) for count in found.values())
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return the URL of the replica itself; accounts replicate as all rows do."""

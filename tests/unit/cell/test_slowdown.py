@@ -42,7 +42,7 @@ TRIGGER = {
     """,
 }
 
-WAIT = {"mysql": "SET @slept = SLEEP(0.03)", "postgresql": "PERFORM pg_sleep(0.03)"}
+WAIT = {"mysql": "SET @slept = SLEEP(0.5)", "postgresql": "PERFORM pg_sleep(0.5)"}
 
 DEADLOCK = {
     "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
@@ -85,10 +85,15 @@ def test_only_transactions_of_others_count(cloud: Cloud, inside: Cell) -> None:
     found = [neighbours.look()]
     for _ in range(50):
         record(inside, setting("writers", "1"))
-    found.append(neighbours.look())
+    neighbours.look()
+    ours = neighbours.seen[-1][1]
     commit(cloud, 50)
+    found.append(neighbours.look())
 
-    assert [*found, neighbours.look()] == [None, False, True]
+    # The server has some transactions of its own, such as those of a vacuum.
+    assert ours - neighbours.seen[0][1] < 25
+    assert neighbours.seen[-1][1] - ours >= 100
+    assert found == [None, True]
 
 
 def test_probe_leaves_nothing_behind(cloud: Cloud, inside: Cell) -> None:
@@ -200,7 +205,10 @@ def tabled(cloud: Cloud, inside: Cell) -> Cloud:
 def test_run_sleeps_while_others_wait_and_grows_again(tabled: Cloud) -> None:
     make_slow(tabled, WAIT)
 
-    finished, rooms = upgrade_beside_others(tabled, slow=range(20, 40))
+    # On a busy machine latencies differ by factors without a cause.
+    finished, rooms = upgrade_beside_others(
+        tabled, slow=range(20, 30), max_slowdown="4"
+    )
 
     paused = [each for each in tabled.journal(tabled.cells[0]) if each["paused"]]
     slept = [each for each in paused if each["pause_option"] == "max_slowdown"]
