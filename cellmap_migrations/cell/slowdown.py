@@ -10,7 +10,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from cellmap_migrations.bookkeeping.tables import versions
-from cellmap_migrations.cell.pace import ENOUGH, Latency, Pace
+from cellmap_migrations.cell.pace import Latency, Pace
 from cellmap_migrations.cell.signals import ask
 from cellmap_migrations.common.stderr import say
 from cellmap_migrations.databases.base import READING, autocommits
@@ -31,10 +31,11 @@ SECOND_LOOK, EVERY = 0.25, 1.0
 WINDOW = 10.0
 
 # Seconds between two probes while the run writes, and while it rests.
-WRITING, RESTING = 0.1, 0.02
+WRITING, RESTING = 0.1, 0.005
 
-# Seconds between two rests in which the latency without this run is measured again.
-REST_EVERY = 10.0
+# Seconds between two rests, in each of which this many probes measure the latency
+# without this run. A rest costs more if it has to wait for several writers.
+REST_EVERY, REST_OF_SEVERAL, PROBES = 1.0, 10.0, 2
 
 
 class Neighbours:
@@ -147,15 +148,14 @@ class Slowdown:
                 self.pace.adapt(self.bound, self.control.settings.writers)
             elif known:
                 self.pace = Pace()
-        # In a sleep, the latency is measured without an additional rest.
-        sleeps = self.sleep_ratio and self.pace.alone.count >= ENOUGH
-        if not self.pace.beside.count or sleeps or self.clock() < self.next_rest:
+        if not self.pace.beside.count or self.clock() < self.next_rest:
             return False
         drain()
-        for _ in range(ENOUGH):
+        for _ in range(PROBES):
             self.probe(self.pace.alone)
             self.api.stopping.pause(RESTING)
-        self.next_rest = self.clock() + REST_EVERY
+        several = self.writers(self.control.settings.writers) > 1
+        self.next_rest = self.clock() + (REST_OF_SEVERAL if several else REST_EVERY)
         return True
 
     def look_for_neighbours(self) -> None:

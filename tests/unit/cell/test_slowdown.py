@@ -176,7 +176,9 @@ def upgrade_beside_others(
         cloud.sql("DELETE FROM slow")
 
     with (
-        mock.patch.multiple(module, SECOND_LOOK=0.0, EVERY=0.0, WRITING=0.0),
+        mock.patch.multiple(
+            module, SECOND_LOOK=0.0, EVERY=0.0, WRITING=0.0, REST_EVERY=0.0
+        ),
         mock.patch.object(Pace, "adapt", adapting),
         mock.patch.object(Slowdown, "measure_writing", measuring),
     ):
