@@ -61,7 +61,7 @@ def measure(
             if database == "sqlite":
                 return
             yield again.resumed(bench, chosen.repeats)
-            yield from booting.felt(bench, chosen.repeats)
+            yield from booting.felt(bench, source, chosen.repeats)
         if database == "mysql":
             yield copying.beside_nova(ours, chosen.rows, server, chosen.nova_rows)
         yield from memory.peaks(server, database, chosen.memory_rows)

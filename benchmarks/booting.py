@@ -1,15 +1,20 @@
 """Measure the latency of boots during a copy."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from statistics import median, quantiles
 from types import MappingProxyType
 
 import sqlalchemy as sa
 
 from benchmarks.cloud import Bench
+from benchmarks.copying import IN_SERVER, UPGRADE
 from benchmarks.measure import alembic
 from benchmarks.ratio import Ratio
+from benchmarks.server_side import insert_select
+from cellmap_migrations.testing.cell import Cell
 from tests.harness.boots import Boot, Boots
 
 # Until connections are open and caches warm.
@@ -26,62 +31,103 @@ PERCENTILES: Mapping[str, Callable[[list[float]], float]] = MappingProxyType(
 )
 
 
-def felt(bench: Bench, repeats: int) -> list[Ratio]:
-    """Boot servers alone and during a copy with defaults; count those that fail.
+# The default of the option, and no limit.
+LIMITS = ("2.0", "none")
+
+# Copied while boots go on, at least this many times the speed of the server alone.
+BESIDE_BOOTS = 0.6
+
+
+@dataclass
+class Felt:
+    """Hold milliseconds of boots, counts of boots, and seconds of copies."""
+
+    alone: list[float] = field(default_factory=list)
+    during: list[float] = field(default_factory=list)
+    failed: list[float] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+    copies: list[float] = field(default_factory=list)
+    quiet_copies: list[float] = field(default_factory=list)
+    in_server: list[float] = field(default_factory=list)
+
+
+def felt(bench: Bench, source: str, repeats: int) -> Iterator[Ratio]:
+    """Boot servers alone and during a copy, with each of LIMITS.
 
     They go to a cell of their own, whose instances no copy reads.
     """
-    alone: list[float] = []
-    during: list[float] = []
-    failed: list[float] = []
-    asked: list[float] = []
     other = bench.cloud.add_cell("cell2")
-    for _ in range(repeats):
-        bench.fresh()
-        boots = Boots(bench.cloud, other)
-        with boots.flowing():
-            time.sleep(WARM_SECONDS)
-            begin = time.monotonic()
-            time.sleep(ALONE_SECONDS)
-            copying = time.monotonic()
-            alembic(bench.cloud, "upgrade", "head")
-            end = time.monotonic()
-        done = boots.done()
-        failed.append(len(done) - booted(bench, other.id, done))
-        asked.append(len(done))
-        alone += [b.seconds * 1000 for b in done if begin <= b.asked < copying]
-        during += [b.seconds * 1000 for b in done if copying <= b.asked < end]
-    return [
-        *(ratio(bench, name, during, alone) for name in PERCENTILES),
-        Ratio(
-            name="boots that failed",
-            beside="boots",
-            database=bench.database,
-            rows=bench.rows,
-            unit="",
-            ours=failed,
-            theirs=asked,
+    for limit in LIMITS:
+        found = Felt()
+        for _ in range(repeats):
+            bench.fresh()
+            found.in_server.append(insert_select(bench, source))
+            bench.fresh()
+            quiet = alembic(bench.cloud, *limited_to(limit), "upgrade", "head")
+            found.quiet_copies.append(quiet.seconds)
+            bench.fresh()
+            boot(bench, other, limit, found)
+        yield from ratios(bench, limit, found)
+
+
+def limited_to(limit: str) -> tuple[str, str]:
+    """Return the arguments with which a run has this limit."""
+    return "-x", f"max_slowdown={limit}"
+
+
+def boot(bench: Bench, other: Cell, limit: str, found: Felt) -> None:
+    """Boot servers alone and during one copy; add what was measured to *found*."""
+    boots = Boots(bench.cloud, other)
+    with boots.flowing():
+        time.sleep(WARM_SECONDS)
+        begin = time.monotonic()
+        time.sleep(ALONE_SECONDS)
+        copying = time.monotonic()
+        alembic(bench.cloud, *limited_to(limit), "upgrade", "head")
+        end = time.monotonic()
+    done = boots.done()
+    found.copies.append(end - copying)
+    found.failed.append(len(done) - booted(bench, other.id, done))
+    found.asked.append(len(done))
+    found.alone += [b.seconds * 1000 for b in done if begin <= b.asked < copying]
+    found.during += [b.seconds * 1000 for b in done if copying <= b.asked < end]
+
+
+def ratios(bench: Bench, limit: str, found: Felt) -> Iterator[Ratio]:
+    """Yield what was measured with one limit."""
+    make = partial(Ratio, database=bench.database, rows=bench.rows)
+    limited, to = limit != "none", f"max_slowdown={limit}"
+    for name, percentile in PERCENTILES.items():
+        yield make(
+            name=f"boot during a copy, {name}, {to}",
+            beside="boot",
+            unit="ms",
+            ours=[percentile(found.during)],
+            theirs=[percentile(found.alone)],
             cost=True,
-            target=0,
-        ),
-    ]
-
-
-def ratio(bench: Bench, name: str, during: list[float], alone: list[float]) -> Ratio:
-    """Compare one percentile of the times."""
-    found, usual = PERCENTILES[name](during), PERCENTILES[name](alone)
-    return Ratio(
-        name=f"boot during a copy, {name}",
-        beside="boot",
-        database=bench.database,
-        rows=bench.rows,
-        unit="ms",
-        ours=[found],
-        theirs=[usual],
+            target=float(limit) if limited and name == "p99" else None,
+        )
+    yield make(
+        name=f"boots that failed, {to}",
+        beside="boots",
+        unit="",
+        ours=found.failed,
+        theirs=found.asked,
         cost=True,
-        # Twice, or 20 ms more, whichever is more.
-        target=max(2.0, (usual + 20) / usual) if name == "p99" else None,
+        target=0,
     )
+    for copies, when, target in (
+        (found.copies, "beside boots", BESIDE_BOOTS if limited else None),
+        (found.quiet_copies, "without boots", None),
+    ):
+        yield make(
+            name=f"{UPGRADE} {when}, {to}",
+            beside=IN_SERVER,
+            unit="s",
+            ours=copies,
+            theirs=found.in_server,
+            target=target,
+        )
 
 
 def booted(bench: Bench, cell_id: int, boots: list[Boot]) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cellmap_migrations.bookkeeping.keep_alive import KeepAlive
 from cellmap_migrations.cell.control import Control
 from cellmap_migrations.cell.others import OtherCells
+from cellmap_migrations.cell.slowdown import Slowdown
 from cellmap_migrations.cell.throttle import Throttle
 from cellmap_migrations.output.progress import Display
 from cellmap_migrations.output.report import Report
@@ -110,6 +111,7 @@ class Cell:
         throttle = Throttle(
             control=self.control,
             api=self.api,
+            slowdown=Slowdown(self.control, self.api),
             keep_alive=self.keep_alive,
             show=self.progress.paused,
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cellmap_migrations.cell.control import Control
     from cellmap_migrations.cell.signals import Signal
+    from cellmap_migrations.cell.slowdown import Slowdown
     from cellmap_migrations.config.settings import Settings
     from cellmap_migrations.databases.database import Database
 
@@ -51,6 +52,7 @@ class Throttle:
 
     control: Control
     api: Database
+    slowdown: Slowdown
     keep_alive: Callable[[], None]
     show: Callable[[str], None]
     owed: Pause = field(default_factory=Pause)
@@ -82,6 +84,7 @@ class Throttle:
         )
         for signal in signals:
             self.ask_first(signal)
+        self.slowdown.look(lambda: None)
         return signals
 
     def open_signals(self) -> None:
@@ -125,9 +128,11 @@ class Throttle:
         started = self.clock()
         reasons: list[Reason] = []
         busy = 0.0 if self.resumed is None else started - self.resumed
-        if busy * self.settings.sleep_ratio:
-            reasons.append(SLEEP)
+        if busy * self.sleep_ratio:
+            reasons.append(self.why_sleep)
             self.sleep(busy)
+        if self.slowdown.look(drain):
+            reasons.append(self.slower)
         if self.clock() >= self.next_look:
             since = started
             while why := self.first_reason():
@@ -159,13 +164,30 @@ class Throttle:
         self.resumed = None
         self.pause(drain)
 
+    @property
+    def sleep_ratio(self) -> float:
+        """Return how many times as long as its work the run sleeps."""
+        return max(self.settings.sleep_ratio, self.slowdown.sleep_ratio)
+
+    @property
+    def slower(self) -> Reason:
+        """Return how much longer others wait, as a reason to pause."""
+        return Reason(str(self.slowdown), "max_slowdown")
+
+    @property
+    def why_sleep(self) -> Reason:
+        """Return the reason of the longer one of the two sleeps."""
+        own = self.settings.sleep_ratio >= self.slowdown.sleep_ratio
+        return SLEEP if own else self.slower
+
     def sleep(self, busy: float) -> None:
         """Sleep *busy* seconds times ``sleep_ratio``, which may change meanwhile."""
         started = self.clock()
-        while (left := started + busy * self.settings.sleep_ratio - self.clock()) > 0:
-            self.rest(min(left, EVERY), SLEEP.words)
+        while (left := started + busy * self.sleep_ratio - self.clock()) > 0:
+            self.rest(min(left, EVERY), self.why_sleep.words)
             if left > EVERY:
                 self.control.look()
+        self.slowdown.measure_sleeping()
 
     def first_reason(self) -> Reason | None:
         """Return the first signal's reason to pause, or None."""
@@ -200,6 +222,7 @@ class Throttle:
 
     def close(self) -> None:
         """Close the connections of all signals."""
+        self.slowdown.close()
         for signal in self.__dict__.get("signals", ()):
             signal.close()
 

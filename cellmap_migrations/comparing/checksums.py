@@ -52,9 +52,11 @@ Totals = dict[str, Total]
 
 
 def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Totals]:
-    """Return the totals of both sides; the two servers compute them at the same time.
+    """Return the totals of both sides, which the two servers compute.
 
-    If they are not *chunked*, all rows are one chunk, which takes less time.
+    They do so at the same time, unless others wait for the API database: its server may
+    be that of the cell too. If the sides are not *chunked*, all rows are one chunk,
+    which takes less time.
     """
     bound = extreme_id(ours, sa.func.max)
     gate = Gate(cell, threads=cell.api.backend.works_by_itself)
@@ -63,9 +65,15 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
             partial(sum_up, ours, gate, chunked=chunked, reached=reached),
             partial(sum_up, theirs, gate, chunked=chunked),
         )
-        if gate.threads:
+        if not gate.threads:
+            return [work() for work in works]
+        if not cell.throttle.slowdown.limits:
             return run_in_threads(*works, meanwhile=gate.watch)
-        return [work() for work in works]
+        return [
+            total
+            for work in works
+            for total in run_in_threads(work, meanwhile=gate.watch)
+        ]
 
 
 # Checksums are sums of numbers of up to 64 bits, and are compared modulo this.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from cellmap_migrations.common.errors import BadOption
 from cellmap_migrations.common.secrets import shown
@@ -15,7 +15,33 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
+class Unlimited(float):
+    """Represent infinity, which is written as ``none``."""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+UNLIMITED = Unlimited(math.inf)
+
+
+class NumberOrNone(types.Float):
+    """Parse a number, or ``none`` as UNLIMITED."""
+
+    def __call__(self, value: Any) -> float | None:
+        """Return *value* as a number; raise ValueError."""
+        return UNLIMITED if value in ("none", UNLIMITED) else super().__call__(value)
+
+
 THROTTLE = [
+    cfg.Opt(
+        "max_slowdown",
+        type=NumberOrNone(min=1.0),
+        default=2.0,
+        help="While others write to the server of the API database, write so little "
+        "that one in a hundred of their short transactions takes at most this many "
+        "times as long as without this run. none: the run does not measure it.",
+    ),
     cfg.FloatOpt(
         "max_lag",
         min=0,
@@ -141,6 +167,7 @@ OPTIONS = [
 SETTABLE = (
     "batch_seconds",
     "writers",
+    "max_slowdown",
     "sleep_ratio",
     "max_lag",
     "max_threads_running",
@@ -232,4 +259,5 @@ def accepted_values(name: str) -> str:
     limits = {"at least": "min", "at most": "max"}
     bounds = {say: getattr(option.type, name, None) for say, name in limits.items()}
     known = [f"{say} {n:g}" for say, n in bounds.items() if n is not None]
-    return ", ".join([words, *known])
+    none = ["or none"] if isinstance(option.type, NumberOrNone) else []
+    return ", ".join([words, *known, *none])

@@ -58,6 +58,7 @@ class Settings:
     max_lag: float | None
     replicas: Sequence[str]
     max_threads_running: int | None
+    max_slowdown: float
     sleep_ratio: float
     pause_file: str | None
     max_pause: float

@@ -229,7 +229,10 @@ def first_batch_size(cell: Cell, rows: int = 0) -> BatchSize:
     settings, backend = cell.settings, cell.api.backend
     least = settings.batch_rows_min
     return BatchSize(
-        lambda: max(cell.control.settings.batch_seconds, backend.batch_seconds),
+        lambda: max(
+            cell.control.settings.batch_seconds * cell.throttle.slowdown.share,
+            backend.batch_seconds,
+        ),
         largest=max(START, rows),
         least=least,
         most=settings.batch_rows_max or max(backend.batch_rows, least),

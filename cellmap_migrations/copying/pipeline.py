@@ -104,6 +104,7 @@ class Pipeline:
     ) -> None:
         self.batches, self.cell, self.plan = batches, batches.cell, plan
         self.pace, self.bound, self.reached = pace, bound, reached
+        self.slowdown = self.cell.throttle.slowdown
         # Reading the mappings of a page takes longer than inserting it. So they are
         # read only after an INSERT met a duplicate, until a page has no mapping.
         self.reads_mappings = False
@@ -117,7 +118,7 @@ class Pipeline:
         settings = self.cell.control.settings
         # With two writers there is no time in which the API server can rest.
         several = self.cell.api.backend.works_by_itself and not settings.sleep_ratio
-        return settings.writers if several else 1
+        return self.slowdown.writers(settings.writers if several else 1)
 
     def copy(self) -> Page | None:
         """Copy pages to the end, or to one that the API database refused; return that.
@@ -143,7 +144,7 @@ class Pipeline:
                 if refused := self.finish_oldest():
                     return refused
                 continue
-            page = wait_for(self.reading)
+            page = wait_for(self.reading, self.measure)
             self.cell.throttle.pause_or_stop(self.drain)
             if self.refused:
                 return self.refused
@@ -152,10 +153,16 @@ class Pipeline:
                 continue
             if page.rows:
                 self.write(page)
+                self.slowdown.measure_writing()
             self.reading = self.read(page.upto_id)
         if self.rows_left() == 0 and self.batches.upto_id < self.bound:
             raise Stopped(f"{self.cell.settings.max_rows} rows done (max_rows)")
         return None
+
+    def measure(self) -> None:
+        """Measure the latency of others if a batch is being written."""
+        if self.writing:
+            self.slowdown.measure_writing()
 
     def read(self, after_id: int) -> Future[Page] | None:
         """Begin to read the page after *after_id*; return None at the end."""
@@ -204,7 +211,7 @@ class Pipeline:
         """Wait for the oldest batch; return its page if the database refused it."""
         oldest = self.writing.popleft()
         try:
-            counts, seconds = wait_for(oldest.future)
+            counts, seconds = wait_for(oldest.future, self.slowdown.measure_writing)
         except Exception as error:
             # After any error the later batches roll back, because their turn fails.
             wait([batch.future for batch in self.writing])

@@ -45,6 +45,9 @@ NANOSECONDS = 1e9
 
 CLUSTER = "wsrep_cluster_state_uuid"
 
+# Only a server with Galera has the second.
+COMMITTED = ("Com_commit", "wsrep_received")
+
 WSREP = (
     "wsrep_gcomm_uuid",
     "wsrep_ready",
@@ -105,6 +108,11 @@ class MySQLStatus(Status):
     def running(self, connection: sa.Connection) -> int:
         """Return Threads_running, as an operator sees it."""
         return int(status(connection, "Threads_running")["Threads_running"])
+
+    def commits(self, connection: sa.Connection) -> int:
+        """Return the COMMITs here, and the write sets of other nodes of a cluster."""
+        found = variables(connection, "STATUS", *COMMITTED)
+        return sum(int(count) for count in found.values())
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return the URL of the replica itself; accounts replicate as all rows do."""

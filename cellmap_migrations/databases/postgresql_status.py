@@ -35,6 +35,10 @@ STANDBY = sa.text(
     " WHERE application_name = :name AND replay_lsn IS NOT NULL"
 )
 
+# The next number of a transaction, which only those that write use up. Newer releases
+# have other names as well, and these since before PostgreSQL 11.
+NEXT = sa.text("SELECT txid_snapshot_xmax(txid_current_snapshot())")
+
 # Every role may call it unless an administrator revoked that. A physical copy has the
 # same system identifier, but another start time.
 MAY_IDENTIFY = sa.text(
@@ -67,6 +71,10 @@ class PostgreSQLStatus(Status):
         """Return the number of sessions that run a statement."""
         require_right(connection)
         return int(connection.scalar(ACTIVE) or 0)
+
+    def commits(self, connection: sa.Connection) -> int:
+        """Return the next number of a transaction, in all databases of the server."""
+        return int(connection.scalar(NEXT) or 0)
 
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return *url*: the primary knows each standby by its application_name."""

@@ -83,6 +83,11 @@ class Status:
         del connection
         raise Unmeasurable("this database has no running threads")
 
+    def commits(self, connection: sa.Connection) -> int:
+        """Return a number that grows by one with each transaction that writes."""
+        del connection
+        raise Unmeasurable("this database does not count transactions")
+
     def where(self, url: sa.URL, replica: str) -> sa.URL:
         """Return the URL to query the lag of *replica*; *url* is the API database's."""
         del url, replica

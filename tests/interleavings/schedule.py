@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from cellmap_migrations.bookkeeping import keep_alive
-from cellmap_migrations.cell import throttle
+from cellmap_migrations.cell import slowdown, throttle
 from cellmap_migrations.common import background
 from cellmap_migrations.copying import pages, pipeline
 from cellmap_migrations.databases import mysql_limits, postgresql_limits
@@ -74,12 +74,13 @@ def in_one_thread() -> Iterator[None]:
     Each page is read before the page in front of it is written. No other order of one
     writer shows more: an instance is in one page only. On a busy machine a session that
     ends, or that is kept alive, would add statements, and so would a second look for
-    requests of operators.
+    requests of operators or for others who use the database.
     """
     limits = mysql_limits.OF_SESSION[mysql_limits.MARIADB]
     with (
         mock.patch.object(keep_alive, "IDLE_SECONDS", inf),
         mock.patch.object(throttle, "EVERY", inf),
+        mock.patch.object(slowdown, "SECOND_LOOK", inf),
         mock.patch.dict(limits, {mysql_limits.IDLE[mysql_limits.MARIADB]: HOUR}),
         mock.patch.object(mysql_limits, "IDLE_SECONDS", HOUR),
         mock.patch.object(postgresql_limits, "BEGIN", BEGIN),

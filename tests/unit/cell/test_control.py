@@ -289,6 +289,7 @@ def test_long_sleep_ends_when_an_operator_changes_the_ratio(
     throttle = Throttle(
         control=inside.control,
         api=replace(inside.api, stopping=Stopping(clock=lambda: seconds)),
+        slowdown=inside.throttle.slowdown,
         keep_alive=lambda: None,
         show=lambda _: None,
     )

@@ -225,6 +225,7 @@ def test_signals_are_asked_once_a_second_however_often_a_batch_begins(
         throttle = Throttle(
             control=inside.control,
             api=replace(inside.api, stopping=Stopping(clock=lambda: seconds)),
+            slowdown=inside.throttle.slowdown,
             keep_alive=lambda: None,
             show=lambda _: None,
         )

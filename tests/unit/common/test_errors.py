@@ -126,6 +126,7 @@ BAD_VALUES = {
     "max_rows": ["", "0", "-1", "many"],
     "connect_timeout": ["", "0", "-1", "never", "nan"],
     "attempts": ["", "0", "-1", "some"],
+    "max_slowdown": ["", "0.9", "-1", "nan", "fast"],
 }
 
 CASES = [(name, value) for name, values in BAD_VALUES.items() for value in values]
@@ -149,6 +150,7 @@ def test_bad_value_is_an_error_that_names_the_option(
         ("grace_seconds", "write a whole number, at least 0"),
         ("time_limit", "write a number, at least 0"),
         ("writers", "write a whole number, at least 1, at most 8"),
+        ("max_slowdown", "write a number, at least 1, or none"),
     ],
 )
 def test_bad_value_is_told_the_limits(

@@ -83,7 +83,7 @@ def test_no_other_batch_is_written_while_a_run_sleeps_after_one(
 ) -> None:
     cloud = make_cloud()
     cell = cloud.add_cell("cell1")
-    cloud.configure(cellmap={"sleep_ratio": ratio})
+    cloud.configure(cellmap={"sleep_ratio": ratio, "max_slowdown": "none"})
 
     with opened(cloud, cell) as inside:
         prepare(inside)
@@ -104,8 +104,10 @@ def test_operator_changes_the_number_of_writers_of_a_walk(
 ) -> None:
     cloud = make_cloud()
     changes = [("writers", "4"), ("sleep_ratio", "2"), ("sleep_ratio", DEFAULT)]
+    cell = cloud.add_cell("cell1")
+    cloud.configure(cellmap={"max_slowdown": "none"})
 
-    with opened(cloud, cloud.add_cell("cell1")) as inside:
+    with opened(cloud, cell) as inside:
         prepare(inside)
         pipeline = Pipeline(
             Batches(inside, "0001"),
