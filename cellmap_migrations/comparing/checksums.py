@@ -67,13 +67,10 @@ def totals(cell: Cell, ours: Side, theirs: Side, *, chunked: bool) -> list[Total
         )
         if not gate.threads:
             return [work() for work in works]
-        if not cell.throttle.slowdown.limits:
-            return run_in_threads(*works, meanwhile=gate.watch)
-        return [
-            total
-            for work in works
-            for total in run_in_threads(work, meanwhile=gate.watch)
-        ]
+        gently = cell.throttle.slowdown.limits
+        groups = [[work] for work in works] if gently else [works]
+        found = [run_in_threads(*group, meanwhile=gate.watch) for group in groups]
+        return [total for some in found for total in some]
 
 
 # Checksums are sums of numbers of up to 64 bits, and are compared modulo this.
@@ -252,9 +249,7 @@ def ranges(
     """
     bound = extreme_id(side, sa.func.max)
     # nova's ids begin at 1; rows that were inserted by hand may have lower ids.
-    after_id, rows = min(0, extreme_id(side, sa.func.min) - 1), FIRST_RANGE
-    if most is not None:
-        rows = most
+    after_id, rows = min(0, extreme_id(side, sa.func.min) - 1), most or FIRST_RANGE
     while after_id < bound:
         gate.check()
         started = clock()
