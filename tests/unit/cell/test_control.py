@@ -249,7 +249,8 @@ def test_limit_of_threads_that_cannot_be_measured_pauses_the_run(
     cloud = make_cloud()
     cloud.add_cell("cell1").add_instances(30)
     # Other tests on this server grant it.
-    cloud.server("postgresql").execute("REVOKE pg_monitor FROM nova")
+    with cloud.server("postgresql").admin().connect() as connection:
+        connection.exec_driver_sql("REVOKE pg_monitor FROM nova")
 
     finished = pausing.upgrade_with_pauses(
         cloud,
