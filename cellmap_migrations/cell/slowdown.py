@@ -93,12 +93,10 @@ class Slowdown:
         # None until the second look. SQLite never says.
         self.has_neighbours: bool | None = None
         self.measurable = api.backend.works_by_itself
-        self.key = str(uuid4())
+        key = {"cell_uuid": str(uuid4()), "version_num": ""}
         # With all columns: their defaults are those of a cell.
-        self.row = dict.fromkeys(versions.c.keys()) | {
-            "cell_uuid": self.key,
-            "version_num": "",
-        }
+        self.insert = sa.insert(versions).values(dict.fromkeys(versions.c.keys()) | key)
+        self.delete = sa.delete(versions).filter_by(**key)
         self.next_look = self.next_probe = self.next_rest = self.clock()
 
     @property
@@ -108,7 +106,7 @@ class Slowdown:
 
     @property
     def limits(self) -> bool:
-        """Return True if others use the database, and the run heeds what they wait."""
+        """Return True if others use the database, and the run slows down for them."""
         return not math.isinf(self.bound) and bool(self.has_neighbours)
 
     @property
@@ -195,9 +193,8 @@ class Slowdown:
             with self.api.engine.connect() as connection:
                 started = self.clock()
                 with connection.begin():
-                    connection.execute(sa.insert(versions).values(self.row))
-                    own = versions.c.cell_uuid == self.key
-                    connection.execute(sa.delete(versions).where(own))
+                    connection.execute(self.insert)
+                    connection.execute(self.delete)
         except self.api.errors as error:
             if not self.api.is_transient(error):
                 self.give_up(error)

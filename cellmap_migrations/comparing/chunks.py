@@ -131,21 +131,19 @@ def differing_now(
             yield Page(absent=absent, values={})
 
 
-def as_row(texts: tuple[str, ...]) -> tuple[int | str | None, ...]:
+def as_row(texts: tuple[str, ...]) -> tuple[Any, ...]:
     """Return *texts* with a number of seconds, or None, in the first place."""
     return (int(texts[0]) if texts[0] else None, *texts[1:])
 
 
-def is_same(
-    row: tuple[int | str | None, ...], other: tuple[int | str | None, ...]
-) -> bool:
+def is_same(row: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Return True if two rows have the same texts and nearly the same created_at."""
     return row[1:] == other[1:] and is_near(row[0], other[0])
 
 
-def is_near(one: int | str | None, other: int | str | None) -> bool:
+def is_near(one: int | None, other: int | None) -> bool:
     """Return True if two times, in seconds, are at most APART apart, or one is NULL."""
-    return one is None or other is None or abs(int(one) - int(other)) <= APART
+    return one is None or other is None or abs(one - other) <= APART
 
 
 # Rows in a page.

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from cellmap_migrations.bookkeeping.tables import MENDED
 from cellmap_migrations.comparing.differences import Difference, Kind
 from cellmap_migrations.copying import read, write
-from cellmap_migrations.databases.among import read_among
+from cellmap_migrations.databases.among import read_among, reader
 from cellmap_migrations.databases.texts import (
     FALSE,
     NULL,
@@ -121,10 +121,7 @@ class Columns:
             number_text(table.id).label("locked_id"), table.instance_uuid, *columns
         ).where(table.cell_id == self.cell.mapping.id)
         return read_among(
-            lambda some: read_texts(
-                lambda statement: connection.execute(statement).all(),
-                some.with_for_update(),
-            ),
+            lambda some: read_texts(reader(connection), some.with_for_update()),
             select,
             table.id,
             ids,

@@ -13,7 +13,7 @@ from cellmap_migrations.bookkeeping import journal
 from cellmap_migrations.bookkeeping.tables import REMOVED
 from cellmap_migrations.comparing.differences import Kind, orphan
 from cellmap_migrations.copying import decide, read, write
-from cellmap_migrations.databases.among import read_among
+from cellmap_migrations.databases.among import read_among, reader
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import instance_mappings, instances, utcnow
 
@@ -92,9 +92,7 @@ def lock_mappings(
         .where(table.cell_id == cell.mapping.id)
         .with_for_update()
     )
-    return read_among(
-        lambda some: connection.execute(some).all(), select, table.instance_uuid, uuids
-    )
+    return read_among(reader(connection), select, table.instance_uuid, uuids)
 
 
 def kept_by_upgrade(

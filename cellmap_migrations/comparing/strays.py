@@ -19,7 +19,7 @@ from cellmap_migrations.comparing.evidence import copies_in, find_displaced
 from cellmap_migrations.comparing.gate import Gate
 from cellmap_migrations.comparing.orphans import is_settled
 from cellmap_migrations.copying import decide, write
-from cellmap_migrations.databases.among import parts, read_among
+from cellmap_migrations.databases.among import parts, read_among, reader
 from cellmap_migrations.nova.rules import Copy
 from cellmap_migrations.nova.tables import MARKER, instance_mappings
 
@@ -106,7 +106,7 @@ class Strays:
         seen = {row.id: row for row in rows}
         # In the order of ids, so that two repairs do not deadlock.
         locked = read_among(
-            lambda some: connection.execute(some).all(),
+            reader(connection),
             SELECT.where(instance_mappings.c.cell_id.is_(None))
             .order_by(instance_mappings.c.id)
             .with_for_update(),

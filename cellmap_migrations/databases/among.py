@@ -25,6 +25,11 @@ T = TypeVar("T")
 Read = Callable[[Any], "Sequence[Any]"]
 
 
+def reader(connection: sa.Connection) -> Read:
+    """Return a function that executes a SELECT on *connection*, in its transaction."""
+    return lambda select: connection.execute(select).all()
+
+
 def parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
     """Yield up to MOST of the *values* at a time."""
     for start in range(0, len(values), MOST):
@@ -37,7 +42,7 @@ def among(
     """Return SQL that is true if *column* has one of at most MOST *values*.
 
     SQLAlchemy's ``in_`` makes a parameter of each value, and PostgreSQL's protocol has
-    no more than 65,535 of them. To make them takes longer than the search in an index.
+    no more than 65,535 of them. Making them takes longer than the search in an index.
     """
     if not values:
         return sa.false()

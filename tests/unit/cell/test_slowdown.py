@@ -1,4 +1,4 @@
-"""A run measures what others wait on real servers, and writes less while it is long."""
+"""A run measures how long others wait on real servers, and then writes less."""
 
 from collections.abc import Iterator
 from unittest import mock

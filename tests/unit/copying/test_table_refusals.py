@@ -182,9 +182,9 @@ def test_table_that_refuses_every_row_ends_the_run_until_it_is_mended(
     assert "table instance_mappings refuses every row" in line
     assert wrong.named in line
     for statement in readme.sql(wrong.cure):
-        # The page breaks its lines.
-        shown = "".join(statement.split()) in "".join(line.split())
-        assert shown or wrong.cure.endswith("column without default")
+        if not wrong.cure.endswith("column without default"):
+            # The page breaks its lines.
+            assert "".join(statement.split()) in "".join(line.split())
         cloud.sql(statement)
     again = way(cloud)
     assert (again.code, mapped(cloud)) == (0, set(cell.uuids())), again.err
